@@ -1,0 +1,15 @@
+"""Differentiable, fused image augmentation: torch and Triton, nothing else of the project.
+
+>>> import torch
+>>> from kernels import OPERATIONS, apply
+>>> image = torch.rand(1, 3, 32, 32)
+>>> level = torch.tensor([0.5], requires_grad=True)
+>>> apply(image, "Rotate", level).mean().backward()   # gradients reach the level
+"""
+
+from kernels.draw import Draw
+from kernels.mix import apply, mix
+from kernels.operations import OPERATIONS, Family, Operation
+from kernels.warp import warp
+
+__all__ = ["OPERATIONS", "Draw", "Family", "Operation", "apply", "mix", "warp"]

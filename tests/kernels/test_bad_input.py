@@ -1,0 +1,75 @@
+"""Each wrong input ends in an error that says what was given and what is expected."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from kernels import OPERATIONS, Draw, apply, mix, warp
+
+IMAGES = torch.zeros(2, 4, 5, 3, dtype=torch.uint8)
+
+
+def _draw(**changes):
+    fields = {
+        "operations": torch.zeros(2, 1, dtype=torch.int32),
+        "levels": torch.zeros(2, 1),
+        "gates": torch.ones(2, 1),
+    }
+    return Draw(**(fields | changes))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: apply(IMAGES, "Rotat", 0.1), ValueError, "did you mean 'Rotate'"),
+        (lambda: apply(IMAGES, "Rotate"), ValueError, r"Rotate needs a level in \[-1, 1\]"),
+        (lambda: apply(IMAGES, "Invert", 0.5), ValueError, "Invert has no level"),
+        (lambda: apply(IMAGES, "Rotate", 1.5), ValueError, r"level 1.5 of Rotate .* outside \[-1, 1\]"),
+        (lambda: apply(IMAGES, "Posterize", -0.5), ValueError, r"level -0.5 of Posterize .* outside \[0, 1\]"),
+        (lambda: apply(IMAGES, "Rotate", float("nan")), ValueError, "level nan of Rotate"),
+        (lambda: apply(IMAGES, "Rotate", torch.zeros(3)), ValueError, r"level must be a number or \[2\]"),
+        (lambda: mix(IMAGES.int(), _draw()), TypeError, "uint8 or floating"),
+        (lambda: mix(IMAGES[0], _draw()), ValueError, "four-dimensional"),
+        (lambda: mix(IMAGES[:0], _draw()), ValueError, "not empty"),
+        (lambda: mix(torch.zeros(2, 4, 5, 5), _draw()), ValueError, "1 or 3 channels"),
+        (lambda: mix(torch.zeros(2, 4, 5, 3), _draw()), ValueError, r"must be \[B, C, H, W\]"),
+        (lambda: mix([1], _draw()), TypeError, "images must be a tensor, got list"),
+        (lambda: mix(IMAGES, "draw"), TypeError, "kernels.Draw, got str"),
+        (lambda: mix(IMAGES[:1], _draw()), ValueError, "the draw is for 2 images, the batch has 1"),
+        (lambda: mix(IMAGES.to("meta"), _draw()), ValueError, "draw is on cpu, the images on meta"),
+        (lambda: mix(IMAGES, _draw(), mean=(0.5,)), ValueError, "mean must be 3 values"),
+        (lambda: mix(IMAGES, _draw(), std=(0.5, 0.1)), ValueError, "std must be 3 values"),
+        (lambda: mix(IMAGES, _draw(), dtype=torch.uint8), TypeError, "dtype must be floating"),
+        (lambda: mix(IMAGES, _draw(), backend="cuda"), ValueError, "backend must be"),
+        (lambda: mix(IMAGES, _draw(), backend="triton"), ValueError, "'triton' is not in this version"),
+        (lambda: _draw(levels=torch.zeros(2, 2)), ValueError, r"Draw.levels must be \[2, 1\]"),
+        (lambda: _draw(levels=torch.zeros(2, 1).int()), TypeError, "Draw.levels must be float32"),
+        (lambda: _draw(operations=torch.zeros(2)), TypeError, "Draw.operations must be int32"),
+        (lambda: _draw(operations=torch.zeros(2, dtype=torch.int32)), ValueError, r"\[batch, slots\]"),
+        (lambda: _draw(operations=torch.full((2, 1), 15)), ValueError, "the code 15; codes are 0..14"),
+        (lambda: _draw(centres=torch.zeros(2)), ValueError, r"Draw.centres must be \[2, 2\]"),
+        (lambda: _draw(gates=torch.ones(2, 1, device="meta")), ValueError, "on one device"),
+        (lambda: warp(IMAGES, torch.zeros(2, 2, 3)), TypeError, "bilinear needs floating images"),
+        (lambda: warp(IMAGES.float(), torch.zeros(2, 3)), ValueError, r"theta must be \[2, 2, 3\]"),
+        (lambda: warp(IMAGES.float(), torch.zeros(2, 2, 3), "bicubic"), ValueError, "'bilinear' or 'nearest'"),
+    ],
+)
+def test_says_what_is_wrong(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_kernels_stand_alone():
+    """A fresh interpreter that imports and uses `kernels` loads no other room, nor DALI, nor Accelerate."""
+    program = (
+        "import sys, torch, kernels; kernels.apply(torch.zeros(1, 3, 4, 4), 'Invert');"
+        "print([m for m in sys.modules if m.split('.')[0] in ('tst_fast', 'pipelines', 'nvidia', 'accelerate')])"
+    )
+    output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert output.strip() == "[]"
+
+
+def test_codes_are_positions():
+    assert [operation.code for operation in OPERATIONS.values()] == list(range(15))
