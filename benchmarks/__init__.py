@@ -1,0 +1,1 @@
+"""What TST-Fast costs, beside what others cost."""

@@ -1,0 +1,84 @@
+"""Interleaved timing, and results that name the machine they were measured on."""
+
+import importlib.metadata
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+
+def interleaved(functions: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 2) -> dict[str, list[float]]:
+    """Seconds of each function in each round; one after the other within a round, so that drift hits all alike."""
+    for function in functions.values():
+        for _ in range(warmup):
+            function()
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(rounds):
+        for name, function in functions.items():
+            synchronise()
+            start = time.perf_counter()
+            function()
+            synchronise()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def synchronise() -> None:
+    """Wait for the GPU, where there is one."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def rates(seconds: Mapping[str, list[float]], images: int, baseline: str) -> list[dict[str, object]]:
+    """A row for each function: images/s (median, lowest, highest) and the ratio of medians to `baseline`."""
+    base = statistics.median(seconds[baseline])
+    return [
+        {
+            "name": name,
+            "images_per_second": images / statistics.median(times),
+            "lowest": images / max(times),
+            "highest": images / min(times),
+            f"ratio_to_{baseline}": base / statistics.median(times),
+        }
+        for name, times in seconds.items()
+    ]
+
+
+def machine(*packages: str) -> dict[str, object]:
+    """What a figure must name: processor, threads, GPU and driver, versions."""
+    cuda = torch.cuda.is_available()
+    return {
+        "python": platform.python_version(),
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if cuda else None,
+        "cuda": torch.version.cuda if cuda else None,
+        "versions": {name: importlib.metadata.version(name) for name in ("torch", *packages)},
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def publish(title: str, rows: list[dict[str, object]], about: Mapping[str, object], file: Path | None) -> None:
+    """Print the rows as a table, and write them with `about` as JSON to `file`."""
+    table = Table(title=title, title_justify="left")
+    for column in rows[0]:
+        table.add_column(column.replace("_", " "), justify="left" if isinstance(rows[0][column], str) else "right")
+    for row in rows:
+        table.add_row(*(f"{value:,.2f}" if isinstance(value, float) else str(value) for value in row.values()))
+    Console(width=max(120, Console().width)).print(table)
+    if file:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        command = " ".join(["python", *sys.argv])
+        file.write_text(json.dumps({"command": command, **about, "rows": rows}, indent=2) + "\n")
