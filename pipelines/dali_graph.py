@@ -1,0 +1,144 @@
+"""The DALI graphs, from file names and uniform numbers to uint8 images. Importing this module imports DALI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from nvidia.dali import fn, math, pipeline_def, types
+from nvidia.dali.data_node import DataNode
+from nvidia.dali.plugin.pytorch import feed_ndarray
+from nvidia.dali.tensors import TensorListCPU, TensorListGPU
+
+from pipelines.transforms import PadAndCrop, RandomResizedCrop, ResizeCenterCrop, Transform
+
+
+@pipeline_def
+def image_pipeline(
+    names: Callable[[int], list[np.ndarray]],
+    numbers: Callable[[int], np.ndarray],
+    transform: Transform,
+    decoder: str,
+) -> DataNode:
+    """Read, decode and transform, with no randomness of DALI's own.
+
+    Args:
+        names: gives the file names of an iteration, a uint8 array each.
+        numbers: gives the uniform numbers of an iteration, float64 [B, transform.numbers].
+        transform: what to do.
+        decoder: "cpu", or "mixed" to decode on the GPU.
+
+    Returns:
+        uint8 [size, size, 3] for each image.
+    """
+    encoded = fn.io.file.read(fn.external_source(source=names, batch=True, dtype=types.UINT8, ndim=1))
+    uniforms = None
+    if transform.numbers:
+        uniforms = fn.external_source(source=numbers, batch=True, dtype=types.FLOAT64, ndim=1)
+    return _GRAPHS[type(transform)](transform, encoded, uniforms, decoder)
+
+
+@pipeline_def(batch_size=1, num_threads=1, device_id=None, prefetch_queue_depth=1)
+def probe_pipeline() -> DataNode:
+    """Decode the one file named by the input `name`, whole, on the CPU."""
+    name = fn.external_source(name="name", dtype=types.UINT8, ndim=1)
+    return fn.decoders.image(fn.io.file.read(name), device="cpu", output_type=types.RGB)
+
+
+def copy_to_torch(output: TensorListCPU | TensorListGPU, stream: torch.cuda.Stream | None) -> torch.Tensor:
+    """Copy a batch out of DALI's memory, which DALI uses again.
+
+    Args:
+        output: from `Pipeline.run(stream)`, one shape for all images.
+        stream: of a GPU's output: orders the run, the copy and the release, so that the host does not wait.
+
+    Returns:
+        uint8 [B, size, size, 3], contiguous, where `output` is.
+    """
+    dense = output.as_tensor()
+    images = torch.empty(dense.shape(), dtype=torch.uint8, device="cpu" if stream is None else stream.device)
+    return feed_ndarray(dense, images, cuda_stream=stream)
+
+
+def _pad_and_crop(transform: PadAndCrop, encoded: DataNode, numbers: DataNode, decoder: str) -> DataNode:
+    size, padding = transform.size, transform.padding
+    images = fn.decoders.image(encoded, device=decoder, output_type=types.RGB)
+    images = fn.resize(images, size=[size, size])
+    start = _index(math.floor(numbers[0:2] * (2 * padding + 1)) - padding)
+    images = fn.slice(images, start=start, shape=[size, size], axes=[0, 1], out_of_bounds_policy="pad", fill_values=0)
+    return _flip(images, numbers[2], transform.flip)
+
+
+def _random_resized_crop(transform: RandomResizedCrop, encoded: DataNode, numbers: DataNode, decoder: str) -> DataNode:
+    start, shape = _random_region(transform, fn.peek_image_shape(encoded), numbers)
+    images = fn.decoders.image_slice(
+        encoded, start=start, shape=shape, axes=[0, 1], device=decoder, output_type=types.RGB
+    )
+    images = fn.resize(images, size=[transform.size, transform.size])
+    return _flip(images, numbers[22], transform.flip)
+
+
+def _random_region(transform: RandomResizedCrop, shape: DataNode, numbers: DataNode) -> tuple[DataNode, DataNode]:
+    """(top, left) and (height, width) by torchvision's rule, all attempts at once: int32 [2] each."""
+    attempts = transform.attempts
+    height, width = shape[0], shape[1]
+    low, high = transform.scale
+    thin, wide = transform.ratio
+    area = height * width * (_double(low) + _double(high - low) * numbers[0:attempts])
+    log_thin, log_wide = np.log(transform.ratio)
+    ratio = math.exp(_double(log_thin) + _double(log_wide - log_thin) * numbers[attempts : 2 * attempts])
+    widths, heights = _rounded(math.sqrt(area * ratio)), _rounded(math.sqrt(area / ratio))
+
+    fits = (widths > 0) & (widths <= width) & (heights > 0) & (heights <= height)
+    turns = _integer(fits) * np.arange(attempts, 0, -1)  # the first attempt that fits has the greatest turn
+    turn = fn.reductions.max(turns)
+    chosen = _integer(fits & (turns == turn))
+    none = _integer(turn == 0)
+    crop_height = fn.reductions.sum(heights * chosen) + none * math.min(height, _rounded(width / _double(thin)))
+    crop_width = fn.reductions.sum(widths * chosen) + none * math.min(width, _rounded(height * _double(wide)))
+
+    room = fn.stack(height - crop_height, width - crop_width)
+    start = (1 - none) * _integer(math.floor(numbers[20:22] * (room + 1))) + none * (room // 2)
+    return _index(start), _index(fn.stack(crop_height, crop_width))
+
+
+def _resize_center_crop(transform: ResizeCenterCrop, encoded: DataNode, _: None, decoder: str) -> DataNode:
+    size, resize = transform.size, transform.resize
+    images = fn.decoders.image(encoded, device=decoder, output_type=types.RGB)
+    if resize is None:
+        return fn.resize(images, size=[size, size])
+    sides = fn.peek_image_shape(encoded)[0:2]
+    sides = sides * resize // fn.reductions.min(sides)
+    start = _index(_rounded((sides - size) * _double(0.5)))
+    images = fn.resize(images, size=fn.cast(sides, dtype=types.FLOAT))
+    return fn.slice(images, start=start, shape=[size, size], axes=[0, 1])
+
+
+def _flip(images: DataNode, number: DataNode, probability: float) -> DataNode:
+    return fn.flip(images, horizontal=fn.cast(number < _double(probability), dtype=types.INT32))
+
+
+def _double(value: float) -> types.ScalarConstant:
+    return types.Constant(float(value), dtype=types.FLOAT64)  # a plain float would be taken as float32
+
+
+def _rounded(value: DataNode) -> DataNode:
+    """Half to even, as Python rounds for torchvision."""
+    nearest = _integer(math.floor(value + 0.5))
+    return nearest - (_integer(nearest - value == 0.5) & nearest)
+
+
+def _integer(value: DataNode) -> DataNode:
+    return fn.cast(value, dtype=types.INT64)
+
+
+def _index(value: DataNode) -> DataNode:
+    return fn.cast(value, dtype=types.INT32)  # what slices take
+
+
+_GRAPHS = {
+    PadAndCrop: _pad_and_crop,
+    RandomResizedCrop: _random_resized_crop,
+    ResizeCenterCrop: _resize_center_crop,
+}

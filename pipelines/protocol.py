@@ -1,0 +1,76 @@
+"""What every loader gives, and the one error that they raise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from pipelines.datasets import ImageDataset
+
+
+class DataError(ValueError):
+    """Something is wrong with the data on disk, or with what a loader was asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """One rank's share of a step.
+
+    Attributes:
+        images: uint8 [B, H, W, 3], RGB, 0..255, contiguous, on the loader's device; the receiver's own copy.
+        labels: int64 [B], on the loader's device.
+        indices: int64 [B] in host memory: positions in the data set, so that `dataset.path(i)` names an image.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    indices: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+@runtime_checkable
+class Loader(Protocol):
+    """An endless stream of epochs that knows its position.
+
+    Attributes:
+        dataset: what is loaded.
+        steps_per_epoch: batches that this rank gives in one epoch; 0 for a rank with no share of the images.
+        epoch: the current epoch, from 0.
+        step: batches of the current epoch already given, 0 to `steps_per_epoch`.
+    """
+
+    dataset: ImageDataset
+    steps_per_epoch: int
+    epoch: int
+    step: int
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Give the rest of the current epoch, then move the position to the start of the next.
+
+        The position counts a batch as soon as it is given, so a state taken while a batch is in hand resumes after it.
+        An iteration left early resumes where it was left.
+        """
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position and what it is only valid for, in plain Python values."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Move to the position of a `state_dict`.
+
+        Raises:
+            DataError: the state was made with other data, batch size, world size or seed; both values are shown.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release threads and memory. Closing twice is allowed."""
+        ...
