@@ -8,8 +8,8 @@
 """
 
 from kernels.draw import Draw
-from kernels.mix import apply, mix
+from kernels.mix import apply, mix, normalise
 from kernels.operations import OPERATIONS, Family, Operation
 from kernels.warp import warp
 
-__all__ = ["OPERATIONS", "Draw", "Family", "Operation", "apply", "mix", "warp"]
+__all__ = ["OPERATIONS", "Draw", "Family", "Operation", "apply", "mix", "normalise", "warp"]

@@ -1,4 +1,4 @@
-"""The public face of the augmentation: `mix` a whole draw, or `apply` one operation."""
+"""The public face of the augmentation: `mix` a whole draw, `apply` one operation, or only `normalise`."""
 
 from collections.abc import Sequence
 
@@ -48,13 +48,9 @@ def mix(
     """
     pixels = _channels_first(images)
     _check_draw(draw, images)
-    if dtype is not None and not dtype.is_floating_point:
-        raise TypeError(f"dtype must be floating point, got {dtype}")
     resolve_backend(backend, images.device)
-    result_dtype = dtype or (images.dtype if images.is_floating_point() else torch.float32)
-    compute = torch.float64 if torch.float64 in (images.dtype, dtype) else torch.float32
-    x = pixels.to(compute)
-    x = x * 255 if images.is_floating_point() else x.contiguous()
+    compute, result_dtype = _dtypes(images, dtype)
+    x = _eight_bit_units(pixels, compute)
     channels = x.shape[1]
     fill = torch.full((channels,), 127.5) if mean is None else 255 * _per_channel("mean", mean, channels)
     total = reference.mix(x, draw, fill.to(x.device, compute), compile)
@@ -103,6 +99,31 @@ def apply(
         levels = torch.full((batch, 1), float(level or 0), dtype=precision, device=device)
     codes = torch.full((batch, 1), found.code, dtype=torch.int32, device=device)
     return mix(images, Draw(codes, levels, torch.ones_like(levels), centres), backend=backend, compile=compile)
+
+
+def normalise(
+    images: Tensor,
+    mean: ChannelValues | None = None,
+    std: ChannelValues | None = None,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """What `mix` makes of images that nothing is applied to; arguments, result and errors as there."""
+    pixels = _channels_first(images)
+    compute, result_dtype = _dtypes(images, dtype)
+    return _normalise(_eight_bit_units(pixels, compute), mean, std).to(result_dtype)
+
+
+def _dtypes(images: Tensor, dtype: torch.dtype | None) -> tuple[torch.dtype, torch.dtype]:
+    """The dtypes of the arithmetic and of the result."""
+    if dtype is not None and not dtype.is_floating_point:
+        raise TypeError(f"dtype must be floating point, got {dtype}")
+    compute = torch.float64 if torch.float64 in (images.dtype, dtype) else torch.float32
+    return compute, dtype or (images.dtype if images.is_floating_point() else torch.float32)
+
+
+def _eight_bit_units(pixels: Tensor, compute: torch.dtype) -> Tensor:
+    """Pixels as floating 0..255."""
+    return pixels.to(compute) * 255 if pixels.is_floating_point() else pixels.to(compute).contiguous()
 
 
 def _channels_first(images: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image, ImageEnhance
 
-from kernels import OPERATIONS, Draw, apply, mix, warp
+from kernels import OPERATIONS, Draw, apply, mix, normalise, warp
 from tests.kernels.images import noise, photographs
 from tests.kernels.tolerances import FLOAT32, ROUNDING
 
@@ -91,8 +91,9 @@ def test_gates_of_zero_and_the_sum_is_not_clamped():
     images = noise(2, 5, 6, 3)
     invert = torch.full((2, 2), OPERATIONS["Invert"].code)
     plain = images.permute(0, 3, 1, 2) / 255
-    nothing = mix(images, Draw(invert, torch.zeros(2, 2), torch.zeros(2, 2)))
-    torch.testing.assert_close(nothing, plain)
+    nothing = Draw(invert, torch.zeros(2, 2), torch.zeros(2, 2))
+    torch.testing.assert_close(mix(images, nothing), plain)
+    assert torch.equal(mix(images, nothing, MEAN, STD), normalise(images, MEAN, STD))
     twice = mix(images, Draw(invert, torch.zeros(2, 2), torch.ones(2, 2)))
     torch.testing.assert_close(twice, 2 - 3 * plain, atol=FLOAT32, rtol=FLOAT32)
     assert twice.min() < -0.5 and twice.max() > 1.5

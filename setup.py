@@ -1,0 +1,35 @@
+"""Install TST-Fast: the packages `kernels`, `pipelines` and `tst_fast`, and the command `tst-fast`."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="tst-fast",
+    version="0.1.0",
+    description="Teaching What You Should Teach: data-based distillation at high throughput",
+    long_description=open("README.md", encoding="utf-8").read(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["kernels*", "pipelines*", "tst_fast*"]),
+    package_data={"tst_fast": ["presets/*.yaml"]},
+    install_requires=[
+        "torch>=2.11,<2.16",
+        "torchvision>=0.26,<0.30",
+        "triton>=3.6,<3.10; sys_platform == 'linux'",
+        "nvidia-dali-cuda130>=2.1,<3; sys_platform == 'linux'",
+        "accelerate>=1.12,<2",
+        "jsonargparse[signatures]>=4.49,<5",
+        "matplotlib>=3.9,<4",
+        "numpy>=2.1,<3",
+        "pillow>=11,<14",
+        "pyyaml>=6,<7",
+        "rich>=13.9,<16",
+        "safetensors>=0.5,<1",
+        "scikit-learn>=1.5,<2",
+    ],
+    extras_require={
+        "test": ["pytest>=8.3,<10", "pytest-xdist>=3.6,<4", "hypothesis>=6.115,<7", "ruff>=0.9"],
+        "benchmark": ["kornia>=0.8,<1"],
+    },
+    entry_points={"console_scripts": ["tst-fast=tst_fast.cli:main"]},
+)

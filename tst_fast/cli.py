@@ -1,0 +1,26 @@
+"""The command `tst-fast`."""
+
+import sys
+from collections.abc import Sequence
+
+from tst_fast import compare, train
+from tst_fast.config import nearest
+
+COMMANDS = {"train": train.main, "compare": compare.main}
+USAGE = """usage: tst-fast COMMAND [settings]
+
+  train    distil a student by TST; the same as tst_fast/train.py, in one process
+  compare  student alone, KD, KD with the untrained policy, and TST, over several seeds
+
+`tst-fast COMMAND --help` lists the settings. For several GPUs: accelerate launch tst_fast/train.py"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Hand the rest of the command line to the command it begins with."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help"):
+        print(USAGE)
+        return
+    if words[0] not in COMMANDS:
+        sys.exit(f"error: no command {words[0]!r}{nearest(words[0], list(COMMANDS))}\n\n{USAGE}")
+    COMMANDS[words[0]](words[1:])

@@ -1,0 +1,312 @@
+"""The alternation: passes over the images that train the teacher, the policy and the student in turn.
+
+All randomness of a step comes from (seed, rank, pass, step), and all else that a run depends on is in its checkpoint:
+a run that was stopped at any moment and resumed gives the bits of one that was not.
+"""
+
+import dataclasses
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from tst_fast import checkpoint
+from tst_fast.config import Config, ModelConfig
+from tst_fast.distill import FromLabels, FromTeacher
+from tst_fast.errors import UserError
+from tst_fast.models import build_model, load_weights, save_weights
+from tst_fast.policy import LearnedOperation, Policy
+from tst_fast.report import STAGES, Reporter, plot_policy, policy_table
+from tst_fast.search import PolicySearch
+from tst_fast.tasks import accuracy, evaluation_loader, load_splits, training_loader
+from tst_fast.update import Loss, ModelUpdate
+
+Stage = Literal["teacher", "search", "student"]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass over the training images.
+
+    Attributes:
+        stage: what is trained.
+        epoch: of the network that is trained; for a search, of the student that it precedes.
+        opens_search: whether it is the first pass of a search.
+        ends_teacher: whether it is the teacher's last.
+    """
+
+    stage: Stage
+    epoch: int
+    opens_search: bool = False
+    ends_teacher: bool = False
+
+
+def plan(config: Config) -> list[Pass]:
+    """Every pass of a run, in order: the teacher's, if it has no checkpoint; then searches and student epochs."""
+    passes = []
+    if config.distillation.teacher and config.teacher.checkpoint is None:
+        epochs = config.teacher_training.epochs
+        passes += [Pass("teacher", epoch, ends_teacher=epoch == epochs - 1) for epoch in range(epochs)]
+    searches = config.policy.search_at if config.distillation.teacher and config.distillation.augment else []
+    for epoch in range(config.student_training.epochs):
+        if epoch in searches:
+            passes += [Pass("search", epoch, opens_search=i == 0) for i in range(config.policy.search_epochs)]
+        passes.append(Pass("student", epoch))
+    return passes
+
+
+def reseed(*numbers: int) -> None:
+    """Make torch's global generators a function of these numbers."""
+    torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1))
+
+
+class Run:
+    """A run from its configuration to its result.
+
+    Args:
+        config: what to do.
+        folder: the run's folder, which exists.
+        accelerator: processes, devices and precision.
+        quiet: show no tables, and take the progress bars away at the end.
+
+    Raises:
+        UserError, pipelines.DataError: something of the configuration or the data cannot work.
+    """
+
+    def __init__(self, config: Config, folder: Path, accelerator: Accelerator, quiet: bool = False) -> None:
+        self.config, self.folder, self.accelerator, self.quiet = config, folder, accelerator, quiet
+        self.passes = plan(config)
+        self.pass_index = self.step = 0
+        splits = load_splits(config.data)
+        self.train_loader = training_loader(config.data, splits.train, accelerator, config.seed)
+        self.test_loader = evaluation_loader(config.data, splits.test, accelerator)
+        self._build(len(splits.train.classes))
+        self.history = [self.policy.learned()]
+        self.accuracies: list[float] = []
+        self.teacher_accuracy: float | None = None
+        self.seconds = {"all": 0.0, "student": 0.0}
+        self._pending: list[tuple[np.ndarray, dict[str, Tensor]]] = []
+        self._pass_loss = 0.0
+        steps = {stage: self._steps_before(len(self.passes), stage) for stage in STAGES}
+        self.reporter = Reporter(folder, steps, accelerator.is_main_process, transient=quiet)
+
+    def _build(self, classes: int) -> None:
+        """Networks, policy, and what updates each. Each has its own seed, so that arms of a comparison start alike."""
+        config, steps = self.config, self.train_loader.steps_per_epoch
+        self.updates: dict[str, ModelUpdate | PolicySearch] = {}
+        self.policy = self._make_policy()
+        self.student = self._make_network("student", config.student, classes, 2)
+        if config.distillation.teacher:
+            self.teacher = self._make_network("teacher", config.teacher, classes, 1)
+            if self.passes and self.passes[0].stage == "teacher":
+                self.updates["teacher"] = ModelUpdate(
+                    self.teacher, config.teacher_training, FromLabels(config.data), steps, self.accelerator
+                )
+            self.updates["search"] = PolicySearch(
+                self.policy, config.policy, self.accelerator, config.data, self.teacher, self.student
+            )
+        self.updates["student"] = ModelUpdate(
+            self.student, config.student_training, self._student_loss(), steps, self.accelerator
+        )
+
+    def _make_policy(self) -> Policy:
+        settings = self.config.policy
+        policy = Policy(settings.operations, settings.operations_per_image, settings.shared_draw, settings.temperature)
+        if settings.init:
+            policy.load(settings.init)
+        return policy.to(self.accelerator.device)
+
+    def _make_network(self, role: str, settings: ModelConfig, classes: int, seed: int) -> nn.Module:
+        reseed(self.config.seed, seed)
+        network = build_model(settings.name, classes, settings.arguments)
+        if settings.checkpoint:
+            load_weights(network, settings.checkpoint, role)
+        return network.to(self.accelerator.device)
+
+    def _student_loss(self) -> Loss:
+        config = self.config
+        if not config.distillation.teacher:
+            return FromLabels(config.data)
+        policy = self.policy if config.distillation.augment else None
+        return FromTeacher(
+            config.data, config.distillation, self.accelerator, self.teacher, policy, config.policy.compile
+        )
+
+    def run(self) -> dict[str, Any]:
+        """Do all passes that are left; returns what `result.json` holds."""
+        started = time.perf_counter() - self.seconds["all"]
+        if self.config.distillation.teacher and "teacher" not in self.updates and self.teacher_accuracy is None:
+            self._judge_teacher()
+        while self.pass_index < len(self.passes):
+            self._one_pass(self.passes[self.pass_index])
+            self.seconds["all"] = time.perf_counter() - started
+            self._save_checkpoint()
+        return self._finish()
+
+    def resume(self) -> None:
+        """Continue from the newest checkpoint in the run's folder."""
+        state = checkpoint.load_newest(self.folder / "checkpoints")
+        self.pass_index, self.step = state["pass_index"], state["step"]
+        for stage, update in state["updates"].items():
+            self.updates[stage].load_state_dict(update)
+        if self.config.distillation.teacher and "teacher" not in state["updates"]:
+            load_weights(self.teacher, self.config.teacher.checkpoint or self.folder / "teacher.safetensors", "teacher")
+        self.train_loader.load_state_dict(state["loader"])
+        self.history = [[LearnedOperation(**row) for row in rows] for rows in state["history"]]
+        self.accuracies, self.teacher_accuracy = state["accuracies"], state["teacher_accuracy"]
+        self.seconds, self._pass_loss = state["seconds"], state["pass_loss"]
+        self.reporter.rewind(state["metrics_position"])
+
+    def close(self) -> None:
+        """Release loaders, networks, bars and files. Closing twice is allowed."""
+        self.train_loader.close()
+        self.test_loader.close()
+        self.reporter.close()
+        self.accelerator.free_memory()
+
+    def _one_pass(self, current: Pass) -> None:
+        update = self.updates[current.stage]
+        self._settle(current.stage)
+        if current.opens_search and self.step == 0:
+            update.begin()
+        started, first = time.perf_counter(), self.step
+        done = self._steps_before(self.pass_index, current.stage)
+        for batch in self.train_loader:
+            reseed(self.config.seed, 3, self.accelerator.process_index, self.pass_index, self.step)
+            self._pending.append((batch.indices, update.step(batch)))
+            self.step += 1
+            if self.step % self.config.log_every == 0:
+                self._flush(current)
+                rate = (self.step - first) * self.config.data.batch_size / (time.perf_counter() - started)
+                self.reporter.advance(current.stage, done + self.step, f"{rate:,.0f} images/s")
+            if self.step % self.config.checkpoint_every == 0 and self.step < self.train_loader.steps_per_epoch:
+                self._flush(current)
+                self._save_checkpoint()
+        self._flush(current)
+        seconds = time.perf_counter() - started
+        if current.stage == "student":
+            self.seconds["student"] += seconds
+        rate = (self.step - first) * self.config.data.batch_size / seconds
+        self._end_pass(current, rate, done + self.step)
+
+    def _settle(self, stage: Stage) -> None:
+        """A teacher that no longer learns is frozen for good."""
+        if stage != "teacher" and self.config.distillation.teacher:
+            self.updates.pop("teacher", None)
+            self.teacher.eval().requires_grad_(False)
+
+    def _end_pass(self, current: Pass, rate: float, done: int) -> None:
+        mean_loss = self._mean_over_ranks(self._pass_loss / self.train_loader.steps_per_epoch)
+        note = f"{rate:,.0f} images/s"
+        line = {"stage": current.stage, "epoch": current.epoch, "mean_loss": mean_loss, "images_per_second": rate}
+        if current.stage == "search":
+            self.updates["search"].end_epoch(mean_loss)
+            self.history.append(self.policy.learned())
+            line["policy"] = {row.operation: [row.probability, row.level] for row in self.history[-1]}
+        elif current.stage == "student":
+            self.accuracies.append(accuracy(self.student, self.test_loader, self.config.data, self.accelerator))
+            line["accuracy"] = self.accuracies[-1]
+            note += f", accuracy {100 * self.accuracies[-1]:.1f} %"
+        elif current.ends_teacher:
+            self._judge_teacher()
+            line["accuracy"] = self.teacher_accuracy
+            note += f", accuracy {100 * self.teacher_accuracy:.1f} %"
+            if self.accelerator.is_main_process:
+                save_weights(self.teacher, self.folder / "teacher.safetensors", self.config.teacher.name)
+        self.reporter.metric(**line)
+        self.reporter.advance(current.stage, done, note)
+        self.pass_index, self.step, self._pass_loss = self.pass_index + 1, 0, 0.0
+
+    def _judge_teacher(self) -> None:
+        self.teacher_accuracy = accuracy(self.teacher, self.test_loader, self.config.data, self.accelerator)
+
+    def _flush(self, current: Pass) -> None:
+        """Read what the device has computed since the last time, refuse NaN, and write a line of metrics."""
+        if not self._pending:
+            return
+        names = list(self._pending[0][1])
+        values = torch.stack([torch.stack([report[name] for name in names]) for _, report in self._pending]).cpu()
+        for offset, row in enumerate(values):
+            if not row.isfinite().all():
+                self._stop_at_nan(current, self.step - len(values) + offset, self._pending[offset][0])
+        means = dict(zip(names, values.double().mean(0).tolist(), strict=True))
+        self._pass_loss += means["loss"] * len(values)
+        self.reporter.metric(stage=current.stage, epoch=current.epoch, step=self.step, **means)
+        self._pending.clear()
+
+    def _stop_at_nan(self, current: Pass, step: int, indices: np.ndarray) -> None:
+        dataset = self.train_loader.dataset
+        some = ", ".join(dataset.path(i) for i in indices[:3])
+        settings = "policy" if current.stage == "search" else f"{current.stage}_training.optimizer"
+        raise UserError(
+            f"the loss is not finite at step {step} of {current.stage} epoch {current.epoch}, in the batch of {some} "
+            f"and {max(len(indices) - 3, 0)} more images. Lower --{settings}.learning_rate, or look at these images; "
+            f"checkpoints from before are in {self.folder / 'checkpoints'}"
+        )
+
+    def _save_checkpoint(self) -> None:
+        """Everything that the rest of the run depends on. The ranks hold the same state, so the main process writes."""
+        if not self.accelerator.is_main_process:
+            return
+        state = {
+            "pass_index": self.pass_index,
+            "step": self.step,
+            "updates": {stage: update.state_dict() for stage, update in self.updates.items()},
+            "loader": self.train_loader.state_dict(),
+            "history": [[dataclasses.asdict(row) for row in rows] for rows in self.history],
+            "accuracies": self.accuracies,
+            "teacher_accuracy": self.teacher_accuracy,
+            "seconds": self.seconds,
+            "pass_loss": self._pass_loss,
+            "metrics_position": self.reporter.position(),
+        }
+        checkpoint.save(self.folder / "checkpoints", f"{self.pass_index:05}-{self.step:07}", state)
+
+    def _finish(self) -> dict[str, Any]:
+        result = self._result()
+        self.reporter.close()
+        if self.accelerator.is_main_process:
+            self.policy.save(self.folder / "policy.json")
+            save_weights(self.student, self.folder / "student.safetensors", self.config.student.name)
+            (self.folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
+            if len(self.history) > 1:
+                plot_policy(self.history, self.folder / "policy.png")
+        if not self.quiet:
+            self._show(result)
+        return result
+
+    def _result(self) -> dict[str, Any]:
+        originals = len(self.accuracies) * self.train_loader.steps_per_epoch * self.config.data.batch_size
+        return {
+            "teacher_accuracy": self.teacher_accuracy,
+            "student_accuracy": self.accuracies[-1] if self.accuracies else None,
+            "student_best_accuracy": max(self.accuracies, default=None),
+            "test_images": len(self.test_loader.dataset),
+            "images_per_second": originals / self.seconds["student"] if originals else None,
+            "wall_seconds": self.seconds["all"],
+            "seed": self.config.seed,
+            "processes": self.accelerator.num_processes,
+        }
+
+    def _show(self, result: dict[str, Any]) -> None:
+        if len(self.history) > 1:
+            self.reporter.say(policy_table(self.history[0], self.history[-1]))
+        for role in ("teacher", "student"):
+            value = result[f"{role}_accuracy"]
+            if value is not None:
+                self.reporter.say(f"{role} accuracy on {result['test_images']:,} test images: {100 * value:.2f} %")
+        self.reporter.say(f"{result['wall_seconds']:.0f} s; everything is in {self.folder}")
+
+    def _steps_before(self, pass_index: int, stage: str) -> int:
+        """Steps of a stage in the passes before one."""
+        return sum(one.stage == stage for one in self.passes[:pass_index]) * self.train_loader.steps_per_epoch
+
+    def _mean_over_ranks(self, value: float) -> float:
+        tensor = torch.tensor(value, dtype=torch.float64, device=self.accelerator.device)
+        return self.accelerator.reduce(tensor, "mean").item()

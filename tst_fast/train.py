@@ -1,0 +1,94 @@
+"""Distil a student by TST: `accelerate launch tst_fast/train.py [--config PRESET_OR_FILE] [--a.b value ...]`."""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+
+from pipelines import DataError
+from tst_fast import config as configuration
+from tst_fast.config import Config
+from tst_fast.errors import UserError
+from tst_fast.loop import Run
+
+DEFAULT = "digits"
+
+
+def parse(arguments: Sequence[str]) -> tuple[Config, Path | None]:
+    """The configuration, and the folder of the run to resume if there is one."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--resume", type=Path)
+    first.add_argument("--config")
+    known, _ = first.parse_known_args(arguments)
+    if known.resume:
+        if known.config or len(arguments) > 2:
+            raise UserError("--resume continues a run as it was configured: give its folder and no other setting")
+        if not (known.resume / "config.yaml").is_file():
+            raise UserError(f"--resume {known.resume}: no run was begun there, for it holds no config.yaml")
+        return configuration.load(known.resume / "config.yaml"), known.resume
+    parser = configuration.make_parser("train.py", "Distil a student by TST.")
+    parser.add_argument("--resume", type=Path, help="folder of a stopped run: continue it, with its own configuration")
+    configuration.add_config(parser)
+    return configuration.parse(parser, arguments if known.config else ["--config", DEFAULT, *arguments])[0], None
+
+
+def new_folder(config: Config, accelerator: Accelerator, prefix: str = "") -> Path:
+    """Make a folder for a run, the same one in each process, and write the resolved configuration into it."""
+    name = [f"{prefix}{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"]
+    broadcast_object_list(name)
+    folder = Path(config.output) / name[0]
+    if accelerator.is_main_process:
+        folder.mkdir(parents=True)
+        configuration.save(config, folder / "config.yaml")
+    accelerator.wait_for_everyone()
+    return folder
+
+
+def start_accelerator() -> Accelerator:
+    """Accelerate as `accelerate launch` configured it.
+
+    Raises:
+        UserError: it was told to use float16, which needs loss scaling that two optimizers cannot share.
+    """
+    accelerator = Accelerator()
+    if accelerator.mixed_precision == "fp16":
+        raise UserError("fp16 is not supported: launch with --mixed_precision bf16 or no")
+    return accelerator
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Errors that the user can put right end the program with their message alone."""
+    try:
+        yield
+    except (UserError, DataError) as error:
+        sys.exit(f"error: {error}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, build, run, close."""
+    with explained():
+        config, folder = parse(sys.argv[1:] if arguments is None else arguments)
+        accelerator = start_accelerator()
+        resumed = folder is not None
+        run = None
+        try:
+            run = Run(config, folder or (folder := new_folder(config, accelerator)), accelerator)
+            if resumed:
+                run.resume()
+            run.run()
+        except KeyboardInterrupt:
+            sys.exit(f"\nstopped; continue with --resume {folder}")
+        finally:
+            if run:
+                run.close()
+            accelerator.end_training()
+
+
+if __name__ == "__main__":
+    main()
