@@ -1,12 +1,14 @@
 """Install TST-Fast: the packages `kernels`, `pipelines` and `tst_fast`, and the command `tst-fast`."""
 
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
 setup(
     name="tst-fast",
     version="0.1.0",
     description="Teaching What You Should Teach: data-based distillation at high throughput",
-    long_description=open("README.md", encoding="utf-8").read(),
+    long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",

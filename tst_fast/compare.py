@@ -4,6 +4,7 @@ import json
 import statistics
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if others.seeds < 1:
             raise UserError(f"--seeds is {others.seeds}: it must be 1 or more")
         accelerator = start_accelerator()
-        folder = new_folder(config, accelerator, prefix="compare-")
+        folder = new_folder(config, prefix="compare-")
         compare(config, others.seeds, folder, accelerator)
         accelerator.end_training()
 
@@ -49,7 +50,7 @@ def compare(config: Config, seeds: int, folder: Path, accelerator: Accelerator) 
     Args:
         config: what the TST arm does; the others leave something out.
         seeds: how many; the first is `config.seed`.
-        folder: exists; each run gets a folder inside.
+        folder: each run gets a folder inside.
         accelerator: shared by all runs.
     """
     console = Console(quiet=not accelerator.is_main_process, highlight=False)
@@ -74,15 +75,8 @@ def compare(config: Config, seeds: int, folder: Path, accelerator: Accelerator) 
 
 
 def _run(config: Config, folder: Path, accelerator: Accelerator) -> dict[str, Any]:
-    if accelerator.is_main_process:
-        folder.mkdir()
-        configuration.save(config, folder / "config.yaml")
-    accelerator.wait_for_everyone()
-    run = Run(config, folder, accelerator, quiet=True)
-    try:
+    with closing(Run(config, folder, accelerator, quiet=True)) as run:
         return run.run()
-    finally:
-        run.close()
 
 
 def _summary(runs: list[dict[str, Any]]) -> dict[str, Any]:

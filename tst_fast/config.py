@@ -70,17 +70,19 @@ class ModelConfig:
 
 @dataclass
 class OptimizerConfig:
-    """SGD, with a rate that is a function of the step.
+    """What steps a network, with a rate that is a function of the step.
 
     Args:
+        name: sgd, or lamb (NVIDIA apex's FusedLAMB; apex is installed from its source and needs a GPU).
         learning_rate: the highest rate.
         momentum: SGD's momentum.
-        weight_decay: SGD's weight decay.
-        nesterov: whether the momentum is Nesterov's.
+        weight_decay: of either.
+        nesterov: whether SGD's momentum is Nesterov's.
         schedule: one_cycle (up in the first quarter, then down to nothing, both along a cosine), or multi_step.
         milestones: for multi_step: the epochs from which the rate is a tenth of what it was.
     """
 
+    name: Literal["sgd", "lamb"] = "sgd"
     learning_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 1e-4
@@ -265,6 +267,8 @@ def check(config: Config) -> None:
         f"--policy.operations_per_image is {policy.operations_per_image}: it must be from 1 to the {len(codes)} "
         "operations in --policy.operations",
     )
+    untaught = config.distillation.teacher and not config.teacher.checkpoint and config.teacher_training.epochs == 0
+    _require(not untaught, "--teacher_training.epochs is 0 and there is no --teacher.checkpoint: give one of them")
     epochs = config.student_training.epochs
     late = [epoch for epoch in policy.search_at if not 0 <= epoch < epochs]
     _require(not late, f"--policy.search_at has {late}, but the student's epochs are 0 to {epochs - 1}")
@@ -318,10 +322,15 @@ def _preset_or_file(name: str) -> Path:
 
 def _explain(message: str, parser: ArgumentParser) -> str:
     """Add the nearest known key to what jsonargparse says of an unknown one."""
-    found = re.search(r"unrecognized arguments: --([\w.]+)|Option '([\w.]+)' is not accepted", message)
+    unknown = (
+        r"unrecognized arguments: --(?P<flag>[\w.]+)"
+        r"|Option '(?P<key>[\w.]+)' is not accepted"
+        r"|Group '(?P<group>[\w.]+)' does not accept option '(?P<inner>[\w.]+)'"
+    )
+    found = re.search(unknown, message)
     if not found:
         return re.sub(r"Parser key \"([\w.]+)\":\s*", r"--\1: ", message)
-    name = found[1] or found[2]
+    name = found["flag"] or found["key"] or f"{found['group']}.{found['inner']}"
     known = [option[2:] for action in parser._actions for option in action.option_strings if option.startswith("--")]
     return f"unknown setting {name!r}{nearest(name, known)} `--help` lists them all."
 

@@ -7,58 +7,27 @@ a run that was stopped at any moment and resumed gives the bits of one that was 
 import dataclasses
 import json
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from tst_fast import checkpoint
+from tst_fast import config as configuration
 from tst_fast.config import Config, ModelConfig
 from tst_fast.distill import FromLabels, FromTeacher
 from tst_fast.errors import UserError
 from tst_fast.models import build_model, load_weights, save_weights
+from tst_fast.plan import Pass, Stage, plan
 from tst_fast.policy import LearnedOperation, Policy
 from tst_fast.report import STAGES, Reporter, plot_policy, policy_table
 from tst_fast.search import PolicySearch
 from tst_fast.tasks import accuracy, evaluation_loader, load_splits, training_loader
 from tst_fast.update import Loss, ModelUpdate
-
-Stage = Literal["teacher", "search", "student"]
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One pass over the training images.
-
-    Attributes:
-        stage: what is trained.
-        epoch: of the network that is trained; for a search, of the student that it precedes.
-        opens_search: whether it is the first pass of a search.
-        ends_teacher: whether it is the teacher's last.
-    """
-
-    stage: Stage
-    epoch: int
-    opens_search: bool = False
-    ends_teacher: bool = False
-
-
-def plan(config: Config) -> list[Pass]:
-    """Every pass of a run, in order: the teacher's, if it has no checkpoint; then searches and student epochs."""
-    passes = []
-    if config.distillation.teacher and config.teacher.checkpoint is None:
-        epochs = config.teacher_training.epochs
-        passes += [Pass("teacher", epoch, ends_teacher=epoch == epochs - 1) for epoch in range(epochs)]
-    searches = config.policy.search_at if config.distillation.teacher and config.distillation.augment else []
-    for epoch in range(config.student_training.epochs):
-        if epoch in searches:
-            passes += [Pass("search", epoch, opens_search=i == 0) for i in range(config.policy.search_epochs)]
-        passes.append(Pass("student", epoch))
-    return passes
 
 
 def reseed(*numbers: int) -> None:
@@ -71,7 +40,7 @@ class Run:
 
     Args:
         config: what to do.
-        folder: the run's folder, which exists.
+        folder: the run's folder; made, with the configuration in it, once all else is found to be in order.
         accelerator: processes, devices and precision.
         quiet: show no tables, and take the progress bars away at the end.
 
@@ -90,9 +59,10 @@ class Run:
         self.history = [self.policy.learned()]
         self.accuracies: list[float] = []
         self.teacher_accuracy: float | None = None
-        self.seconds = {"all": 0.0, "student": 0.0}
+        self.clock = {"seconds": 0.0, "student_seconds": 0.0, "student_images": 0}
         self._pending: list[tuple[np.ndarray, dict[str, Tensor]]] = []
         self._pass_loss = 0.0
+        self._open_folder()
         steps = {stage: self._steps_before(len(self.passes), stage) for stage in STAGES}
         self.reporter = Reporter(folder, steps, accelerator.is_main_process, transient=quiet)
 
@@ -114,6 +84,12 @@ class Run:
         self.updates["student"] = ModelUpdate(
             self.student, config.student_training, self._student_loss(), steps, self.accelerator
         )
+
+    def _open_folder(self) -> None:
+        if self.accelerator.is_main_process and not (self.folder / "config.yaml").exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            configuration.save(self.config, self.folder / "config.yaml")
+        self.accelerator.wait_for_everyone()
 
     def _make_policy(self) -> Policy:
         settings = self.config.policy
@@ -140,12 +116,12 @@ class Run:
 
     def run(self) -> dict[str, Any]:
         """Do all passes that are left; returns what `result.json` holds."""
-        started = time.perf_counter() - self.seconds["all"]
+        started = time.perf_counter() - self.clock["seconds"]
         if self.config.distillation.teacher and "teacher" not in self.updates and self.teacher_accuracy is None:
-            self._judge_teacher()
+            self.teacher_accuracy = self._judge(self.teacher)
         while self.pass_index < len(self.passes):
             self._one_pass(self.passes[self.pass_index])
-            self.seconds["all"] = time.perf_counter() - started
+            self.clock["seconds"] = time.perf_counter() - started
             self._save_checkpoint()
         return self._finish()
 
@@ -160,7 +136,7 @@ class Run:
         self.train_loader.load_state_dict(state["loader"])
         self.history = [[LearnedOperation(**row) for row in rows] for rows in state["history"]]
         self.accuracies, self.teacher_accuracy = state["accuracies"], state["teacher_accuracy"]
-        self.seconds, self._pass_loss = state["seconds"], state["pass_loss"]
+        self.clock, self._pass_loss = state["clock"], state["pass_loss"]
         self.reporter.rewind(state["metrics_position"])
 
     def close(self) -> None:
@@ -189,11 +165,11 @@ class Run:
                 self._flush(current)
                 self._save_checkpoint()
         self._flush(current)
-        seconds = time.perf_counter() - started
+        seconds, images = time.perf_counter() - started, (self.step - first) * self.config.data.batch_size
         if current.stage == "student":
-            self.seconds["student"] += seconds
-        rate = (self.step - first) * self.config.data.batch_size / seconds
-        self._end_pass(current, rate, done + self.step)
+            self.clock["student_seconds"] += seconds
+            self.clock["student_images"] += images
+        self._end_pass(current, images / seconds, done + self.step)
 
     def _settle(self, stage: Stage) -> None:
         """A teacher that no longer learns is frozen for good."""
@@ -202,7 +178,7 @@ class Run:
             self.teacher.eval().requires_grad_(False)
 
     def _end_pass(self, current: Pass, rate: float, done: int) -> None:
-        mean_loss = self._mean_over_ranks(self._pass_loss / self.train_loader.steps_per_epoch)
+        mean_loss = self._pass_loss / self.train_loader.steps_per_epoch
         note = f"{rate:,.0f} images/s"
         line = {"stage": current.stage, "epoch": current.epoch, "mean_loss": mean_loss, "images_per_second": rate}
         if current.stage == "search":
@@ -210,11 +186,11 @@ class Run:
             self.history.append(self.policy.learned())
             line["policy"] = {row.operation: [row.probability, row.level] for row in self.history[-1]}
         elif current.stage == "student":
-            self.accuracies.append(accuracy(self.student, self.test_loader, self.config.data, self.accelerator))
+            self.accuracies.append(self._judge(self.student))
             line["accuracy"] = self.accuracies[-1]
             note += f", accuracy {100 * self.accuracies[-1]:.1f} %"
         elif current.ends_teacher:
-            self._judge_teacher()
+            self.teacher_accuracy = self._judge(self.teacher)
             line["accuracy"] = self.teacher_accuracy
             note += f", accuracy {100 * self.teacher_accuracy:.1f} %"
             if self.accelerator.is_main_process:
@@ -223,31 +199,36 @@ class Run:
         self.reporter.advance(current.stage, done, note)
         self.pass_index, self.step, self._pass_loss = self.pass_index + 1, 0, 0.0
 
-    def _judge_teacher(self) -> None:
-        self.teacher_accuracy = accuracy(self.teacher, self.test_loader, self.config.data, self.accelerator)
+    def _judge(self, network: nn.Module) -> float:
+        for buffer in network.buffers():  # batch-norm statistics that each rank kept for itself
+            broadcast(buffer)
+        return accuracy(network, self.test_loader, self.config.data, self.accelerator)
 
     def _flush(self, current: Pass) -> None:
-        """Read what the device has computed since the last time, refuse NaN, and write a line of metrics."""
+        """Read what the devices have computed since the last time, refuse NaN, and write a line of metrics."""
         if not self._pending:
             return
         names = list(self._pending[0][1])
-        values = torch.stack([torch.stack([report[name] for name in names]) for _, report in self._pending]).cpu()
-        for offset, row in enumerate(values):
-            if not row.isfinite().all():
-                self._stop_at_nan(current, self.step - len(values) + offset, self._pending[offset][0])
+        own = torch.stack([torch.stack([report[name] for name in names]) for _, report in self._pending])
+        values = self.accelerator.reduce(own, "mean").cpu()
+        if not values.isfinite().all():
+            self._stop_at_nan(current, own.isfinite().all(1).tolist())
         means = dict(zip(names, values.double().mean(0).tolist(), strict=True))
         self._pass_loss += means["loss"] * len(values)
         self.reporter.metric(stage=current.stage, epoch=current.epoch, step=self.step, **means)
         self._pending.clear()
 
-    def _stop_at_nan(self, current: Pass, step: int, indices: np.ndarray) -> None:
-        dataset = self.train_loader.dataset
-        some = ", ".join(dataset.path(i) for i in indices[:3])
+    def _stop_at_nan(self, current: Pass, finite: list[bool]) -> None:
+        """Every rank stops; those that made the NaN name the batch."""
+        offset = finite.index(False) if False in finite else 0
+        paths = [self.train_loader.dataset.path(i) for i in self._pending[offset][0]]
+        where = f"the batch of {', '.join(paths[:3])} and {max(len(paths) - 3, 0)} more images"
         settings = "policy" if current.stage == "search" else f"{current.stage}_training.optimizer"
         raise UserError(
-            f"the loss is not finite at step {step} of {current.stage} epoch {current.epoch}, in the batch of {some} "
-            f"and {max(len(indices) - 3, 0)} more images. Lower --{settings}.learning_rate, or look at these images; "
-            f"checkpoints from before are in {self.folder / 'checkpoints'}"
+            f"the loss is not finite at step {self.step - len(finite) + offset} of {current.stage} epoch "
+            f"{current.epoch}, in {'a batch of another process' if all(finite) else where}. Lower "
+            f"--{settings}.learning_rate, or look at these images; checkpoints from before are in "
+            f"{self.folder / 'checkpoints'}"
         )
 
     def _save_checkpoint(self) -> None:
@@ -262,7 +243,7 @@ class Run:
             "history": [[dataclasses.asdict(row) for row in rows] for rows in self.history],
             "accuracies": self.accuracies,
             "teacher_accuracy": self.teacher_accuracy,
-            "seconds": self.seconds,
+            "clock": self.clock,
             "pass_loss": self._pass_loss,
             "metrics_position": self.reporter.position(),
         }
@@ -282,14 +263,14 @@ class Run:
         return result
 
     def _result(self) -> dict[str, Any]:
-        originals = len(self.accuracies) * self.train_loader.steps_per_epoch * self.config.data.batch_size
+        seconds = self.clock["student_seconds"]
         return {
             "teacher_accuracy": self.teacher_accuracy,
             "student_accuracy": self.accuracies[-1] if self.accuracies else None,
             "student_best_accuracy": max(self.accuracies, default=None),
             "test_images": len(self.test_loader.dataset),
-            "images_per_second": originals / self.seconds["student"] if originals else None,
-            "wall_seconds": self.seconds["all"],
+            "images_per_second": self.clock["student_images"] / seconds if seconds else None,
+            "wall_seconds": self.clock["seconds"],
             "seed": self.config.seed,
             "processes": self.accelerator.num_processes,
         }
@@ -306,7 +287,3 @@ class Run:
     def _steps_before(self, pass_index: int, stage: str) -> int:
         """Steps of a stage in the passes before one."""
         return sum(one.stage == stage for one in self.passes[:pass_index]) * self.train_loader.steps_per_epoch
-
-    def _mean_over_ranks(self, value: float) -> float:
-        tensor = torch.tensor(value, dtype=torch.float64, device=self.accelerator.device)
-        return self.accelerator.reduce(tensor, "mean").item()

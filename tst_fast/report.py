@@ -35,7 +35,9 @@ class Reporter:
             TimeElapsedColumn(),
             TextColumn("{task.fields[note]}"),
         )
-        self._progress = Progress(*columns, console=self.console, transient=transient)
+        # Without a terminal, bars are printed once, at the end.
+        hidden = transient and not self.console.is_terminal
+        self._progress = Progress(*columns, console=self.console, transient=transient, disable=hidden)
         self._tasks: dict[str, TaskID] = {
             stage: self._progress.add_task(STAGES[stage], total=total, note="", start=False)
             for stage, total in steps.items()

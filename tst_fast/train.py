@@ -4,7 +4,7 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -37,16 +37,11 @@ def parse(arguments: Sequence[str]) -> tuple[Config, Path | None]:
     return configuration.parse(parser, arguments if known.config else ["--config", DEFAULT, *arguments])[0], None
 
 
-def new_folder(config: Config, accelerator: Accelerator, prefix: str = "") -> Path:
-    """Make a folder for a run, the same one in each process, and write the resolved configuration into it."""
+def new_folder(config: Config, prefix: str = "") -> Path:
+    """Where a new run is kept: the same folder in each process."""
     name = [f"{prefix}{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"]
     broadcast_object_list(name)
-    folder = Path(config.output) / name[0]
-    if accelerator.is_main_process:
-        folder.mkdir(parents=True)
-        configuration.save(config, folder / "config.yaml")
-    accelerator.wait_for_everyone()
-    return folder
+    return Path(config.output) / name[0]
 
 
 def start_accelerator() -> Accelerator:
@@ -63,11 +58,13 @@ def start_accelerator() -> Accelerator:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Errors that the user can put right end the program with their message alone."""
+    """Errors that the user can put right, and Ctrl-C, end the program with a message alone."""
     try:
         yield
     except (UserError, DataError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; --resume with the run's folder continues")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -75,19 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with explained():
         config, folder = parse(sys.argv[1:] if arguments is None else arguments)
         accelerator = start_accelerator()
-        resumed = folder is not None
-        run = None
-        try:
-            run = Run(config, folder or (folder := new_folder(config, accelerator)), accelerator)
-            if resumed:
+        with closing(Run(config, folder or new_folder(config), accelerator)) as run:
+            if folder:
                 run.resume()
             run.run()
-        except KeyboardInterrupt:
-            sys.exit(f"\nstopped; continue with --resume {folder}")
-        finally:
-            if run:
-                run.close()
-            accelerator.end_training()
+        accelerator.end_training()
 
 
 if __name__ == "__main__":

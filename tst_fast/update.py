@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from pipelines import Batch
 from tst_fast.config import OptimizerConfig, TrainingConfig
+from tst_fast.errors import UserError
 
+INSTALL_APEX = "APEX_CPP_EXT=1 APEX_CUDA_EXT=1 pip install --no-build-isolation git+https://github.com/NVIDIA/apex"
 Loss = Callable[[nn.Module, Batch], tuple[Tensor, dict[str, Tensor]]]
 
 
@@ -34,6 +36,23 @@ def learning_rate(config: OptimizerConfig, step: int, total_steps: int, epochs: 
     return config.learning_rate * (end + (start - end) * (1 + math.cos(math.pi * share)) / 2)
 
 
+def make_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """The optimizer that `config` names.
+
+    Raises:
+        UserError: it is NVIDIA apex's, and apex is not installed.
+    """
+    common = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    if config.name == "lamb":
+        try:
+            from apex.optimizers import FusedLAMB
+        except ImportError:  # not installed, or the other project that PyPI calls apex
+            raise UserError(f"--optimizer.name lamb needs NVIDIA apex, built from its source: {INSTALL_APEX}") from None
+        return FusedLAMB(model.parameters(), **common)
+    nesterov = config.nesterov and config.momentum > 0
+    return torch.optim.SGD(model.parameters(), momentum=config.momentum, nesterov=nesterov, **common)
+
+
 class ModelUpdate:
     """Trains one network, a batch at a time.
 
@@ -51,15 +70,7 @@ class ModelUpdate:
         self.config, self.loss, self.accelerator = config, loss, accelerator
         self.total_steps = config.epochs * steps_per_epoch
         self.step_count = 0
-        settings = config.optimizer
-        optimizer = torch.optim.SGD(
-            model.parameters(),
-            lr=settings.learning_rate,
-            momentum=settings.momentum,
-            weight_decay=settings.weight_decay,
-            nesterov=settings.nesterov and settings.momentum > 0,
-        )
-        self.model, self.optimizer = accelerator.prepare(model, optimizer)
+        self.model, self.optimizer = accelerator.prepare(model, make_optimizer(model, config.optimizer))
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """One update; what to report, as scalars on the device."""

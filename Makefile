@@ -1,0 +1,37 @@
+# `make run` and `make test` install what they need: into the active virtual environment, else into .venv.
+# `make test PYTHON=python3` uses that interpreter as it is and installs nothing.
+
+ifeq ($(origin PYTHON),undefined)
+VENV := $(or $(VIRTUAL_ENV),.venv)
+PYTHON := $(VENV)/bin/python
+INSTALLED := $(VENV)/.tst-fast-installed
+else
+export PYTHONPATH := $(CURDIR):$(PYTHONPATH)
+endif
+
+# Told in full, so that Accelerate has no defaults to warn of.
+LAUNCH := $(PYTHON) -m accelerate.commands.launch --quiet \
+	--num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
+
+.PHONY: run test lint install bench
+
+run: install
+	$(LAUNCH) tst_fast/train.py $(ARGS)
+
+test: install lint
+	$(PYTHON) -m pytest -n 2 --dist loadscope $(ARGS)
+
+lint: install
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+install: $(INSTALLED)
+
+$(VENV)/.tst-fast-installed: setup.py pyproject.toml
+	test -x $(PYTHON) || python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --editable ".[test]"
+	touch $@
+
+bench: install
+	$(PYTHON) -m pip install --quiet --editable ".[benchmark]"
+	$(PYTHON) -m benchmarks.augment --json benchmarks/results/augment-cpu.json

@@ -1,0 +1,17 @@
+"""What every test shares."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Tests run side by side, on tensors too small to share out."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_their_own(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TST_FAST_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

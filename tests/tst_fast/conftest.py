@@ -1,0 +1,73 @@
+"""A run of seconds for the tests: tiny networks, few passes, real digits."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from accelerate import Accelerator
+
+from tst_fast import config as configuration
+from tst_fast.config import Config
+from tst_fast.loop import Run
+
+
+@pytest.fixture(scope="session")
+def tiny_flags():
+    return (
+        "--config=digits",
+        "--teacher.arguments={channels: [4, 8]}",
+        "--student.arguments={channels: [4]}",
+        "--teacher_training.epochs=2",
+        "--student_training.epochs=3",
+        "--policy.search_at=[1]",
+        "--policy.search_epochs=2",
+        "--data.batch_size=100",
+        "--log_every=1",
+        "--checkpoint_every=2",
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tiny_flags):
+    """A function from further flags to a configuration."""
+
+    def make(*flags):
+        parser = configuration.make_parser("test", "")
+        configuration.add_config(parser)
+        return configuration.parse(parser, [*tiny_flags, *flags])[0]
+
+    return make
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """A function from a configuration to a run in a folder of its own; every run is closed after the test."""
+    runs = []
+
+    def make(config, name="run"):
+        runs.append(Run(config, tmp_path / name, Accelerator(cpu=True), quiet=True))
+        return runs[-1]
+
+    yield make
+    for run in runs:
+        run.close()
+
+
+@dataclass
+class WholeRun:
+    """What is left of a run that nothing stopped."""
+
+    config: Config
+    folder: Path
+    result: dict[str, Any]
+    run: Run
+
+
+@pytest.fixture(scope="session")
+def whole_run(tiny_config, tmp_path_factory):
+    config, folder = tiny_config(), tmp_path_factory.mktemp("whole")
+    run = Run(config, folder, Accelerator(cpu=True), quiet=True)
+    result = run.run()
+    run.close()
+    return WholeRun(config, folder, result, run)

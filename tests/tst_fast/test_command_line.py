@@ -1,0 +1,178 @@
+"""The program as its users start it: other processes, real signals, and one message for what goes wrong."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tst_fast.train import main
+
+ROOT = Path(__file__).parents[2]
+TRAIN = ["-m", "accelerate.commands.launch", "--quiet", "--num_processes=1", str(ROOT / "tst_fast" / "train.py")]
+
+
+def _start(arguments, **options):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen([sys.executable, *arguments], env=environment, **pipes, **options)
+
+
+def _output(arguments, returncode=0):
+    process = _start(arguments, start_new_session=True)
+    try:
+        output, _ = process.communicate(timeout=300)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        pytest.fail(f"still running after 300 s: {process.communicate()[0]}")
+    assert process.returncode == returncode, output
+    return output
+
+
+def _only(folder):
+    (found,) = folder.iterdir()
+    return found
+
+
+def test_launch_then_kill_then_resume(tmp_path, tiny_flags):
+    whole = _output([*TRAIN, *tiny_flags, f"--output={tmp_path / 'whole'}"])
+    assert "student accuracy on 1,397 test images" in whole
+    assert "What the policy learned" in whole
+
+    process = _start([*TRAIN, *tiny_flags, f"--output={tmp_path / 'killed'}"], start_new_session=True)
+    deadline = time.monotonic() + 240
+    # After the teacher, in the search or the student's epochs; the time it takes varies, the result must not.
+    while not list(tmp_path.glob("killed/*/checkpoints/00003-*.pt")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    folder = _only(tmp_path / "killed")
+    assert not (folder / "result.json").exists()
+    _output([*TRAIN, "--resume", str(folder)])
+    for name in ("student.safetensors", "policy.json"):
+        assert (folder / name).read_bytes() == (_only(tmp_path / "whole") / name).read_bytes()
+
+
+def test_two_processes_agree(tmp_path, tiny_flags):
+    """Each rank ends with the same student and the same policy, and the evaluation counts each image once."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys, torch\n"
+        "from pathlib import Path\n"
+        "from accelerate import Accelerator\n"
+        "from tst_fast.loop import Run\n"
+        "from tst_fast.train import new_folder, parse\n"
+        "accelerator = Accelerator(cpu=True)\n"
+        "config, _ = parse(sys.argv[1:])\n"
+        "run = Run(config, new_folder(config), accelerator, quiet=True)\n"
+        "run.run()\n"
+        "for model in (run.student, run.policy):\n"
+        "    own = torch.cat([value.flatten() for value in model.parameters()]).detach()\n"
+        "    every = accelerator.gather(own).view(2, -1)\n"
+        "    assert torch.equal(every[0], every[1])\n"
+        "    assert not torch.equal(own, torch.zeros_like(own))\n"
+        "run.close()\n"
+        "accelerator.end_training()\n"
+    )
+    distributed = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(program)]
+    _output([*distributed, *tiny_flags, f"--output={tmp_path / 'runs'}"])
+    result = json.loads((_only(tmp_path / "runs") / "result.json").read_text())
+    assert result["processes"] == 2
+    assert round(result["student_accuracy"] * 1397, 6) % 1 == 0
+
+
+def test_compare_writes_every_arm(tmp_path, tiny_flags):
+    program = "from tst_fast.cli import main; main()"
+    output = _output(["-c", program, "compare", *tiny_flags, "--seeds=2", f"--output={tmp_path}"])
+    summary = json.loads((_only(tmp_path) / "compare.json").read_text())
+    assert list(summary) == ["student alone", "KD", "KD, untrained policy", "TST"]
+    for values in summary.values():
+        runs = values["last"]["runs"]
+        assert len(runs) == 2
+        assert values["last"]["mean"] == pytest.approx(sum(runs) / 2)
+        assert values["last"]["standard_deviation"] == pytest.approx(abs(runs[0] - runs[1]) / 2**0.5)
+    assert f"{100 * summary['TST']['last']['mean']:.2f}" in output
+
+
+def _folder(tmp_path, classes=("cat", "dog"), images=6):
+    for split in ("train", "val"):
+        for label, name in enumerate(classes):
+            (tmp_path / split / name).mkdir(parents=True)
+            for i in range(images):
+                Image.new("RGB", (40, 40), (i * 20, label * 100, 60)).save(tmp_path / split / name / f"{i}.jpg")
+    return tmp_path
+
+
+def _truncate(file):
+    file.write_bytes(file.read_bytes()[:-200])
+
+
+FAULTS = {
+    "no folder": (lambda root: None, ["--data.root=/nowhere/at/all"], "/nowhere/at/all: there is no such folder"),
+    "empty class": (lambda root: (root / "train/eel").mkdir(), [], r"class folders without images: eel"),
+    "other classes": (
+        lambda root: (root / "val" / "dog").rename(root / "val" / "emu"),
+        [],
+        r"training split lacks: emu",
+    ),
+    "not an image": (
+        lambda root: (root / "train" / "cat" / "0.jpg").write_text("text"),
+        [],
+        r"train/cat/0.jpg: not an",
+    ),
+    "truncated": (lambda root: _truncate(root / "train" / "dog" / "3.jpg"), [], r"train/dog/3.jpg: truncated"),
+    "large batch": (lambda root: None, ["--data.batch_size=13"], "13 exceeds the 12 training images"),
+    "typo": (lambda root: None, ["--data.bach_size=4"], "did you mean 'data.batch_size'"),
+    "no model": (lambda root: None, ["--student.name=resnet19"], "no model 'resnet19'; did you mean 'resnet1"),
+    "nan": (
+        lambda root: None,
+        ["--teacher_training.optimizer.learning_rate=1e30", "--teacher_training.epochs=9"],
+        "not finite at step .* of teacher epoch .* Lower --teacher_training.optimizer.learning_rate",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_bad_input_ends_with_one_message(tmp_path, fault, capfd, monkeypatch):
+    spoil, flags, message = FAULTS[fault]
+    root = _folder(tmp_path / "data")
+    spoil(root)
+    monkeypatch.chdir(tmp_path)
+    networks = ["--teacher.name=convnet", "--student.name=convnet"]
+    schedule = ["--teacher_training.epochs=1", "--student_training.epochs=1", "--policy.search_at=[]"]
+    sizes = ["--data.image_size=32", "--data.batch_size=12", "--data.crop=pad"]
+    with pytest.raises(SystemExit) as stopped:
+        main(["--config=folder", f"--data.root={root}", *networks, *schedule, *sizes, *flags])
+    assert re.search(message, str(stopped.value)), stopped.value
+    assert str(stopped.value).startswith("error: ")
+    assert "Traceback" not in capfd.readouterr().err
+    early = fault not in ("not an image", "truncated", "nan")  # found before the run begins: it leaves no folder
+    assert (tmp_path / "runs").exists() != early
+
+
+def test_help_is_readable():
+    output = _output([str(ROOT / "tst_fast" / "train.py"), "--help"])
+    assert "--policy.learning_rate" in output
+    assert "of the policy's SGD, at the start of each search" in output
+
+
+def test_commands():
+    program = "from tst_fast.cli import main; main()"
+    assert "compare" in _output(["-c", program, "--help"])
+    assert "did you mean 'compare'" in _output(["-c", program, "comparr"], returncode=1)
+
+
+def test_another_package_called_kernels_is_named(tmp_path):
+    (tmp_path / "kernels.py").write_text("")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-c", "import tst_fast"]
+    process = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert f"{tmp_path / 'kernels.py'} of another project was found" in process.stderr

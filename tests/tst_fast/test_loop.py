@@ -1,0 +1,160 @@
+"""The alternation as a plan, a whole small run, and its continuation after a stop at any moment."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tst_fast import loop
+from tst_fast.config import replace
+from tst_fast.errors import UserError
+from tst_fast.models import ConvNet, load_weights
+from tst_fast.plan import Pass, plan
+from tst_fast.search import PolicySearch
+from tst_fast.update import ModelUpdate
+
+
+class Stopped(Exception):
+    """What stands for a kill."""
+
+
+def _stop_after(monkeypatch, steps):
+    """Raise in the middle of the run, after this many updates of anything."""
+    left = [steps]
+
+    def counted(step):
+        def wrapped(self, batch):
+            if not left[0]:
+                raise Stopped
+            left[0] -= 1
+            return step(self, batch)
+
+        return wrapped
+
+    for updater in (ModelUpdate, PolicySearch):
+        monkeypatch.setattr(updater, "step", counted(updater.step))
+
+
+def _metrics(folder):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        line.pop("images_per_second", None)
+    return lines
+
+
+def test_plan(tiny_config):
+    config = tiny_config()
+    teacher = [Pass("teacher", 0), Pass("teacher", 1, ends_teacher=True)]
+    search = [Pass("search", 1, opens_search=True), Pass("search", 1)]
+    student = [Pass("student", epoch) for epoch in range(3)]
+    assert plan(config) == [*teacher, student[0], *search, *student[1:]]
+    assert plan(replace(config, teacher__checkpoint="file")) == [student[0], *search, *student[1:]]
+    assert plan(replace(config, distillation__augment=False)) == teacher + student
+    assert plan(replace(config, policy__search_at=[])) == teacher + student
+    assert plan(replace(config, distillation__teacher=False)) == student
+
+
+def test_a_run_leaves_what_it_promises(whole_run):
+    folder, result = whole_run.folder, whole_run.result
+    assert json.loads((folder / "result.json").read_text()) == result
+    assert {"teacher_accuracy", "student_accuracy", "images_per_second", "wall_seconds"} <= set(result)
+    assert round(result["student_accuracy"] * 1397, 6) % 1 == 0
+    learned = [row["probability"] for row in json.loads((folder / "policy.json").read_text())["operations"]]
+    assert len(learned) == 14
+    assert any(abs(value - 0.5) > 1e-4 for value in learned)
+    lines = _metrics(folder)
+    assert {line["stage"] for line in lines} == {"teacher", "search", "student"}
+    steps = [line for line in lines if line["stage"] in ("search", "student") and "step" in line]
+    assert all(0 < line["teacher_confidence"] < 1 and 0 < line["student_confidence"] < 1 for line in steps)
+    judged = [line["accuracy"] for line in lines if line["stage"] == "student" and "accuracy" in line]
+    assert judged == whole_run.run.accuracies
+    assert (folder / "policy.png").read_bytes().startswith(b"\x89PNG")
+    student = ConvNet(10, channels=[4])
+    student.load_state_dict(load_file(folder / "student.safetensors"))  # the student alone, and all of it
+    torch.testing.assert_close(student.state_dict(), whole_run.run.student.state_dict(), atol=0, rtol=0)
+
+
+# The whole run has 8 teacher, 8 search and 12 student steps: a stop in each stage, within and between checkpoints.
+@pytest.mark.parametrize("steps", [3, 8, 11, 15, 19, 27])
+def test_a_stopped_run_resumes_to_the_same_bits(whole_run, make_run, monkeypatch, steps):
+    with monkeypatch.context() as patch:
+        _stop_after(patch, steps)
+        stopped = make_run(whole_run.config)
+        with pytest.raises(Stopped):
+            stopped.run()
+        stopped.close()
+    resumed = make_run(whole_run.config)
+    resumed.resume()
+    again = resumed.run()
+    for name in ("student.safetensors", "teacher.safetensors", "policy.json"):
+        assert (resumed.folder / name).read_bytes() == (whole_run.folder / name).read_bytes(), name
+    assert _metrics(resumed.folder) == _metrics(whole_run.folder)
+    for key in ("teacher_accuracy", "student_accuracy", "student_best_accuracy"):
+        assert again[key] == whole_run.result[key]
+    states = [run.updates["student"].state_dict()["optimizer"]["state"] for run in (whole_run.run, resumed)]
+    torch.testing.assert_close(states[0], states[1], atol=0, rtol=0)
+
+
+def test_resume_refuses_other_data(tiny_config, make_run, monkeypatch):
+    with monkeypatch.context() as patch:
+        _stop_after(patch, 5)
+        run = make_run(tiny_config())
+        with pytest.raises(Stopped):
+            run.run()
+        run.close()
+    with pytest.raises(ValueError, match="batch size 100, now 50"):
+        make_run(tiny_config("--data.batch_size=50")).resume()
+
+
+def test_nan_stops_the_run_with_step_and_images(tiny_config, make_run, monkeypatch):
+    real = loop.ModelUpdate.step
+
+    def poisoned(self, batch):
+        report = real(self, batch)
+        return {**report, "loss": report["loss"] * float("nan")} if self.step_count == 3 else report
+
+    monkeypatch.setattr(loop.ModelUpdate, "step", poisoned)
+    run = make_run(tiny_config())
+    message = r"not finite at step 2 of teacher epoch 0, in the batch of .*png.* and 97 more images"
+    with pytest.raises(UserError, match=message):
+        run.run()
+
+
+def test_a_learned_policy_starts_another_run(whole_run, tiny_config, make_run):
+    another = make_run(tiny_config(f"--policy.init={whole_run.folder / 'policy.json'}"))
+    for before, after in zip(whole_run.run.policy.learned(), another.policy.learned(), strict=True):
+        assert after.probability == pytest.approx(before.probability, abs=1e-6)
+
+
+def test_the_kept_teacher_is_used_as_it_is(whole_run, tiny_config, make_run):
+    file = whole_run.folder / "teacher.safetensors"
+    another = make_run(tiny_config(f"--teacher.checkpoint={file}", "--student_training.epochs=2"))
+    assert another.run()["teacher_accuracy"] == whole_run.result["teacher_accuracy"]
+    assert all(not parameter.requires_grad for parameter in another.teacher.parameters())
+
+
+def test_arms_of_a_comparison_start_from_the_same_student(tiny_config, make_run):
+    config = tiny_config()
+    alone = make_run(replace(config, distillation__teacher=False), "alone").student
+    taught = make_run(config, "taught").student
+    torch.testing.assert_close(alone.state_dict(), taught.state_dict(), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_a_teacher_of_another_architecture_is_refused(tiny_config, make_run, tmp_path, suffix):
+    from safetensors.torch import save_file
+
+    file = tmp_path / f"other{suffix}"
+    save = save_file if suffix == ".safetensors" else torch.save
+    save(ConvNet(7, channels=[4, 8, 16]).state_dict(), file)
+    with pytest.raises(UserError, match=r"another architecture .*6 unexpected .*of another shape \(classifier.weight"):
+        make_run(tiny_config(f"--teacher.checkpoint={file}"))
+
+
+def test_a_checkpoint_that_is_none_is_refused(tmp_path):
+    (tmp_path / "weights.pth").write_text("not weights")
+    with pytest.raises(UserError, match=r"--teacher.checkpoint .*weights.pth cannot be read"):
+        load_weights(ConvNet(2), tmp_path / "weights.pth", "teacher")
+    with pytest.raises(UserError, match="there is no such file"):
+        load_weights(ConvNet(2), tmp_path / "absent.safetensors", "teacher")

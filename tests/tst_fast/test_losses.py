@@ -1,0 +1,55 @@
+"""The losses against their formulas, written out in numpy."""
+
+import numpy as np
+import pytest
+import torch
+
+from tst_fast import losses
+
+STUDENT, TEACHER = np.random.default_rng(0).normal(size=(2, 5, 4)) * 3
+LABELS = np.array([0, 3, 1, 1, 2])
+
+
+def _softmax(logits):
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
+def _tensors():
+    return torch.from_numpy(STUDENT), torch.from_numpy(TEACHER), torch.from_numpy(LABELS)
+
+
+def test_distillation_is_cross_entropy_and_scaled_divergence():
+    student, teacher, labels = _tensors()
+    alpha, tau = 0.7, 4.0
+    p, q = _softmax(TEACHER / tau), _softmax(STUDENT / tau)
+    divergence = (p * np.log(p / q)).sum(1).mean()
+    cross_entropy = -np.log(_softmax(STUDENT)[range(5), LABELS]).mean()
+    loss = losses.distillation(student, teacher, labels, alpha, tau)
+    assert loss.item() == pytest.approx(cross_entropy + alpha * tau**2 * divergence)
+
+
+def test_confidence_gap_and_its_soft_label_form():
+    student, teacher, labels = _tensors()
+    p_teacher, p_student = _softmax(TEACHER)[range(5), LABELS], _softmax(STUDENT)[range(5), LABELS]
+    expected = (-np.log(p_teacher) - np.log(1 - p_student + 1e-6)).mean()
+    assert losses.confidence_gap(teacher, student, labels).item() == pytest.approx(expected)
+    hard = torch.nn.functional.one_hot(labels, 4).double()
+    soft = 0.8 * hard + 0.2 * hard.roll(1, dims=1)
+    mixture = 0.8 * losses.confidence_gap(teacher, student, labels)
+    mixture += 0.2 * losses.confidence_gap(teacher, student, (labels + 1) % 4)
+    assert losses.confidence_gap(teacher, student, soft).item() == pytest.approx(mixture.item())
+
+
+def test_confidence_gap_is_finite_where_the_student_is_certain():
+    logits = torch.tensor([[200.0, 0.0]], requires_grad=True)
+    losses.confidence_gap(torch.zeros(1, 2), logits, torch.tensor([0])).backward()
+    assert logits.grad.isfinite().all()
+
+
+def test_cross_entropy_gap_and_confidence():
+    student, teacher, labels = _tensors()
+    p_teacher, p_student = _softmax(TEACHER)[range(5), LABELS], _softmax(STUDENT)[range(5), LABELS]
+    gap = losses.cross_entropy_gap(teacher, student, labels).item()
+    assert gap == pytest.approx((-np.log(p_teacher) + np.log(p_student)).mean())
+    assert losses.confidence(teacher, labels).item() == pytest.approx(p_teacher.mean())
