@@ -18,7 +18,7 @@ setup(
         "torch>=2.11,<2.16",
         "torchvision>=0.26,<0.30",
         "triton>=3.6,<3.10; sys_platform == 'linux'",
-        "nvidia-dali-cuda130>=2.1,<3; sys_platform == 'linux'",
+        "nvidia-dali-cuda130>=2.3,<3; sys_platform == 'linux'",
         "accelerate>=1.12,<2",
         "jsonargparse[signatures]>=4.49,<5",
         "matplotlib>=3.9,<4",

@@ -222,7 +222,8 @@ def parse(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Config, arg
 
 def make_parser(program: str, description: str) -> ArgumentParser:
     """A parser whose errors `parse` can explain."""
-    return ArgumentParser(prog=program, description=description, exit_on_error=False)
+    usage = f"{program} [--config PRESET_OR_FILE] [--a.b value ...]"
+    return ArgumentParser(prog=program, usage=usage, description=description, exit_on_error=False)
 
 
 def load(file: Path) -> Config:

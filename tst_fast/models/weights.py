@@ -5,7 +5,8 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
 from tst_fast.errors import UserError
@@ -15,7 +16,7 @@ def save_weights(model: nn.Module, file: Path, architecture: str) -> None:
     """Write a model's state dict, and nothing else, as safetensors with the architecture's name in the header."""
     temporary = file.with_name(file.name + ".tmp")
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    save_file(tensors, temporary, metadata={"architecture": architecture})
+    temporary.write_bytes(serialise(tensors, metadata={"architecture": architecture}))
     temporary.replace(file)
 
 
