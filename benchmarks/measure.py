@@ -13,18 +13,22 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+Timed = tuple[Callable[[], object], Callable[[object], object]]
+"""What is done before the clock starts, and what is timed, given what came of it."""
 
-def interleaved(functions: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 2) -> dict[str, list[float]]:
+
+def interleaved(functions: Mapping[str, Timed], rounds: int, warmup: int = 2) -> dict[str, list[float]]:
     """Seconds of each function in each round; one after the other within a round, so that drift hits all alike."""
-    for function in functions.values():
+    for prepare, function in functions.values():
         for _ in range(warmup):
-            function()
+            function(prepare())
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(rounds):
-        for name, function in functions.items():
+        for name, (prepare, function) in functions.items():
+            prepared = prepare()
             synchronise()
             start = time.perf_counter()
-            function()
+            function(prepared)
             synchronise()
             seconds[name].append(time.perf_counter() - start)
     return seconds
@@ -76,9 +80,27 @@ def publish(title: str, rows: list[dict[str, object]], about: Mapping[str, objec
     for column in rows[0]:
         table.add_column(column.replace("_", " "), justify="left" if isinstance(rows[0][column], str) else "right")
     for row in rows:
-        table.add_row(*(f"{value:,.2f}" if isinstance(value, float) else str(value) for value in row.values()))
+        table.add_row(*(_cell(value) for value in row.values()))
     Console(width=max(120, Console().width)).print(table)
     if file:
         file.parent.mkdir(parents=True, exist_ok=True)
         command = " ".join(["python", *sys.argv])
         file.write_text(json.dumps({"command": command, **about, "rows": rows}, indent=2) + "\n")
+
+
+def markdown(rows: list[dict[str, object]], about: Mapping[str, object]) -> str:
+    """The rows as a Markdown table, under what they were measured on."""
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    lines = [
+        f"{about['gpu'] or about['processor']}, {about['threads']} CPU threads, {versions}; medians of "
+        f"{about['rounds']} rounds, batch {about['batch']}.",
+        "",
+        "| " + " | ".join(column.replace("_", " ") for column in rows[0]) + " |",
+        "|" + " --- |" * len(rows[0]),
+    ]
+    lines += ["| " + " | ".join(_cell(value) for value in row.values()) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(value: object) -> str:
+    return f"{value:,.2f}" if isinstance(value, float) else str(value)

@@ -19,12 +19,29 @@ Runner = Callable[[Callable[..., Tensor]], Callable[..., Tensor]]
 """Takes a function and gives back how to run it: as it is, or compiled."""
 
 
+def affine_grid(theta: Tensor, height: int, width: int) -> Tensor:
+    """As `torch.nn.functional.affine_grid`, `align_corners=False`: that one multiplies matrices and is far slower.
+
+    Args:
+        theta: [N, 2, 3].
+        height: of the output, in pixels.
+        width: of the output, in pixels.
+
+    Returns:
+        [N, H, W, 2], (x, y) input positions in normalised coordinates.
+    """
+    x = (2 * torch.arange(width, dtype=theta.dtype, device=theta.device) + 1) / width - 1
+    y = (2 * torch.arange(height, dtype=theta.dtype, device=theta.device)[:, None] + 1) / height - 1
+    along_x, along_y, offset = theta[..., None, None].unbind(2)
+    return (along_x * x + along_y * y + offset).movedim(1, 3)
+
+
 def affine_warp(x: Tensor, theta: Tensor, interpolation: str = "bilinear", fill: float = 0.0) -> Tensor:
     """Resample [N, C, H, W] at theta [N, 2, 3], output to input position in `affine_grid`'s coordinates.
 
     Pixel centres as `align_corners=False`; outside is `fill`; "nearest" rounds half up, as PIL, and takes any dtype.
     """
-    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+    grid = affine_grid(theta, *x.shape[-2:])
     if interpolation == "bilinear":
         inner = x - fill if fill else x
         warped = F.grid_sample(inner, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
