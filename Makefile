@@ -13,7 +13,7 @@ endif
 LAUNCH := $(PYTHON) -m accelerate.commands.launch --quiet \
 	--num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
 
-.PHONY: run test lint install bench
+.PHONY: run test lint install bench bench-gpu compile-report compile-matrix sanitize
 
 run: install
 	$(LAUNCH) tst_fast/train.py $(ARGS)
@@ -32,6 +32,17 @@ $(VENV)/.tst-fast-installed: setup.py pyproject.toml
 	$(PYTHON) -m pip install --quiet --editable ".[test]"
 	touch $@
 
+# Each writes JSON and a table under benchmarks/results/.
 bench: install
 	$(PYTHON) -m pip install --quiet --editable ".[benchmark]"
 	$(PYTHON) -m benchmarks.augment --json benchmarks/results/augment-cpu.json
+	$(PYTHON) -m benchmarks.kernels --json benchmarks/results/kernels-cpu.json --markdown benchmarks/results/kernels-cpu.md
+
+# Needs a CUDA GPU and the packages of the extra "benchmark"; about eight minutes at most.
+bench-gpu: install
+	$(PYTHON) -m pytest tests/kernels/test_triton_cuda.py
+	$(PYTHON) -m benchmarks.kernels --json benchmarks/results/kernels-gpu.json --markdown benchmarks/results/kernels-gpu.md
+
+# Registers, spills, instructions and bounds of the Triton kernels; no GPU needed.
+compile-report: install
+	$(PYTHON) -m benchmarks.compile_report

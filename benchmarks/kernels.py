@@ -73,7 +73,7 @@ def main() -> None:
     on_gpu = torch.cuda.is_available()
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="image sides in pixels")
     parser.add_argument("--batch", type=int, default=256 if on_gpu else 32)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=9 if on_gpu else 5)
     parser.add_argument("--json", type=Path, help="write the rows here")
     parser.add_argument("--markdown", type=Path, help="write the tables here")
     options = parser.parse_args()

@@ -49,8 +49,9 @@ def make_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Opt
         except ImportError:  # not installed, or the other project that PyPI calls apex
             raise UserError(f"--optimizer.name lamb needs NVIDIA apex, built from its source: {INSTALL_APEX}") from None
         return FusedLAMB(model.parameters(), **common)
-    nesterov = config.nesterov and config.momentum > 0
-    return torch.optim.SGD(model.parameters(), momentum=config.momentum, nesterov=nesterov, **common)
+    parameters = list(model.parameters())
+    nesterov, on_gpu = config.nesterov and config.momentum > 0, parameters[0].is_cuda
+    return torch.optim.SGD(parameters, momentum=config.momentum, nesterov=nesterov, fused=on_gpu, **common)
 
 
 class ModelUpdate:
