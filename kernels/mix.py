@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from kernels import reference
+from kernels import operators, reference
 from kernels.backends import Backend, resolve_backend
 from kernels.draw import Draw
 from kernels.operations import find_operation
@@ -21,12 +21,14 @@ def mix(
     dtype: torch.dtype | None = None,
     backend: Backend = "auto",
     compile: bool = False,
+    memory_format: torch.memory_format = torch.contiguous_format,
 ) -> Tensor:
     """Augment a batch: x + sum_k g_k (T_k(x; level_k) - x), then normalise (TST, DESIGN section 2).
 
     Args:
-        images: uint8 [B, H, W, C] or [B, C, H, W], or floating [B, C, H, W] in 0..1; C is 1 or 3; any strides.
-            A uint8 batch whose last dimension is 3 is read as [B, H, W, 3].
+        images: uint8 [B, H, W, C] or [B, C, H, W], or floating [B, C, H, W] in 0..1; C is 1 or 3; any strides. Or
+            packed, uint8 [B, H, W, 4], whose fourth byte is ignored: the fastest to load. A uint8 batch whose last
+            dimension is 3 is read as [B, H, W, 3]; else one whose second is 1 or 3 as [B, C, H, W].
         draw: the operations, levels and gates, on the device of `images`. Gradients reach `draw.levels`, `draw.gates`
             and floating `images`.
         mean: C values in 0..1, subtracted; also what Cutout fills with. None: nothing is subtracted, and Cutout
@@ -37,6 +39,7 @@ def mix(
         backend: "triton", "torch" or "auto" (Triton for GPU tensors where it is available, else torch).
         compile: with the torch backend, run the pixel arithmetic through `torch.compile`: slow at first, then a few
             times faster.
+        memory_format: of the result: torch.contiguous_format or torch.channels_last.
 
     Returns:
         [B, C, H, W], in 0..1 before mean and std where single operations are concerned: each operation's result is
@@ -44,21 +47,25 @@ def mix(
 
     Raises:
         TypeError: a dtype that is not listed above.
-        ValueError: shapes or devices that do not agree, or an unknown backend.
+        ValueError: shapes or devices that do not agree, an unknown memory format, or a backend that is unknown or
+            cannot run here.
     """
     pixels = _channels_first(images)
     _check_draw(draw, images)
     if dtype is not None and not dtype.is_floating_point:
         raise TypeError(f"dtype must be floating point, got {dtype}")
-    resolve_backend(backend, images.device)
+    if memory_format not in (torch.contiguous_format, torch.channels_last):
+        raise ValueError(f"memory_format must be contiguous_format or channels_last, got {memory_format}")
     result_dtype = dtype or (images.dtype if images.is_floating_point() else torch.float32)
+    if resolve_backend(backend, images.device, images.dtype, result_dtype) == "triton":
+        return _mix_in_triton(pixels, draw, mean, std, result_dtype, memory_format == torch.channels_last)
     compute = torch.float64 if torch.float64 in (images.dtype, dtype) else torch.float32
     x = pixels.to(compute)
     x = x * 255 if images.is_floating_point() else x.contiguous()
     channels = x.shape[1]
     fill = torch.full((channels,), 127.5) if mean is None else 255 * _per_channel("mean", mean, channels)
     total = reference.mix(x, draw, fill.to(x.device, compute), compile)
-    return _normalise(total, mean, std).to(result_dtype)
+    return _normalise(total, mean, std).to(result_dtype, memory_format=memory_format)
 
 
 def apply(
@@ -119,7 +126,9 @@ def _channels_first(images: Tensor) -> Tensor:
         return images
     if images.dtype == torch.uint8 and images.shape[3] == 1:
         return images.permute(0, 3, 1, 2)
-    expected = "[B, H, W, C] or [B, C, H, W]" if images.dtype == torch.uint8 else "[B, C, H, W]"
+    if images.dtype == torch.uint8 and images.shape[3] == 4:
+        return images[..., :3].permute(0, 3, 1, 2)
+    expected = "[B, H, W, C], [B, C, H, W] or packed [B, H, W, 4]" if images.dtype == torch.uint8 else "[B, C, H, W]"
     raise ValueError(f"{images.dtype} images must be {expected} with 1 or 3 channels, got {list(images.shape)}")
 
 
@@ -137,6 +146,40 @@ def _per_channel(name: str, values: ChannelValues, channels: int) -> Tensor:
     if tensor.shape != (channels,):
         raise ValueError(f"{name} must be {channels} values, one for each channel, got shape {list(tensor.shape)}")
     return tensor
+
+
+def _mix_in_triton(
+    pixels: Tensor,
+    draw: Draw,
+    mean: ChannelValues | None,
+    std: ChannelValues | None,
+    dtype: torch.dtype,
+    channels_last: bool,
+) -> Tensor:
+    values: list[float] = []
+    on_device = None
+    if isinstance(mean, Tensor) or isinstance(std, Tensor):  # perhaps on the device: their values stay there
+        on_device = torch.cat(_channel_constants(mean, std, pixels.shape[1], pixels.device)).detach()
+    else:
+        constants = _channel_constants(mean, std, pixels.shape[1], torch.device("cpu"))
+        values = [number for constant in constants for number in constant.tolist()]
+    levels, gates = draw.levels.float(), draw.gates.float()
+    return operators.mix(
+        pixels, draw.operations, levels, gates, draw.centres, values, on_device, dtype, channels_last
+    )[0]
+
+
+def _channel_constants(
+    mean: ChannelValues | None, std: ChannelValues | None, channels: int, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Three values each, what turns 0..255 into the result: scale, shift, and Cutout's fill before them."""
+    zero, one = torch.zeros(channels, device=device), torch.ones(channels, device=device)
+    centre = zero if mean is None else _per_channel("mean", mean, channels).to(zero)
+    deviation = one if std is None else _per_channel("std", std, channels).to(zero)
+    fill = 127.5 * one if mean is None else 255 * centre
+    expanded = (value.expand(3) for value in (1 / (255 * deviation), -centre / deviation, fill))
+    scale, shift, fill = expanded
+    return scale, shift, fill
 
 
 def _normalise(total: Tensor, mean: ChannelValues | None, std: ChannelValues | None) -> Tensor:
