@@ -5,6 +5,7 @@ import triton.language as tl
 
 from kernels.fused import families, pixels
 from kernels.fused.families import Derivatives
+from kernels.fused.pixels import Image
 
 
 @triton.jit
@@ -51,9 +52,9 @@ def sum_gradients(
     image_number = program // (slots * STRIPES)
     stripe = (program // slots) % STRIPES
     row = image_number * slots + program % slots
-    image = pixels.image_at(images, image_number)
-    upstream_image = pixels.image_at(gradient, image_number)
-    tiles = tl.cdiv(images.height * images.width, THREADS * PIXELS)
+    image = Image(pixels.start_of(images, image_number), images.layout)
+    upstream_image = Image(pixels.start_of(gradient, image_number), gradient.layout)
+    tiles = tl.cdiv(images.layout.height * images.layout.width, THREADS * PIXELS)
     factors = pixels.load_channels(constants)
     fill = pixels.load_channels(constants + 6)
     tables += image_number * (2 * families.TABLE_SIZE)
@@ -70,4 +71,4 @@ def sum_gradients(
         number += STRIPES
     partial = partials + (row * STRIPES + stripe) * families.COLUMNS
     gate = tl.load(slot + families.GATE_COLUMN)
-    _store(partial, sums, gate, family == families.WARP, images.height, images.width)
+    _store(partial, sums, gate, family == families.WARP, images.layout.height, images.layout.width)

@@ -81,7 +81,7 @@ class Taps(NamedTuple):
 @triton.jit
 def load_affine(theta, image):
     """Six numbers in `affine_grid`'s coordinates, as a map in pixels."""
-    width, height = image.width, image.height
+    width, height = image.layout.width, image.layout.height
     return Affine(
         tl.load(theta),
         tl.load(theta + 1) * (width / height),
@@ -95,7 +95,7 @@ def load_affine(theta, image):
 @triton.jit
 def from_centre(image, row, column):
     """A position's distance (x, y) from the image's centre."""
-    return column.to(tl.float32) - (image.width - 1) * 0.5, row.to(tl.float32) - (image.height - 1) * 0.5
+    return column.to(tl.float32) - (image.layout.width - 1) * 0.5, row.to(tl.float32) - (image.layout.height - 1) * 0.5
 
 
 @triton.jit
@@ -122,9 +122,9 @@ def within(index, side):
 def taps_at(image, source_column, source_row, mask):
     """The four neighbours of a position, black beyond the border."""
     floor_column, floor_row = tl.floor(source_column), tl.floor(source_row)
-    left, top = to_index(floor_column, image.width), to_index(floor_row, image.height)
-    on_left, on_right = within(left, image.width) & mask, within(left + 1, image.width) & mask
-    on_top, on_bottom = within(top, image.height), within(top + 1, image.height)
+    left, top = to_index(floor_column, image.layout.width), to_index(floor_row, image.layout.height)
+    on_left, on_right = within(left, image.layout.width) & mask, within(left + 1, image.layout.width) & mask
+    on_top, on_bottom = within(top, image.layout.height), within(top + 1, image.layout.height)
     return Taps(
         pixels.load_at(image, top, left, on_top & on_left),
         pixels.load_at(image, top, left + 1, on_top & on_right),
@@ -175,7 +175,7 @@ def colour(slot, pixel):
 @triton.jit
 def is_inner(image, row, column):
     """Whether a pixel has all its eight neighbours."""
-    return (row > 0) & (row < image.height - 1) & (column > 0) & (column < image.width - 1)
+    return (row > 0) & (row < image.layout.height - 1) & (column > 0) & (column < image.layout.width - 1)
 
 
 @triton.jit
@@ -183,10 +183,15 @@ def smooth(image, row, column, pixel, mask):
     """PIL's SMOOTH filter, [1 1 1; 1 5 1; 1 1 1] / 13, with the border pixels kept."""
     inner = mask & is_inner(image, row, column)
     around = pixels.scale(pixel, 5.0)
-    for neighbour in tl.static_range(9):
-        if neighbour != 4:
-            near = pixels.load_at(image, row + (neighbour // 3 - 1), column + (neighbour % 3 - 1), inner)
-            around = pixels.add(around, near)
+    around = pixels.add(around, pixels.load_at(image, row, column - 1, inner))
+    around = pixels.add(around, pixels.load_at(image, row, column + 1, inner))
+    # A loop at run time: unrolled, its loads would all be in flight at once and hold twice the registers.
+    down = -1
+    while down < 2:
+        around = pixels.add(around, pixels.load_at(image, row + down, column - 1, inner))
+        around = pixels.add(around, pixels.load_at(image, row + down, column, inner))
+        around = pixels.add(around, pixels.load_at(image, row + down, column + 1, inner))
+        down += 2
     return pixels.select(inner, pixels.scale(around, _THIRTEENTH), pixel)
 
 

@@ -4,6 +4,7 @@ import triton
 import triton.language as tl
 
 from kernels.fused import families, pixels
+from kernels.fused.pixels import Image
 
 
 @triton.jit
@@ -12,9 +13,9 @@ def mix(
 ):
     """One tile of one image. `constants` holds each channel's scale, shift and Cutout's fill."""
     program = tl.program_id(0)
-    tiles = tl.cdiv(images.height * images.width, THREADS * PIXELS)
+    tiles = tl.cdiv(images.layout.height * images.layout.width, THREADS * PIXELS)
     image_number = program // tiles
-    image = pixels.image_at(images, image_number)
+    image = Image(pixels.start_of(images, image_number), images.layout)
     tile = pixels.tile_at(image, program - image_number * tiles, THREADS, PIXELS)
     pixel = pixels.load_tile(image, tile)
     fill = pixels.load_channels(constants + 6)
@@ -30,4 +31,4 @@ def mix(
         row += 1
     normalised = pixels.multiply(total, pixels.load_channels(constants))
     normalised = pixels.add(normalised, pixels.load_channels(constants + 3))
-    pixels.store_tile(pixels.image_at(result, image_number), tile, normalised)
+    pixels.store_tile(Image(pixels.start_of(result, image_number), result.layout), tile, normalised)

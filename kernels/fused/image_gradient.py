@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 
 from kernels.fused import families, pixels
-from kernels.fused.pixels import Pixel
+from kernels.fused.pixels import Image, Pixel
 
 
 class Window(NamedTuple):
@@ -50,14 +50,14 @@ def window_around(affine, image, row, column):
     inverse = 1.0 / tl.where(is_singular, 1.0, determinant)
     x_column, x_row = affine.row_y * inverse, -affine.column_y * inverse
     y_column, y_row = -affine.row_x * inverse, affine.column_x * inverse
-    sides = image.height + image.width
-    reach_x, columns = _extent(x_column, x_row, is_singular, image.width, sides)
-    reach_y, rows = _extent(y_column, y_row, is_singular, image.height, sides)
+    sides = image.layout.height + image.layout.width
+    reach_x, columns = _extent(x_column, x_row, is_singular, image.layout.width, sides)
+    reach_y, rows = _extent(y_column, y_row, is_singular, image.layout.height, sides)
     from_column, from_row = column - affine.column_start, row - affine.row_start
-    centre_x = x_column * from_column + x_row * from_row + (image.width - 1) * 0.5
-    centre_y = y_column * from_column + y_row * from_row + (image.height - 1) * 0.5
-    first_column = _first(centre_x, reach_x, columns, image.width)
-    first_row = _first(centre_y, reach_y, rows, image.height)
+    centre_x = x_column * from_column + x_row * from_row + (image.layout.width - 1) * 0.5
+    centre_y = y_column * from_column + y_row * from_row + (image.layout.height - 1) * 0.5
+    first_column = _first(centre_x, reach_x, columns, image.layout.width)
+    first_row = _first(centre_y, reach_y, rows, image.layout.height)
     return Window(first_row, first_column, rows, columns)
 
 
@@ -67,7 +67,7 @@ def bilinear_weight(affine, image, output_row, output_column, row, column):
     x, y = families.from_centre(image, output_row, output_column)
     source_column, source_row = families.source_of(affine, x, y)
     weight = tl.maximum(1.0 - tl.abs(source_column - column), 0.0) * tl.maximum(1.0 - tl.abs(source_row - row), 0.0)
-    inside = families.within(output_row, image.height) & families.within(output_column, image.width)
+    inside = families.within(output_row, image.layout.height) & families.within(output_column, image.layout.width)
     return tl.where(inside, weight, 0.0)
 
 
@@ -108,7 +108,7 @@ def _sharpness_adjoint(slot, image, tile, gradient):
         right = -1
         while right < 2:
             row, column = tile.row + down, tile.column + right
-            inside = tile.inside & families.within(row, image.height) & families.within(column, image.width)
+            inside = tile.inside & families.within(row, image.layout.height) & families.within(column, image.layout.width)
             pixel = pixels.load_at(image, row, column, inside)
             smoothed = families.smooth(image, row, column, pixel, inside)
             upstream = pixels.load_gradient_at(gradient, row, column, inside)
@@ -170,15 +170,15 @@ def gather_gradients(
 ):
     """The gradient of one tile of one image. A grey image stands for three equal channels: it gets their sum."""
     program = tl.program_id(0)
-    tiles = tl.cdiv(images.height * images.width, THREADS * PIXELS)
+    tiles = tl.cdiv(images.layout.height * images.layout.width, THREADS * PIXELS)
     image_number = program // tiles
-    image = pixels.image_at(images, image_number)
-    upstream_image = pixels.image_at(gradient, image_number)
+    image = Image(pixels.start_of(images, image_number), images.layout)
+    upstream_image = Image(pixels.start_of(gradient, image_number), gradient.layout)
     tile = pixels.tile_at(image, program - image_number * tiles, THREADS, PIXELS)
     pixel = pixels.load_tile(image, tile)
     factors = pixels.load_channels(constants)
     upstream = pixels.multiply(pixels.load_gradient_tile(upstream_image, tile), factors)
-    share = tl.load(mean_grey_gradients + image_number) / (images.height * images.width)
+    share = tl.load(mean_grey_gradients + image_number) / (images.layout.height * images.layout.width)
     collected = pixels.add(upstream, families.grey_transposed(share + tl.zeros_like(upstream.red)))
     row = image_number * slots
     end = row + slots
@@ -190,7 +190,7 @@ def gather_gradients(
             passed = _adjoint(family, slot, image, tile, pixel, upstream_image, upstream, factors)
             collected = pixels.add(collected, pixels.scale(pixels.subtract(passed, upstream), gate))
         row += 1
-    if images.channel_stride is None:
+    if image.layout.channel_stride is None:
         grey = pixels.total(collected)
         collected = Pixel(grey, grey, grey)
-    pixels.store_tile(pixels.image_at(result, image_number), tile, pixels.scale(collected, 255.0))
+    pixels.store_tile(Image(pixels.start_of(result, image_number), result.layout), tile, pixels.scale(collected, 255.0))

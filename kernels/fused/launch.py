@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kernels.fused import backward, families, forward, image_gradient, parameters, statistics, warp
 from kernels.fused.parameters import Slots
-from kernels.fused.pixels import Image
+from kernels.fused.pixels import Images, Layout
 
 INTERPRETED: bool = not isinstance(forward.mix, triton.runtime.JITFunction)
 """Whether TRITON_INTERPRET=1 was set when the kernels were defined: they then run on the CPU, in numpy."""
@@ -164,9 +164,9 @@ def device_constants(values: tuple[float, ...], device: torch.device) -> Tensor:
     return torch.tensor(values, dtype=torch.float32, device=device)
 
 
-def _measure(source: Image, codes: Slots, device: torch.device, batch: int) -> tuple[Tensor, Tensor]:
+def _measure(source: Images, codes: Slots, device: torch.device, batch: int) -> tuple[Tensor, Tensor]:
     """Mean grey [B] and tables [B, 2, 3, 256]; zero for images whose operations need none."""
-    pixel_count = source.height * source.width
+    pixel_count = source.layout.height * source.layout.width
     block = min(16384, max(256, triton.next_power_of_2(pixel_count))) if INTERPRETED else _STATISTICS_BLOCK
     stripes = _stripes(batch, triton.cdiv(pixel_count, block))
     padded = triton.next_power_of_2(codes.slots)
@@ -184,7 +184,7 @@ def _measure(source: Image, codes: Slots, device: torch.device, batch: int) -> t
     return mean_grey, tables
 
 
-def _image(images: Tensor) -> Image:
+def _image(images: Tensor) -> Images:
     """How the kernels find the pixels of [B, C, H, W], whatever its strides."""
     _, channels, height, width = images.shape
     if max(_extent(images), height * width) >= 2**31:
@@ -199,7 +199,7 @@ def _image(images: Tensor) -> Image:
         channel_stride = None if channels == 1 else channel_stride
     if row_stride == width * column_stride:
         row_stride = None
-    return Image(images, image_stride, channel_stride, row_stride, column_stride, height, width)
+    return Images(images, image_stride, Layout(channel_stride, row_stride, column_stride, height, width))
 
 
 def _extent(images: Tensor) -> int:
@@ -221,12 +221,12 @@ def _packed_words(images: Tensor) -> Tensor | None:
     return images.as_strided(shape, strides).view(torch.int32).squeeze(3)
 
 
-def _planes(images: Tensor) -> Image:
+def _planes(images: Tensor) -> Images:
     """As `_image`, with the strides of channels and rows kept."""
     if max(_extent(images[:, :1]), images.shape[2] * images.shape[3]) >= 2**31:
         raise ValueError(f"images of {list(images.shape)} are too large: a channel's offsets must fit 32 bits")
     image_stride, channel_stride, row_stride, column_stride = images.stride()
-    return Image(images, image_stride, channel_stride, row_stride, column_stride, *images.shape[2:])
+    return Images(images, image_stride, Layout(channel_stride, row_stride, column_stride, *images.shape[2:]))
 
 
 def _slots(field: Tensor) -> Slots:

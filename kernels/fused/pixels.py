@@ -12,12 +12,10 @@ import triton.language as tl
 # Fields are pointers and integers on the host, and tensors or compile-time constants in a kernel.
 
 
-class Image(NamedTuple):
-    """A batch of images in memory, or one of them. Strides count elements.
+class Layout(NamedTuple):
+    """How the pixels of an image lie in memory. Strides count elements.
 
     Attributes:
-        pointer: the first element.
-        image_stride: from one image to the next.
         channel_stride: from one channel to the next; None where a pixel is one element: a grey value, or, where the
             elements are 32-bit integers, three channels and an unused byte (RGBX).
         row_stride: from one row to the next; None where rows follow each other without a gap.
@@ -26,13 +24,30 @@ class Image(NamedTuple):
         width: columns.
     """
 
-    pointer: Any
-    image_stride: Any
     channel_stride: Any
     row_stride: Any
     column_stride: Any
     height: Any
     width: Any
+
+
+class Images(NamedTuple):
+    """A batch of images: its first element, the stride from one image to the next, and what all images share."""
+
+    pointer: Any
+    image_stride: Any
+    layout: Any
+
+
+class Image(NamedTuple):
+    """One image: its first element and its layout.
+
+    Kernels make it where they need it, as Image(start_of(images, number), images.layout): no function of Triton 3.6 can
+    return the None that a layout may hold.
+    """
+
+    pointer: Any
+    layout: Any
 
 
 class Tile(NamedTuple):
@@ -60,17 +75,12 @@ class Pixel(NamedTuple):
 
 
 @triton.jit
-def image_at(images, number):
-    """One image of a batch. The offset is 64-bit, since a batch may hold more than 2^31 elements; all others fit 32."""
-    return Image(
-        images.pointer + number.to(tl.int64) * images.image_stride,
-        images.image_stride,
-        images.channel_stride,
-        images.row_stride,
-        images.column_stride,
-        images.height,
-        images.width,
-    )
+def start_of(images, number):
+    """Where one image of a batch begins.
+
+    The offset is 64-bit, since a batch may hold more than 2^31 elements; offsets inside an image fit 32.
+    """
+    return images.pointer + number.to(tl.int64) * images.image_stride
 
 
 @triton.jit
@@ -78,8 +88,8 @@ def tile_at(image, number, THREADS: tl.constexpr, PIXELS: tl.constexpr):
     """Tile `number` of an image: [THREADS, PIXELS]."""
     lane = tl.arange(0, THREADS)[:, None] * PIXELS + tl.arange(0, PIXELS)[None, :]
     index = number * (THREADS * PIXELS) + lane
-    row = index // image.width
-    return Tile(index, row, index - row * image.width, index < image.height * image.width)
+    row = index // image.layout.width
+    return Tile(index, row, index - row * image.layout.width, index < image.layout.height * image.layout.width)
 
 
 @triton.jit
@@ -93,18 +103,18 @@ def _unpack(word):
 
 @triton.jit
 def _offset_of(image, tile):
-    if image.row_stride is None:
-        return tile.index * image.column_stride
+    if image.layout.row_stride is None:
+        return tile.index * image.layout.column_stride
     else:
-        return tile.row * image.row_stride + tile.column * image.column_stride
+        return tile.row * image.layout.row_stride + tile.column * image.layout.column_stride
 
 
 @triton.jit
 def _offset_at(image, row, column):
-    if image.row_stride is None:
-        return (row * image.width + column) * image.column_stride
+    if image.layout.row_stride is None:
+        return (row * image.layout.width + column) * image.layout.column_stride
     else:
-        return row * image.row_stride + column * image.column_stride
+        return row * image.layout.row_stride + column * image.layout.column_stride
 
 
 @triton.jit
@@ -113,12 +123,12 @@ def _load(image, offset, mask):
     first = tl.load(image.pointer + offset, mask=mask, other=0)
     if image.pointer.dtype.element_ty == tl.int32:
         return _unpack(first)
-    elif image.channel_stride is None:
+    elif image.layout.channel_stride is None:
         value = _to_255(first)
         return Pixel(value, value, value)
     else:
-        second = tl.load(image.pointer + (offset + image.channel_stride), mask=mask, other=0)
-        third = tl.load(image.pointer + (offset + 2 * image.channel_stride), mask=mask, other=0)
+        second = tl.load(image.pointer + (offset + image.layout.channel_stride), mask=mask, other=0)
+        third = tl.load(image.pointer + (offset + 2 * image.layout.channel_stride), mask=mask, other=0)
         return Pixel(_to_255(first), _to_255(second), _to_255(third))
 
 
@@ -146,12 +156,12 @@ def load_at(image, row, column, mask):
 def _load_gradient(gradient, offset, mask):
     """Gradients of a result; that of a grey image belongs to its first channel, so that sums over channels are right."""
     first = tl.load(gradient.pointer + offset, mask=mask, other=0.0).to(tl.float32)
-    if gradient.channel_stride is None:
+    if gradient.layout.channel_stride is None:
         nothing = tl.zeros_like(first)
         return Pixel(first, nothing, nothing)
     else:
-        second = tl.load(gradient.pointer + (offset + gradient.channel_stride), mask=mask, other=0.0)
-        third = tl.load(gradient.pointer + (offset + 2 * gradient.channel_stride), mask=mask, other=0.0)
+        second = tl.load(gradient.pointer + (offset + gradient.layout.channel_stride), mask=mask, other=0.0)
+        third = tl.load(gradient.pointer + (offset + 2 * gradient.layout.channel_stride), mask=mask, other=0.0)
         return Pixel(first, second.to(tl.float32), third.to(tl.float32))
 
 
@@ -173,9 +183,9 @@ def store_tile(image, tile, pixel):
     pointer = image.pointer + _offset_of(image, tile)
     element = image.pointer.dtype.element_ty
     tl.store(pointer, pixel.red.to(element), mask=tile.inside)
-    if image.channel_stride is not None:
-        tl.store(pointer + image.channel_stride, pixel.green.to(element), mask=tile.inside)
-        tl.store(pointer + 2 * image.channel_stride, pixel.blue.to(element), mask=tile.inside)
+    if image.layout.channel_stride is not None:
+        tl.store(pointer + image.layout.channel_stride, pixel.green.to(element), mask=tile.inside)
+        tl.store(pointer + 2 * image.layout.channel_stride, pixel.blue.to(element), mask=tile.inside)
 
 
 @triton.jit

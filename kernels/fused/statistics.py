@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 
 from kernels.fused import families, pixels
-from kernels.fused.pixels import Tile
+from kernels.fused.pixels import Image, Tile
 from kernels.operations import OPERATIONS
 
 CONTRAST = tl.constexpr(OPERATIONS["Contrast"].code)
@@ -31,15 +31,15 @@ def _image_needs(codes, image_number, SLOTS: tl.constexpr):
 @triton.jit
 def _histogram(values, inside):
     """Counts of 256 values; lanes that are not inside hold 0 and are taken out of its count."""
-    outside = tl.sum((inside == 0).to(tl.int32), axis=0)
+    outside = tl.sum(tl.where(inside, 0, 1), axis=0)
     return tl.histogram(values.to(tl.int32), 256) - tl.where(tl.arange(0, 256) == 0, outside, 0)
 
 
 @triton.jit
 def _flat_tile(image, number, BLOCK: tl.constexpr):
     index = number * BLOCK + tl.arange(0, BLOCK)
-    row = index // image.width
-    return Tile(index, row, index - row * image.width, index < image.height * image.width)
+    row = index // image.layout.width
+    return Tile(index, row, index - row * image.layout.width, index < image.layout.height * image.layout.width)
 
 
 @triton.jit
@@ -49,8 +49,8 @@ def count(images, codes, histograms, grey_sums, stripes, SLOTS: tl.constexpr, BL
     image_number = program // stripes
     needs_tables, needs_grey = _image_needs(codes, image_number, SLOTS)
     if needs_tables | needs_grey:
-        image = pixels.image_at(images, image_number)
-        tiles = (image.height * image.width + BLOCK - 1) // BLOCK
+        image = Image(pixels.start_of(images, image_number), images.layout)
+        tiles = (image.layout.height * image.layout.width + BLOCK - 1) // BLOCK
         red = tl.zeros([256], tl.int32)
         green = tl.zeros([256], tl.int32)
         blue = tl.zeros([256], tl.int32)

@@ -11,15 +11,11 @@ BILINEAR = tl.constexpr(1)
 
 
 @triton.jit
-def _plane_at(images, channels, number):
-    """One plane of a batch, and the number of its image; 64-bit offsets, since masks of many channels are large."""
+def _start_of(images, channels, number):
+    """Where one plane of a batch begins: 64-bit offsets, since masks of many channels are large."""
     image_number = number // channels
-    image = pixels.image_at(images, image_number)
-    pointer = image.pointer + (number - image_number * channels).to(tl.int64) * images.channel_stride
-    plane = Image(
-        pointer, images.image_stride, None, images.row_stride, images.column_stride, images.height, images.width
-    )
-    return plane, image_number
+    channel = (number - image_number * channels).to(tl.int64)
+    return pixels.start_of(images, image_number) + channel * images.layout.channel_stride
 
 
 @triton.jit
@@ -29,15 +25,15 @@ def _load(plane, row, column, inside, fill):
 
 @triton.jit
 def _offset(plane, row, column):
-    return row * plane.row_stride + column * plane.column_stride
+    return row * plane.layout.row_stride + column * plane.layout.column_stride
 
 
 @triton.jit
 def _nearest(plane, source_column, source_row, mask, fill):
     """The pixel that a position lies in, rounded half up."""
-    column = families.to_index(tl.floor(source_column + 0.5), plane.width)
-    row = families.to_index(tl.floor(source_row + 0.5), plane.height)
-    inside = mask & families.within(column, plane.width) & families.within(row, plane.height)
+    column = families.to_index(tl.floor(source_column + 0.5), plane.layout.width)
+    row = families.to_index(tl.floor(source_row + 0.5), plane.layout.height)
+    inside = mask & families.within(column, plane.layout.width) & families.within(row, plane.layout.height)
     return _load(plane, row, column, inside, fill.to(plane.pointer.dtype.element_ty))
 
 
@@ -45,10 +41,10 @@ def _nearest(plane, source_column, source_row, mask, fill):
 def _taps(plane, source_column, source_row, mask, fill):
     """The four neighbours of a position, `fill` beyond the border, and the distance from the first of them."""
     floor_column, floor_row = tl.floor(source_column), tl.floor(source_row)
-    left = families.to_index(floor_column, plane.width)
-    top = families.to_index(floor_row, plane.height)
-    on_left, on_right = families.within(left, plane.width) & mask, families.within(left + 1, plane.width) & mask
-    on_top, on_bottom = families.within(top, plane.height), families.within(top + 1, plane.height)
+    left = families.to_index(floor_column, plane.layout.width)
+    top = families.to_index(floor_row, plane.layout.height)
+    on_left, on_right = families.within(left, plane.layout.width) & mask, families.within(left + 1, plane.layout.width) & mask
+    on_top, on_bottom = families.within(top, plane.layout.height), families.within(top + 1, plane.layout.height)
     return (
         _load(plane, top, left, on_top & on_left, fill).to(tl.float32),
         _load(plane, top, left + 1, on_top & on_right, fill).to(tl.float32),
@@ -63,12 +59,12 @@ def _taps(plane, source_column, source_row, mask, fill):
 def warp(images, result, theta, channels, fill, MODE: tl.constexpr, THREADS: tl.constexpr, PIXELS: tl.constexpr):
     """One tile of one plane."""
     program = tl.program_id(0)
-    tiles = tl.cdiv(images.height * images.width, THREADS * PIXELS)
+    tiles = tl.cdiv(images.layout.height * images.layout.width, THREADS * PIXELS)
     number = program // tiles
-    plane, image_number = _plane_at(images, channels, number)
-    target, _ = _plane_at(result, channels, number)
+    plane = Image(_start_of(images, channels, number), images.layout)
+    target = Image(_start_of(result, channels, number), result.layout)
     tile = pixels.tile_at(plane, program - number * tiles, THREADS, PIXELS)
-    affine = families.load_affine(theta + image_number * 6, plane)
+    affine = families.load_affine(theta + number // channels * 6, plane)
     x, y = families.from_centre(plane, tile.row, tile.column)
     source_column, source_row = families.source_of(affine, x, y)
     pointer = target.pointer + _offset(target, tile.row, tile.column)
@@ -95,10 +91,10 @@ def sum_theta_gradients(
     """One stripe of one plane: what it adds to the gradient of theta. `partials` is [images, channels, stripes, 6]."""
     program = tl.program_id(0)
     number = program // STRIPES
-    plane, image_number = _plane_at(images, channels, number)
-    upstream_plane, _ = _plane_at(gradient, channels, number)
-    affine = families.load_affine(theta + image_number * 6, plane)
-    tiles = tl.cdiv(images.height * images.width, THREADS * PIXELS)
+    plane = Image(_start_of(images, channels, number), images.layout)
+    upstream_plane = Image(_start_of(gradient, channels, number), gradient.layout)
+    affine = families.load_affine(theta + number // channels * 6, plane)
+    tiles = tl.cdiv(images.layout.height * images.layout.width, THREADS * PIXELS)
     column_x = tl.zeros([THREADS], tl.float32)
     column_y = column_x
     column_start = column_x
@@ -122,7 +118,7 @@ def sum_theta_gradients(
         row_start += tl.sum(by_row, axis=1)
         position += STRIPES
     partial = partials + program.to(tl.int64) * 6
-    width, height = images.width, images.height
+    width, height = images.layout.width, images.layout.height
     tl.store(partial, tl.sum(column_x, axis=0))
     tl.store(partial + 1, tl.sum(column_y, axis=0) * (width / height))
     tl.store(partial + 2, tl.sum(column_start, axis=0) * (width * 0.5))
@@ -137,7 +133,7 @@ def _nearest_weight(affine, plane, output_row, output_column, row, column):
     x, y = families.from_centre(plane, output_row, output_column)
     source_column, source_row = families.source_of(affine, x, y)
     reads = (tl.floor(source_column + 0.5) == column) & (tl.floor(source_row + 0.5) == row)
-    inside = families.within(output_row, plane.height) & families.within(output_column, plane.width)
+    inside = families.within(output_row, plane.layout.height) & families.within(output_column, plane.layout.width)
     return tl.where(reads & inside, 1.0, 0.0)
 
 
@@ -147,12 +143,12 @@ def gather_gradients(
 ):
     """One tile of one plane of the images' gradient, collected from the inverse map's window around each pixel."""
     program = tl.program_id(0)
-    tiles = tl.cdiv(result.height * result.width, THREADS * PIXELS)
+    tiles = tl.cdiv(result.layout.height * result.layout.width, THREADS * PIXELS)
     number = program // tiles
-    plane, image_number = _plane_at(gradient, channels, number)
-    target, _ = _plane_at(result, channels, number)
+    plane = Image(_start_of(gradient, channels, number), gradient.layout)
+    target = Image(_start_of(result, channels, number), result.layout)
     tile = pixels.tile_at(target, program - number * tiles, THREADS, PIXELS)
-    affine = families.load_affine(theta + image_number * 6, plane)
+    affine = families.load_affine(theta + number // channels * 6, plane)
     window = image_gradient.window_around(affine, plane, tile.row, tile.column)
     collected = tl.zeros_like(tile.row).to(tl.float32)
     down = 0
