@@ -183,16 +183,21 @@ def smooth(image, row, column, pixel, mask):
     """PIL's SMOOTH filter, [1 1 1; 1 5 1; 1 1 1] / 13, with the border pixels kept."""
     inner = mask & is_inner(image, row, column)
     around = pixels.scale(pixel, 5.0)
-    around = pixels.add(around, pixels.load_at(image, row, column - 1, inner))
-    around = pixels.add(around, pixels.load_at(image, row, column + 1, inner))
-    # A loop at run time: unrolled, its loads would all be in flight at once and hold twice the registers.
-    down = -1
-    while down < 2:
-        around = pixels.add(around, pixels.load_at(image, row + down, column - 1, inner))
-        around = pixels.add(around, pixels.load_at(image, row + down, column, inner))
-        around = pixels.add(around, pixels.load_at(image, row + down, column + 1, inner))
-        down += 2
+    for neighbour in tl.static_range(9):
+        if neighbour != 4:
+            near = pixels.load_at(image, row + (neighbour // 3 - 1), column + (neighbour % 3 - 1), inner)
+            around = pixels.add(around, near)
     return pixels.select(inner, pixels.scale(around, _THIRTEENTH), pixel)
+
+
+@triton.jit
+def hidden_zero(slot):
+    """Zero, in a way that the compiler cannot know: the second of Sharpness's parameters, which has one.
+
+    Added to a position, it keeps the eight neighbours' addresses, the same for every slot, from being computed before
+    the loop over slots and held in a hundred registers throughout.
+    """
+    return tl.load(slot + 1).to(tl.int32)
 
 
 @triton.jit
@@ -268,7 +273,7 @@ def transform(family, slot, image, tile, pixel, tables, fill):
     elif family == COLOUR:
         changed = pixels.clamp(colour(slot, pixel))
     elif family == SHARPNESS:
-        smoothed = smooth(image, tile.row, tile.column, pixel, tile.inside)
+        smoothed = smooth(image, tile.row + hidden_zero(slot), tile.column, pixel, tile.inside)
         changed = pixels.clamp(sharpness(tl.load(slot), pixel, smoothed))
     elif family == POSTERIZE:
         changed = posterize(slot, pixels.eight_bit(pixel))

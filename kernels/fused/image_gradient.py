@@ -107,7 +107,7 @@ def _sharpness_adjoint(slot, image, tile, gradient):
     while down < 2:
         right = -1
         while right < 2:
-            row, column = tile.row + down, tile.column + right
+            row, column = tile.row + (down + families.hidden_zero(slot)), tile.column + right
             inside = tile.inside & families.within(row, image.layout.height) & families.within(column, image.layout.width)
             pixel = pixels.load_at(image, row, column, inside)
             smoothed = families.smooth(image, row, column, pixel, inside)
