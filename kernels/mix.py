@@ -156,30 +156,41 @@ def _mix_in_triton(
     dtype: torch.dtype,
     channels_last: bool,
 ) -> Tensor:
+    channels = pixels.shape[1]
     values: list[float] = []
     on_device = None
     if isinstance(mean, Tensor) or isinstance(std, Tensor):  # perhaps on the device: their values stay there
-        on_device = torch.cat(_channel_constants(mean, std, pixels.shape[1], pixels.device)).detach()
+        on_device = _constants_on(pixels.device, mean, std, channels)
     else:
-        constants = _channel_constants(mean, std, pixels.shape[1], torch.device("cpu"))
-        values = [number for constant in constants for number in constant.tolist()]
+        values = _constants(mean, std, channels)
     levels, gates = draw.levels.float(), draw.gates.float()
     return operators.mix(
         pixels, draw.operations, levels, gates, draw.centres, values, on_device, dtype, channels_last
     )[0]
 
 
-def _channel_constants(
-    mean: ChannelValues | None, std: ChannelValues | None, channels: int, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Three values each, what turns 0..255 into the result: scale, shift, and Cutout's fill before them."""
-    zero, one = torch.zeros(channels, device=device), torch.ones(channels, device=device)
-    centre = zero if mean is None else _per_channel("mean", mean, channels).to(zero)
-    deviation = one if std is None else _per_channel("std", std, channels).to(zero)
+def _constants(mean: Sequence[float] | None, std: Sequence[float] | None, channels: int) -> list[float]:
+    """Three channels' scale and shift, which turn 0..255 into the result, and Cutout's fill before them."""
+    for name, values in (("mean", mean), ("std", std)):
+        if values is not None and len(values) != channels:
+            raise ValueError(f"{name} must be {channels} values, one for each channel, got {len(values)}")
+    centre = [0.0] * channels if mean is None else [float(value) for value in mean]
+    deviation = [1.0] * channels if std is None else [float(value) for value in std]
+    scale = [1 / (255 * value) for value in deviation]
+    shift = [-value / by for value, by in zip(centre, deviation, strict=True)]
+    fill = [127.5] * channels if mean is None else [255 * value for value in centre]
+    return [value for values in (scale, shift, fill) for value in (values * 3)[:3]]
+
+
+def _constants_on(
+    device: torch.device, mean: ChannelValues | None, std: ChannelValues | None, channels: int
+) -> Tensor:
+    """The same where one of them is a tensor: float32 [9] on the device."""
+    one = torch.ones(channels, device=device)
+    centre = 0 * one if mean is None else _per_channel("mean", mean, channels).to(one)
+    deviation = one if std is None else _per_channel("std", std, channels).to(one)
     fill = 127.5 * one if mean is None else 255 * centre
-    expanded = (value.expand(3) for value in (1 / (255 * deviation), -centre / deviation, fill))
-    scale, shift, fill = expanded
-    return scale, shift, fill
+    return torch.cat([value.expand(3) for value in (1 / (255 * deviation), -centre / deviation, fill)]).detach()
 
 
 def _normalise(total: Tensor, mean: ChannelValues | None, std: ChannelValues | None) -> Tensor:

@@ -40,22 +40,16 @@ def mix_forward(
     Returns:
         The result, parameters [B, K, 8], families [B, K], mean grey [B] and tables [B, 2, 3, 256].
     """
-    operations, levels, gates, centres = draw
+    operations = draw[0]
     batch, slots = operations.shape
     source = _image(images)
     result = empty_result(images, dtype, channels_last)
-    codes = _slots(operations)
-    mean_grey, tables = _measure(source, codes, images.device, batch)
-    rows = images.new_empty((batch, slots, int(families.COLUMNS)), dtype=torch.float32)
-    kinds = images.new_empty((batch, slots), dtype=torch.int32)
-    block = 1024 if INTERPRETED else 128
+    mean_grey, tables = _measure(source, _slots(operations), images.device, batch)
     height, width = images.shape[2:]
+    rows, kinds = slot_parameters(draw, mean_grey, height, width)
+    threads, tiles = _tiles(height * width)
+    target = _image(result)
     with _on(images.device):
-        fields = (codes, _slots(levels), _slots(gates), None if centres is None else _slots(centres))
-        grid = (triton.cdiv(batch * slots, block),)
-        parameters.compute[grid](*fields, mean_grey, rows, kinds, batch * slots, height, width, block, **_options())
-        threads, tiles = _tiles(height * width)
-        target = _image(result)
         forward.mix[(batch * tiles,)](
             source, target, rows, kinds, tables, constants, slots, threads, PIXELS, **_options(threads)
         )
@@ -87,26 +81,52 @@ def mix_backward(
     threads, tiles = _tiles(height * width)
     stripes = _stripes(batch * slots, tiles)
     partials = rows.new_empty((batch, slots, stripes, int(families.COLUMNS)))
-    level_gradients, gate_gradients = rows.new_empty((batch, slots)), rows.new_empty((batch, slots))
-    grey_gradients = rows.new_empty(batch)
     image_gradients = torch.empty_like(images) if needs_images else rows.new_empty(0)
-    codes, levels = (_slots(field) for field in draw)
     with _on(images.device):
         options = _options(threads)
         backward.sum_gradients[(batch * slots * stripes,)](
             source, upstream, rows, kinds, tables, constants, partials, slots, stripes, threads, PIXELS, **options
         )
-        gradients = (level_gradients, gate_gradients, grey_gradients)
-        padded = triton.next_power_of_2(slots)
-        parameters.compute_gradients[(batch,)](
-            codes, levels, mean_grey, partials, *gradients, height, width, padded, stripes, **_options()
-        )
+        of_levels, of_gates, of_grey = slot_gradients(draw, mean_grey, partials, height, width)
         if needs_images:
             target = _image(image_gradients)
             image_gradient.gather_gradients[(batch * tiles,)](
-                source, upstream, target, rows, kinds, constants, grey_gradients, slots, threads, PIXELS, **options
+                source, upstream, target, rows, kinds, constants, of_grey, slots, threads, PIXELS, **options
             )
-    return level_gradients, gate_gradients, image_gradients
+    return of_levels, of_gates, image_gradients
+
+
+def slot_parameters(
+    draw: Sequence[Tensor | None], mean_grey: Tensor, height: int, width: int
+) -> tuple[Tensor, Tensor]:
+    """Every slot's row of parameters, float32 [B, K, 8], and its family, int32 [B, K]."""
+    operations, levels, gates, centres = draw
+    fields = (_slots(operations), _slots(levels), _slots(gates), None if centres is None else _slots(centres))
+    rows = mean_grey.new_empty((*operations.shape, int(families.COLUMNS)))
+    kinds = mean_grey.new_empty(operations.shape, dtype=torch.int32)
+    block = 1024 if INTERPRETED else 128
+    count = operations.numel()
+    with _on(mean_grey.device):
+        parameters.compute[(triton.cdiv(count, block),)](
+            *fields, mean_grey, rows, kinds, count, height, width, block, **_options()
+        )
+    return rows, kinds
+
+
+def slot_gradients(
+    draw: Sequence[Tensor], mean_grey: Tensor, partials: Tensor, height: int, width: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of levels and gates [B, K] and of the mean grey [B], from partial sums [B, K, stripes, 8]."""
+    codes, levels = (_slots(field) for field in draw)
+    batch, slots, stripes, _ = partials.shape
+    of_levels, of_gates = partials.new_empty((batch, slots)), partials.new_empty((batch, slots))
+    of_grey = partials.new_empty(batch)
+    padded = triton.next_power_of_2(slots)
+    with _on(partials.device):
+        parameters.compute_gradients[(batch,)](
+            codes, levels, mean_grey, partials, of_levels, of_gates, of_grey, height, width, padded, stripes, **_options()
+        )
+    return of_levels, of_gates, of_grey
 
 
 def warp_forward(images: Tensor, theta: Tensor, bilinear: bool, fill: float) -> Tensor:

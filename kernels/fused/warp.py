@@ -34,7 +34,7 @@ def _nearest(plane, source_column, source_row, mask, fill):
     column = families.to_index(tl.floor(source_column + 0.5), plane.layout.width)
     row = families.to_index(tl.floor(source_row + 0.5), plane.layout.height)
     inside = mask & families.within(column, plane.layout.width) & families.within(row, plane.layout.height)
-    return _load(plane, row, column, inside, fill.to(plane.pointer.dtype.element_ty))
+    return _load(plane, row, column, inside, fill)
 
 
 @triton.jit
