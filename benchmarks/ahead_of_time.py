@@ -17,8 +17,11 @@ from unittest import mock
 
 import torch
 import triton
+from torch import Tensor
 from triton.backends.compiler import GPUTarget
 from triton.runtime.driver import driver
+
+from kernels.fused import launch
 
 TARGETS = {
     "sm_80": GPUTarget("cuda", 80, 32),
@@ -54,6 +57,98 @@ class Compiled:
     loads: dict[str, int]
     stores: dict[str, int]
     pixels: int
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One way to call `mix`, forward and backward.
+
+    Attributes:
+        images: "packed", "nhwc", "nchw", "gaps" (uint8), "float32", "float16", "bfloat16", the last three also with
+            " channels_last"; or "grey" (uint8).
+        dtype: of the result.
+        channels_last: the result's memory format.
+        size: height and width.
+        slots: operations an image.
+        plain: int64 codes, no centres, and a gradient that is one number expanded.
+    """
+
+    images: str
+    dtype: torch.dtype = torch.bfloat16
+    channels_last: bool = False
+    size: tuple[int, int] = (224, 224)
+    slots: int = 4
+    plain: bool = False
+
+    def __str__(self) -> str:
+        layout = " channels_last" if self.channels_last else ""
+        size = "" if self.size == (224, 224) else f", {self.size[0]}x{self.size[1]}, {self.slots} slots"
+        return f"{self.images} -> {str(self.dtype).removeprefix('torch.')}{layout}{size}"
+
+    @property
+    def is_default(self) -> bool:
+        """What a loader of 8-bit images launches."""
+        return self.images in ("packed", "nhwc", "nchw") and self.size == (224, 224)
+
+    def launch(self) -> None:
+        """Run the functions on the host, on tensors without data."""
+        images, slots = _without_data(self.images, 256, *self.size), self.slots
+        operations = torch.empty(256, slots, dtype=torch.int64 if self.plain else torch.int32, device="meta")
+        levels = gates = torch.empty(256, slots, device="meta")
+        centres = None if self.plain else torch.empty(256, 2, device="meta")
+        constants = torch.empty(9, device="meta")
+        draw = (operations, levels, gates, centres)
+        result, *saved = launch.mix_forward(images, draw, constants, self.dtype, self.channels_last)
+        gradient = torch.empty((), dtype=self.dtype, device="meta").expand(result.shape) if self.plain else result
+        launch.mix_backward(gradient, images, draw[:2], saved, constants, images.is_floating_point())
+
+
+FEW = (
+    Configuration("packed", channels_last=True),
+    Configuration("nhwc"),
+    Configuration("nchw", torch.float32),
+    Configuration("gaps", torch.float16),
+    Configuration("float32", torch.float32),
+    Configuration("bfloat16 channels_last", channels_last=True),
+    Configuration("grey", torch.float32, size=(28, 28), slots=1),
+    Configuration("float16", torch.float16, size=(17, 19), slots=3, plain=True),
+    Configuration("nchw", size=(1, 1), slots=1, plain=True),
+)
+"""Each layout, dtype and memory format at least once; sizes that divide by 16 and sizes that do not."""
+
+ALL = tuple(
+    Configuration(images, dtype, channels_last, size, slots)
+    for images in ("packed", "nhwc", "nchw", "gaps", "grey", "float32", "float16", "bfloat16", "float32 channels_last")
+    for dtype in (torch.float32, torch.bfloat16, torch.float16)
+    for channels_last in (False, True)
+    for size, slots in (((224, 224), 4), ((17, 19), 1))
+)
+
+
+def _without_data(kind: str, batch: int, height: int, width: int) -> Tensor:
+    """[B, C, H, W] images of a layout, on the "meta" device."""
+    if kind in ("packed", "nhwc"):
+        nhwc = torch.empty(batch, height, width, 4 if kind == "packed" else 3, dtype=torch.uint8, device="meta")
+        return nhwc[..., :3].permute(0, 3, 1, 2)
+    if kind == "gaps":
+        return torch.empty(batch, 3, height, 2 * width, dtype=torch.uint8, device="meta")[..., ::2]
+    if kind in ("nchw", "grey"):
+        return torch.empty(batch, 1 if kind == "grey" else 3, height, width, dtype=torch.uint8, device="meta")
+    name, _, memory_format = kind.partition(" ")
+    layout = torch.channels_last if memory_format else torch.contiguous_format
+    return torch.empty(batch, 3, height, width, dtype=getattr(torch, name), device="meta", memory_format=layout)
+
+
+def launch_warps() -> None:
+    """Every mode of the standalone warp: images and label maps, forward and backward."""
+    theta = torch.empty(8, 2, 3, device="meta")
+    for dtype in (torch.float32, torch.float16, torch.bfloat16):
+        images = torch.empty(8, 3, 224, 224, dtype=dtype, device="meta")
+        for bilinear in (True, False):
+            launch.warp_forward(images, theta, bilinear, 0.5)
+            launch.warp_backward(images, images, theta, bilinear, 0.5, (True, True))
+    for dtype in (torch.uint8, torch.int16, torch.int32, torch.int64, torch.float64):
+        launch.warp_forward(torch.empty(8, 1, 65, 33, dtype=dtype, device="meta"), theta, False, 255.0)
 
 
 class _StandInDriver:
