@@ -52,7 +52,9 @@ GPUS = {
 
 
 @triton.jit
-def one_family(images, result, slot, tables, constants, FAMILY: tl.constexpr, THREADS: tl.constexpr, PIXELS: tl.constexpr):
+def one_family(
+    images, result, slot, tables, constants, FAMILY: tl.constexpr, THREADS: tl.constexpr, PIXELS: tl.constexpr
+):
     """The mix with a single slot of a family known at compile time, to count its instructions."""
     program = tl.program_id(0)
     tiles = tl.cdiv(images.layout.height * images.layout.width, THREADS * PIXELS)

@@ -164,9 +164,9 @@ def _mix_in_triton(
     else:
         values = _constants(mean, std, channels)
     levels, gates = draw.levels.float(), draw.gates.float()
-    return operators.mix(
-        pixels, draw.operations, levels, gates, draw.centres, values, on_device, dtype, channels_last
-    )[0]
+    return operators.mix(pixels, draw.operations, levels, gates, draw.centres, values, on_device, dtype, channels_last)[
+        0
+    ]
 
 
 def _constants(mean: Sequence[float] | None, std: Sequence[float] | None, channels: int) -> list[float]:
@@ -182,9 +182,7 @@ def _constants(mean: Sequence[float] | None, std: Sequence[float] | None, channe
     return [value for values in (scale, shift, fill) for value in (values * 3)[:3]]
 
 
-def _constants_on(
-    device: torch.device, mean: ChannelValues | None, std: ChannelValues | None, channels: int
-) -> Tensor:
+def _constants_on(device: torch.device, mean: ChannelValues | None, std: ChannelValues | None, channels: int) -> Tensor:
     """The same where one of them is a tensor: float32 [9] on the device."""
     one = torch.ones(channels, device=device)
     centre = 0 * one if mean is None else _per_channel("mean", mean, channels).to(one)

@@ -72,7 +72,7 @@ def _(gradient, images, operations, levels, parameters, families, mean_grey, tab
 
 def _save_mix(ctx: Any, inputs: tuple, output: tuple) -> None:
     images, operations, levels, _, _, constants, device_constants, _, _ = inputs
-    result, *saved = output
+    _, *saved = output
     ctx.save_for_backward(images, operations, levels, *saved, device_constants)
     ctx.constants = constants
     ctx.mark_non_differentiable(*saved)

@@ -1,8 +1,8 @@
 """The pixel arithmetic of each family of operations: T(x), and what the gradients need of it.
 
-Pixels are in 0..255. `slot` points at a slot's row of parameters (see `parameters.py`). What the forward and the backward
-pass share is one function here; `transform` and `derivatives` choose the family at run time, the same one for all the
-pixels of a program.
+Pixels are in 0..255. `slot` points at a slot's row of parameters (see `parameters.py`). What the forward and the
+backward pass share is one function here; `transform` and `derivatives` choose the family at run time, the same one for
+all the pixels of a program.
 """
 
 from typing import Any, NamedTuple

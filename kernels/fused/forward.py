@@ -8,9 +8,7 @@ from kernels.fused.pixels import Image
 
 
 @triton.jit
-def mix(
-    images, result, parameters, kinds, tables, constants, slots, THREADS: tl.constexpr, PIXELS: tl.constexpr
-):
+def mix(images, result, parameters, kinds, tables, constants, slots, THREADS: tl.constexpr, PIXELS: tl.constexpr):
     """One tile of one image. `constants` holds each channel's scale, shift and Cutout's fill."""
     program = tl.program_id(0)
     tiles = tl.cdiv(images.layout.height * images.layout.width, THREADS * PIXELS)

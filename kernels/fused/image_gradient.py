@@ -108,7 +108,9 @@ def _sharpness_adjoint(slot, image, tile, gradient):
         right = -1
         while right < 2:
             row, column = tile.row + (down + families.hidden_zero(slot)), tile.column + right
-            inside = tile.inside & families.within(row, image.layout.height) & families.within(column, image.layout.width)
+            inside = (
+                tile.inside & families.within(row, image.layout.height) & families.within(column, image.layout.width)
+            )
             pixel = pixels.load_at(image, row, column, inside)
             smoothed = families.smooth(image, row, column, pixel, inside)
             upstream = pixels.load_gradient_at(gradient, row, column, inside)

@@ -18,6 +18,9 @@ INTERPRETED: bool = not isinstance(forward.mix, triton.runtime.JITFunction)
 
 PIXELS = 2
 """Pixels a thread: 4 would save a tenth of the instructions and double the registers."""
+PIXELS_APART = 1
+"""The same where pixels are not written side by side: in channels_last results, for which Triton would rearrange two
+through shared memory, and in the images' gradients, where each pixel collects from many and two spill on sm_100."""
 _THREADS = 128
 _STATISTICS_BLOCK = 1024
 _PROGRAMS = 4096
@@ -47,11 +50,12 @@ def mix_forward(
     mean_grey, tables = _measure(source, _slots(operations), images.device, batch)
     height, width = images.shape[2:]
     rows, kinds = slot_parameters(draw, mean_grey, height, width)
-    threads, tiles = _tiles(height * width)
+    pixels = PIXELS_APART if channels_last else PIXELS
+    threads, tiles = _tiles(height * width, pixels)
     target = _image(result)
     with _on(images.device):
         forward.mix[(batch * tiles,)](
-            source, target, rows, kinds, tables, constants, slots, threads, PIXELS, **_options(threads)
+            source, target, rows, kinds, tables, constants, slots, threads, pixels, **_options(threads)
         )
     return result, rows, kinds, mean_grey, tables
 
@@ -90,15 +94,15 @@ def mix_backward(
         of_levels, of_gates, of_grey = slot_gradients(draw, mean_grey, partials, height, width)
         if needs_images:
             target = _image(image_gradients)
+            threads, tiles = _tiles(height * width, PIXELS_APART)
+            shape = (threads, PIXELS_APART)
             image_gradient.gather_gradients[(batch * tiles,)](
-                source, upstream, target, rows, kinds, constants, of_grey, slots, threads, PIXELS, **options
+                source, upstream, target, rows, kinds, constants, of_grey, slots, *shape, **_options(threads)
             )
     return of_levels, of_gates, image_gradients
 
 
-def slot_parameters(
-    draw: Sequence[Tensor | None], mean_grey: Tensor, height: int, width: int
-) -> tuple[Tensor, Tensor]:
+def slot_parameters(draw: Sequence[Tensor | None], mean_grey: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """Every slot's row of parameters, float32 [B, K, 8], and its family, int32 [B, K]."""
     operations, levels, gates, centres = draw
     fields = (_slots(operations), _slots(levels), _slots(gates), None if centres is None else _slots(centres))
@@ -124,7 +128,18 @@ def slot_gradients(
     padded = triton.next_power_of_2(slots)
     with _on(partials.device):
         parameters.compute_gradients[(batch,)](
-            codes, levels, mean_grey, partials, of_levels, of_gates, of_grey, height, width, padded, stripes, **_options()
+            codes,
+            levels,
+            mean_grey,
+            partials,
+            of_levels,
+            of_gates,
+            of_grey,
+            height,
+            width,
+            padded,
+            stripes,
+            **_options(),
         )
     return of_levels, of_gates, of_grey
 
@@ -195,9 +210,7 @@ def _measure(source: Images, codes: Slots, device: torch.device, batch: int) -> 
     tables = torch.empty((batch, 2, 3, 256), dtype=torch.uint8, device=device)
     mean_grey = torch.empty(batch, dtype=torch.float32, device=device)
     with _on(device):
-        statistics.count[(batch * stripes,)](
-            source, codes, histograms, grey_sums, stripes, padded, block, **_options()
-        )
+        statistics.count[(batch * stripes,)](source, codes, histograms, grey_sums, stripes, padded, block, **_options())
         statistics.tabulate[(batch * 3,)](
             codes, histograms, grey_sums, tables, mean_grey, pixel_count, padded, stripes, **_options()
         )
@@ -253,12 +266,12 @@ def _slots(field: Tensor) -> Slots:
     return Slots(field, field.stride(0), field.stride(1), field.shape[1])
 
 
-def _tiles(pixel_count: int) -> tuple[int, int]:
+def _tiles(pixel_count: int, pixels: int = PIXELS) -> tuple[int, int]:
     """Threads a tile and tiles an image. The interpreter is fastest with few large tiles."""
     threads = _THREADS
     if INTERPRETED:
-        threads = min(4096, triton.next_power_of_2(triton.cdiv(pixel_count, PIXELS)))
-    return threads, triton.cdiv(pixel_count, threads * PIXELS)
+        threads = min(4096, triton.next_power_of_2(triton.cdiv(pixel_count, pixels)))
+    return threads, triton.cdiv(pixel_count, threads * pixels)
 
 
 def _stripes(others: int, tiles: int) -> int:

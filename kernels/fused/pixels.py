@@ -1,7 +1,7 @@
 """Where pixels lie in memory, how they are loaded and stored, and arithmetic on three channels at once.
 
-Every kernel works on tiles of [threads, pixels a thread] over the flat pixel index of one image. Two-dimensional tiles of
-rows and columns were tried: they cost registers and shared memory.
+Every kernel works on tiles of [threads, pixels a thread] over the flat pixel index of one image. Two-dimensional tiles
+of rows and columns were tried: they cost registers and shared memory.
 """
 
 from typing import Any, NamedTuple
@@ -154,7 +154,7 @@ def load_at(image, row, column, mask):
 
 @triton.jit
 def _load_gradient(gradient, offset, mask):
-    """Gradients of a result; that of a grey image belongs to its first channel, so that sums over channels are right."""
+    """Gradients of a result; that of a grey image belongs to its first channel, so that sums over channels hold."""
     first = tl.load(gradient.pointer + offset, mask=mask, other=0.0).to(tl.float32)
     if gradient.layout.channel_stride is None:
         nothing = tl.zeros_like(first)

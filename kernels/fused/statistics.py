@@ -1,7 +1,7 @@
 """What some operations need to know of the whole image: mean grey for Contrast, tables for AutoContrast and Equalize.
 
-Two kernels: `count` sums each stripe of an image by itself, `tabulate` adds the stripes in order and makes the tables. No
-atomics. The programs of images without such an operation end at once.
+Two kernels: `count` sums each stripe of an image by itself, `tabulate` adds the stripes in order and makes the tables.
+No atomics. The programs of images without such an operation end at once.
 """
 
 import triton
@@ -104,9 +104,7 @@ def _add_stripes(histograms, image_number, channel, STRIPES: tl.constexpr):
 
 
 @triton.jit
-def tabulate(
-    codes, histograms, grey_sums, tables, mean_grey, pixel_count, SLOTS: tl.constexpr, STRIPES: tl.constexpr
-):
+def tabulate(codes, histograms, grey_sums, tables, mean_grey, pixel_count, SLOTS: tl.constexpr, STRIPES: tl.constexpr):
     """One channel of one image: its tables [image, table, channel, 256] and, with the first, the mean grey [image].
 
     Both are zero where the image does not need them.

@@ -43,7 +43,10 @@ def _taps(plane, source_column, source_row, mask, fill):
     floor_column, floor_row = tl.floor(source_column), tl.floor(source_row)
     left = families.to_index(floor_column, plane.layout.width)
     top = families.to_index(floor_row, plane.layout.height)
-    on_left, on_right = families.within(left, plane.layout.width) & mask, families.within(left + 1, plane.layout.width) & mask
+    on_left, on_right = (
+        families.within(left, plane.layout.width) & mask,
+        families.within(left + 1, plane.layout.width) & mask,
+    )
     on_top, on_bottom = families.within(top, plane.layout.height), families.within(top + 1, plane.layout.height)
     return (
         _load(plane, top, left, on_top & on_left, fill).to(tl.float32),

@@ -71,8 +71,9 @@ def test_triton_needs_a_gpu_or_its_interpreter(monkeypatch):
 def test_triton_may_be_missing():
     """Without Triton, `import kernels` and the torch backend work, and asking for Triton says what to install."""
     program = (
-        "import importlib.util as u; find = u.find_spec; u.find_spec = lambda n, *a: None if n == 'triton' else find(n);"
-        "import sys; sys.modules['triton'] = None; import torch; from kernels import apply; x = torch.zeros(1, 3, 4, 4);"
+        "import importlib.util as u, sys; find = u.find_spec;"
+        "u.find_spec = lambda name, *rest: None if name == 'triton' else find(name, *rest);"
+        "sys.modules['triton'] = None; import torch; from kernels import apply; x = torch.zeros(1, 3, 4, 4);"
         "apply(x, 'Invert');\ntry: apply(x, 'Invert', backend='triton')\nexcept ValueError as error: print(error)"
     )
     output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout

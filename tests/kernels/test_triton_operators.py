@@ -18,7 +18,8 @@ CHECKS = ("test_schema", "test_autograd_registration", "test_faketensor", "test_
 @pytest.mark.parametrize("kind", ["8-bit", "float", "channels_last"])
 def test_mix_passes_opcheck(kind):
     draw = random_draw(2, 3, seed=1)
-    images = floats(2, 3, 6, 7).float() if kind != "8-bit" else in_layout("packed", 2, 6, 7)[..., :3].permute(0, 3, 1, 2)
+    packed = in_layout("packed", 2, 6, 7)
+    images = packed[..., :3].permute(0, 3, 1, 2) if kind == "8-bit" else floats(2, 3, 6, 7).float()
     if kind == "channels_last":
         images = images.to(memory_format=torch.channels_last)
     images.requires_grad_(images.is_floating_point())

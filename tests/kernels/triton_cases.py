@@ -102,9 +102,7 @@ def assert_gradient(result: Tensor, expected: Tensor, tolerance: float = TRITON_
     torch.testing.assert_close(result.cpu().double(), expected, rtol=tolerance, atol=tolerance * typical)
 
 
-def assert_mix(
-    device: str, images: Tensor, draw: Draw, tolerance: float = TRITON_FORWARD, channels: int = 3
-) -> None:
+def assert_mix(device: str, images: Tensor, draw: Draw, tolerance: float = TRITON_FORWARD, channels: int = 3) -> None:
     """Forward and the gradients of levels and gates, against the reference in float64; images' too if floating."""
     normalisation = MEAN[:channels], STD[:channels]
     exact, fast = move(draw, "cpu", torch.float64), move(draw, device)
