@@ -104,6 +104,7 @@ class Configuration:
 
 
 FEW = (
+    Configuration("packed"),
     Configuration("packed", channels_last=True),
     Configuration("nhwc"),
     Configuration("nchw", torch.float32),

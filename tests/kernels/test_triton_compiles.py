@@ -52,5 +52,5 @@ def test_contiguous_results_are_written_more_than_one_at_a_time(reports):
     mixes = [row for row in reports["sm_90"] if row["kernel"] == "mix"]
     nhwc = next(row for row in mixes if row["configuration"] == "nhwc -> bfloat16")
     assert nhwc["stores"] == {"32": 3}
-    packed = next(row for row in mixes if row["configuration"].startswith("packed"))
+    packed = next(row for row in mixes if row["configuration"] == "packed -> bfloat16")
     assert packed["loads"]["64"] == 1

@@ -117,7 +117,8 @@ def assert_mix(device: str, images: Tensor, draw: Draw, tolerance: float = TRITO
     (expected * weight).sum().backward()
     (result * weight.to(device, result.dtype)).sum().backward()
     looseness = max(1.0, tolerance / TRITON_FORWARD) * TRITON_GRADIENT
-    assert_gradient(fast.levels.grad, exact.levels.grad, looseness)
+    no_level = torch.zeros_like(exact.levels)  # the reference leaves levels that no operation uses out of its graph
+    assert_gradient(fast.levels.grad, no_level if exact.levels.grad is None else exact.levels.grad, looseness)
     assert_gradient(fast.gates.grad, exact.gates.grad, looseness)
     if images.is_floating_point():
         assert_gradient(fast_images.grad, oracle_images.grad, looseness)
