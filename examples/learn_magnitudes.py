@@ -2,7 +2,7 @@
 
     python examples/learn_magnitudes.py [PICTURE.png]
 
-Only `kernels` is used, and scikit-learn and matplotlib for the photograph and the picture. On a GPU the same lines run on
+Only `kernels` is used; the photograph is scikit-learn's, the picture matplotlib's. On a GPU the same lines run on
 Triton.
 """
 

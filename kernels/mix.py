@@ -1,16 +1,13 @@
 """The public face of the augmentation: `mix` a whole draw, `apply` one operation, or only `normalise`."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from kernels import reference
+from kernels import operators, reference
 from kernels.backends import Backend, resolve_backend
 from kernels.draw import Draw
+from kernels.normalisation import ChannelValues, constants, constants_of_tensors, on_device
 from kernels.operations import find_operation
-
-ChannelValues = Sequence[float] | Tensor
 
 
 def mix(
@@ -21,12 +18,14 @@ def mix(
     dtype: torch.dtype | None = None,
     backend: Backend = "auto",
     compile: bool = False,
+    memory_format: torch.memory_format = torch.contiguous_format,
 ) -> Tensor:
     """Augment a batch: x + sum_k g_k (T_k(x; level_k) - x), then normalise (TST, DESIGN section 2).
 
     Args:
-        images: uint8 [B, H, W, C] or [B, C, H, W], or floating [B, C, H, W] in 0..1; C is 1 or 3; any strides.
-            A uint8 batch whose last dimension is 3 is read as [B, H, W, 3].
+        images: uint8 [B, H, W, C] or [B, C, H, W], or floating [B, C, H, W] in 0..1; C is 1 or 3; any strides. Or
+            packed, uint8 [B, H, W, 4], whose fourth byte is ignored: the fastest to load. A uint8 batch whose last
+            dimension is 3 is read as [B, H, W, 3]; else one whose second is 1 or 3 as [B, C, H, W].
         draw: the operations, levels and gates, on the device of `images`. Gradients reach `draw.levels`, `draw.gates`
             and floating `images`.
         mean: C values in 0..1, subtracted; also what Cutout fills with. None: nothing is subtracted, and Cutout
@@ -37,6 +36,7 @@ def mix(
         backend: "triton", "torch" or "auto" (Triton for GPU tensors where it is available, else torch).
         compile: with the torch backend, run the pixel arithmetic through `torch.compile`: slow at first, then a few
             times faster.
+        memory_format: of the result: torch.contiguous_format or torch.channels_last.
 
     Returns:
         [B, C, H, W], in 0..1 before mean and std where single operations are concerned: each operation's result is
@@ -44,17 +44,20 @@ def mix(
 
     Raises:
         TypeError: a dtype that is not listed above.
-        ValueError: shapes or devices that do not agree, or an unknown backend.
+        ValueError: shapes or devices that do not agree, an unknown memory format, or a backend that is unknown or
+            cannot run here.
     """
     pixels = _channels_first(images)
     _check_draw(draw, images)
-    resolve_backend(backend, images.device)
     compute, result_dtype = _dtypes(images, dtype)
+    if memory_format not in (torch.contiguous_format, torch.channels_last):
+        raise ValueError(f"memory_format must be contiguous_format or channels_last, got {memory_format}")
+    if resolve_backend(backend, images.device, images.dtype, result_dtype) == "triton":
+        return _mix_in_triton(pixels, draw, mean, std, result_dtype, memory_format == torch.channels_last)
     x = _eight_bit_units(pixels, compute)
-    channels = x.shape[1]
-    fill = torch.full((channels,), 127.5) if mean is None else 255 * _per_channel("mean", mean, channels)
-    total = reference.mix(x, draw, fill.to(x.device, compute), compile)
-    return _normalise(total, mean, std).to(result_dtype)
+    scale, shift, fill = _scale_shift_fill(x, mean, std)
+    total = reference.mix(x, draw, fill.flatten(), compile)
+    return (total * scale + shift).to(result_dtype, memory_format=memory_format)
 
 
 def apply(
@@ -110,7 +113,9 @@ def normalise(
     """What `mix` makes of images that nothing is applied to; arguments, result and errors as there."""
     pixels = _channels_first(images)
     compute, result_dtype = _dtypes(images, dtype)
-    return _normalise(_eight_bit_units(pixels, compute), mean, std).to(result_dtype)
+    x = _eight_bit_units(pixels, compute)
+    scale, shift, _ = _scale_shift_fill(x, mean, std)
+    return (x * scale + shift).to(result_dtype)
 
 
 def _dtypes(images: Tensor, dtype: torch.dtype | None) -> tuple[torch.dtype, torch.dtype]:
@@ -140,7 +145,9 @@ def _channels_first(images: Tensor) -> Tensor:
         return images
     if images.dtype == torch.uint8 and images.shape[3] == 1:
         return images.permute(0, 3, 1, 2)
-    expected = "[B, H, W, C] or [B, C, H, W]" if images.dtype == torch.uint8 else "[B, C, H, W]"
+    if images.dtype == torch.uint8 and images.shape[3] == 4:
+        return images[..., :3].permute(0, 3, 1, 2)
+    expected = "[B, H, W, C], [B, C, H, W] or packed [B, H, W, 4]" if images.dtype == torch.uint8 else "[B, C, H, W]"
     raise ValueError(f"{images.dtype} images must be {expected} with 1 or 3 channels, got {list(images.shape)}")
 
 
@@ -153,19 +160,38 @@ def _check_draw(draw: Draw, images: Tensor) -> None:
         raise ValueError(f"the draw is on {draw.operations.device}, the images on {images.device}: move one of them")
 
 
-def _per_channel(name: str, values: ChannelValues, channels: int) -> Tensor:
-    tensor = torch.as_tensor(values, dtype=torch.float64 if not isinstance(values, Tensor) else None)
-    if tensor.shape != (channels,):
-        raise ValueError(f"{name} must be {channels} values, one for each channel, got shape {list(tensor.shape)}")
-    return tensor
+def _mix_in_triton(
+    pixels: Tensor,
+    draw: Draw,
+    mean: ChannelValues | None,
+    std: ChannelValues | None,
+    dtype: torch.dtype,
+    channels_last: bool,
+) -> Tensor:
+    values, tensor = [], None
+    if isinstance(mean, Tensor) or isinstance(std, Tensor):
+        tensor = constants_of_tensors(mean, std, pixels.shape[1], pixels.device, torch.float32)
+    else:
+        values = constants(mean, std, pixels.shape[1])
+    result, *_ = operators.mix(
+        pixels,
+        draw.operations,
+        draw.levels.float(),
+        draw.gates.float(),
+        draw.centres,
+        values,
+        tensor,
+        dtype,
+        channels_last,
+    )
+    return result
 
 
-def _normalise(total: Tensor, mean: ChannelValues | None, std: ChannelValues | None) -> Tensor:
-    """From 0..255 to 0..1, minus mean, over std."""
-    channels = total.shape[1]
-    deviation = torch.ones(channels, dtype=torch.float64) if std is None else _per_channel("std", std, channels)
-    scale = (1 / (255 * deviation)).to(total)
-    if mean is None:
-        return total * scale[:, None, None]
-    shift = (-_per_channel("mean", mean, channels).to(deviation) / deviation).to(total)
-    return total * scale[:, None, None] + shift[:, None, None]
+def _scale_shift_fill(x: Tensor, mean: ChannelValues | None, std: ChannelValues | None) -> Tensor:
+    """Of each channel of x, in its dtype and on its device: [3, C, 1, 1]."""
+    channels = x.shape[1]
+    if isinstance(mean, Tensor) or isinstance(std, Tensor):
+        nine = constants_of_tensors(mean, std, channels, x.device, x.dtype)
+    else:
+        nine = on_device(tuple(constants(mean, std, channels)), x.device, x.dtype)
+    return nine.view(3, 3, 1, 1)[:, :channels]

@@ -56,10 +56,18 @@ def affine_warp(x: Tensor, theta: Tensor, interpolation: str = "bilinear", fill:
     return torch.where(inside.unsqueeze(1), taken, torch.full_like(taken, fill))
 
 
+def clamp_pixels(x: Tensor) -> Tensor:
+    """0..255. The bounds themselves pass gradients, so that white and black pixels do where nothing is cut off.
+
+    `torch.clamp` did the same up to PyTorch 2.11 and no longer does in 2.15.
+    """
+    return torch.where(x < 0, torch.zeros_like(x), torch.where(x > 255, torch.full_like(x, 255), x))
+
+
 def colour(x: Tensor, parameters: Tensor) -> Tensor:
     """s x + w grey(x) + o, clamped."""
     scale, weight, offset = (parameters[:, i, None, None, None] for i in range(3))
-    return (scale * x + weight * statistics.grey(x) + offset).clamp(0, 255)
+    return clamp_pixels(scale * x + weight * statistics.grey(x) + offset)
 
 
 def smooth(x: Tensor) -> Tensor:
@@ -84,7 +92,7 @@ def sharpness(x: Tensor, parameters: Tensor) -> Tensor:
     """f x + (1 - f) smooth(x), clamped."""
     factor = parameters[:, 0, None, None, None]
     smoothed = smooth(x)
-    return (smoothed + factor * (x - smoothed)).clamp(0, 255)
+    return clamp_pixels(smoothed + factor * (x - smoothed))
 
 
 def posterize(x: Tensor, parameters: Tensor) -> Tensor:

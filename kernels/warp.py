@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from kernels import reference
+from kernels import operators, reference
 from kernels.backends import Backend, resolve_backend
 
 Interpolation = Literal["bilinear", "nearest"]
@@ -49,11 +49,19 @@ def warp(
         raise ValueError(f"theta is on {theta.device} and images on {images.device}: move one of them")
     if interpolation == "bilinear" and not images.is_floating_point():
         raise TypeError(f"bilinear needs floating images, got {images.dtype}: convert them, or use 'nearest'")
-    resolve_backend(backend, images.device)
     x = images.unsqueeze(1) if images.ndim == 3 else images
+    # Labels are only copied: their dtype is no limit to the kernel.
+    if resolve_backend(backend, images.device, *([images.dtype] if interpolation == "bilinear" else [])) == "triton":
+        return _warp_in_triton(x, theta, interpolation == "bilinear", fill).view_as(images)
     if interpolation == "bilinear":
         compute = torch.promote_types(images.dtype, torch.float32)
         warped = reference.affine_warp(x.to(compute), theta.to(compute), "bilinear", fill).to(images.dtype)
     else:
         warped = reference.affine_warp(x, theta.to(torch.promote_types(theta.dtype, torch.float32)), "nearest", fill)
     return warped.view_as(images)
+
+
+def _warp_in_triton(x: Tensor, theta: Tensor, bilinear: bool, fill: float) -> Tensor:
+    if x.dtype == torch.bool:
+        return operators.warp(x.view(torch.uint8), theta.float(), bilinear, float(bool(fill))).view(torch.bool)
+    return operators.warp(x, theta.float(), bilinear, float(fill))

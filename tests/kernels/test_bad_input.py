@@ -43,7 +43,8 @@ def _draw(**changes):
         (lambda: mix(IMAGES, _draw(), std=(0.5, 0.1)), ValueError, "std must be 3 values"),
         (lambda: mix(IMAGES, _draw(), dtype=torch.uint8), TypeError, "dtype must be floating"),
         (lambda: mix(IMAGES, _draw(), backend="cuda"), ValueError, "backend must be"),
-        (lambda: mix(IMAGES, _draw(), backend="triton"), ValueError, "'triton' is not in this version"),
+        (lambda: mix(IMAGES, _draw(), dtype=torch.float64, backend="triton"), ValueError, "computes in float32"),
+        (lambda: mix(IMAGES, _draw(), memory_format=torch.channels_last_3d), ValueError, "memory_format must be"),
         (lambda: _draw(levels=torch.zeros(2, 2)), ValueError, r"Draw.levels must be \[2, 1\]"),
         (lambda: _draw(levels=torch.zeros(2, 1).int()), TypeError, "Draw.levels must be float32"),
         (lambda: _draw(operations=torch.zeros(2)), TypeError, "Draw.operations must be int32"),
@@ -59,6 +60,30 @@ def _draw(**changes):
 def test_says_what_is_wrong(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_triton_needs_a_gpu_or_its_interpreter(monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with pytest.raises(ValueError, match="needs tensors on a GPU, got cpu"):
+        mix(IMAGES, _draw(), backend="triton")
+
+
+def test_triton_may_be_missing():
+    """Without Triton, `import kernels` and the torch backend work, and asking for Triton says what to install."""
+    program = (
+        "import importlib.util as u, sys; find = u.find_spec;"
+        "u.find_spec = lambda name, *rest: None if name == 'triton' else find(name, *rest);"
+        "sys.modules['triton'] = None; import torch; from kernels import apply; x = torch.zeros(1, 3, 4, 4);"
+        "apply(x, 'Invert');\ntry: apply(x, 'Invert', backend='triton')\nexcept ValueError as error: print(error)"
+    )
+    output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert "which is not installed: pip install triton" in output
+
+
+def test_triton_is_not_imported_before_it_is_needed():
+    program = "import sys, kernels; print('triton' in sys.modules)"
+    output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert output.strip() == "False"
 
 
 def test_kernels_stand_alone():

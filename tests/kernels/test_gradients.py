@@ -60,6 +60,13 @@ def test_clamped_values_pass_none():
     assert level.grad.item() == pytest.approx(0.9 * 0.2)
 
 
+def test_the_bounds_themselves_pass_gradients():
+    """White and black pixels that an operation leaves within 0..1: `torch.clamp` differs here between versions."""
+    image = torch.tensor([0.0, 1.0, 0.5]).view(1, 1, 1, 3).requires_grad_()
+    apply(image, "Invert").sum().backward()
+    assert image.grad.flatten().tolist() == [-1, -1, -1]
+
+
 def test_solarize_passes_a_sigmoids_derivative():
     """y = x + s (255 - 2 x) with s = sigmoid((x - t) / w), w = 0.05 * 255 and t = 255 (1 - level)."""
     values, level = [10, 100, 140, 250], 0.45

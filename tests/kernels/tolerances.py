@@ -17,3 +17,16 @@ ROUNDING = {"float16": 2**-10, "bfloat16": 2**-7, "float32": 1e-6, "float64": 1e
 
 NEAREST_TIES = 0.005
 """Share of pixels that PIL's 16.16 fixed-point positions may round to the other neighbour."""
+
+TRITON_FORWARD = 1e-5
+"""The Triton kernels in float32 against float64, relative to the result's norm: at most 4e-7 was seen at 19 pixels and
+2e-6 at 224, where a position's rounding (1e-5 of a pixel) counts."""
+
+TRITON_PIXEL = 1e-4
+"""The same, one pixel, relative to the largest: noise changes by its whole range within one pixel."""
+
+TRITON_GRADIENT = 1e-4
+"""Gradients, relative to each one's own size and to the typical one: sums over the image of terms of either sign."""
+
+TRITON_ROUNDING = {"float16": 2**-10, "bfloat16": 2**-7, "float32": TRITON_FORWARD}
+"""One rounding of the result. Triton's interpreter cuts bfloat16 off where a GPU rounds."""

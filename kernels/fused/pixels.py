@@ -1,0 +1,275 @@
+"""Where pixels lie in memory, how they are loaded and stored, and arithmetic on three channels at once.
+
+Every kernel works on tiles of [threads, pixels a thread] over the flat pixel index of one image. Two-dimensional tiles
+of rows and columns were tried: they cost registers and shared memory.
+"""
+
+from typing import Any, NamedTuple
+
+import triton
+import triton.language as tl
+
+# Fields are pointers and integers on the host, and tensors or compile-time constants in a kernel.
+
+
+class Layout(NamedTuple):
+    """How the pixels of an image lie in memory. Strides count elements.
+
+    Attributes:
+        channel_stride: from one channel to the next; None where a pixel is one element: a grey value, or, where the
+            elements are 32-bit integers, three channels and an unused byte (RGBX).
+        row_stride: from one row to the next; None where rows follow each other without a gap.
+        column_stride: from one column to the next.
+        height: rows.
+        width: columns.
+    """
+
+    channel_stride: Any
+    row_stride: Any
+    column_stride: Any
+    height: Any
+    width: Any
+
+
+class Images(NamedTuple):
+    """A batch of images: its first element, the stride from one image to the next, and what all images share."""
+
+    pointer: Any
+    image_stride: Any
+    layout: Any
+
+
+class Image(NamedTuple):
+    """One image: its first element and its layout.
+
+    Kernels make it where they need it, as Image(start_of(images, number), images.layout): no function of Triton 3.6 can
+    return the None that a layout may hold.
+    """
+
+    pointer: Any
+    layout: Any
+
+
+class Tile(NamedTuple):
+    """The pixels of one image that a program works on: all fields have the shape of the tile.
+
+    Attributes:
+        index: row * width + column.
+        row: row in the image.
+        column: column in the image.
+        inside: false where the tile reaches beyond the image.
+    """
+
+    index: Any
+    row: Any
+    column: Any
+    inside: Any
+
+
+class Pixel(NamedTuple):
+    """Three channels of a tile, or one value a channel. A grey image has the same value three times."""
+
+    red: Any
+    green: Any
+    blue: Any
+
+
+@triton.jit
+def start_of(images, number):
+    """Where one image of a batch begins.
+
+    The offset is 64-bit, since a batch may hold more than 2^31 elements; offsets inside an image fit 32.
+    """
+    return images.pointer + number.to(tl.int64) * images.image_stride
+
+
+@triton.jit
+def tile_at(image, number, THREADS: tl.constexpr, PIXELS: tl.constexpr):
+    """Tile `number` of an image: [THREADS, PIXELS]."""
+    lane = tl.arange(0, THREADS)[:, None] * PIXELS + tl.arange(0, PIXELS)[None, :]
+    index = number * (THREADS * PIXELS) + lane
+    row = index // image.layout.width
+    return Tile(index, row, index - row * image.layout.width, index < image.layout.height * image.layout.width)
+
+
+@triton.jit
+def _unpack(word):
+    """Three channels of a 32-bit RGBX word."""
+    red = (word & 255).to(tl.float32)
+    green = ((word >> 8) & 255).to(tl.float32)
+    blue = ((word >> 16) & 255).to(tl.float32)
+    return Pixel(red, green, blue)
+
+
+@triton.jit
+def _offset_of(image, tile):
+    if image.layout.row_stride is None:
+        return tile.index * image.layout.column_stride
+    else:
+        return tile.row * image.layout.row_stride + tile.column * image.layout.column_stride
+
+
+@triton.jit
+def _offset_at(image, row, column):
+    if image.layout.row_stride is None:
+        return (row * image.layout.width + column) * image.layout.column_stride
+    else:
+        return row * image.layout.row_stride + column * image.layout.column_stride
+
+
+@triton.jit
+def _load(image, offset, mask):
+    """Pixels in 0..255; zero where the mask is false."""
+    first = tl.load(image.pointer + offset, mask=mask, other=0)
+    if image.pointer.dtype.element_ty == tl.int32:
+        return _unpack(first)
+    elif image.layout.channel_stride is None:
+        value = _to_255(first)
+        return Pixel(value, value, value)
+    else:
+        second = tl.load(image.pointer + (offset + image.layout.channel_stride), mask=mask, other=0)
+        third = tl.load(image.pointer + (offset + 2 * image.layout.channel_stride), mask=mask, other=0)
+        return Pixel(_to_255(first), _to_255(second), _to_255(third))
+
+
+@triton.jit
+def _to_255(value):
+    if value.dtype.is_floating():
+        return value.to(tl.float32) * 255.0
+    else:
+        return value.to(tl.float32)
+
+
+@triton.jit
+def load_tile(image, tile):
+    """The tile's own pixels, in 0..255."""
+    return _load(image, _offset_of(image, tile), tile.inside)
+
+
+@triton.jit
+def load_at(image, row, column, mask):
+    """The pixels at (row, column), in 0..255; zero where the mask is false, which must hold beyond the image."""
+    return _load(image, _offset_at(image, row, column), mask)
+
+
+@triton.jit
+def _load_gradient(gradient, offset, mask):
+    """Gradients of a result; that of a grey image belongs to its first channel, so that sums over channels hold."""
+    first = tl.load(gradient.pointer + offset, mask=mask, other=0.0).to(tl.float32)
+    if gradient.layout.channel_stride is None:
+        nothing = tl.zeros_like(first)
+        return Pixel(first, nothing, nothing)
+    else:
+        second = tl.load(gradient.pointer + (offset + gradient.layout.channel_stride), mask=mask, other=0.0)
+        third = tl.load(gradient.pointer + (offset + 2 * gradient.layout.channel_stride), mask=mask, other=0.0)
+        return Pixel(first, second.to(tl.float32), third.to(tl.float32))
+
+
+@triton.jit
+def load_gradient_tile(gradient, tile):
+    """The result's gradients at the tile's own pixels."""
+    return _load_gradient(gradient, _offset_of(gradient, tile), tile.inside)
+
+
+@triton.jit
+def load_gradient_at(gradient, row, column, mask):
+    """The result's gradients at (row, column); zero where the mask is false."""
+    return _load_gradient(gradient, _offset_at(gradient, row, column), mask)
+
+
+@triton.jit
+def store_tile(image, tile, pixel):
+    """Write the tile's own pixels, converted to the image's type."""
+    pointer = image.pointer + _offset_of(image, tile)
+    element = image.pointer.dtype.element_ty
+    tl.store(pointer, pixel.red.to(element), mask=tile.inside)
+    if image.layout.channel_stride is not None:
+        tl.store(pointer + image.layout.channel_stride, pixel.green.to(element), mask=tile.inside)
+        tl.store(pointer + 2 * image.layout.channel_stride, pixel.blue.to(element), mask=tile.inside)
+
+
+@triton.jit
+def load_channels(pointer):
+    """Three numbers, one a channel."""
+    return Pixel(tl.load(pointer), tl.load(pointer + 1), tl.load(pointer + 2))
+
+
+@triton.jit
+def add(a, b):
+    """a + b, channel by channel."""
+    return Pixel(a.red + b.red, a.green + b.green, a.blue + b.blue)
+
+
+@triton.jit
+def subtract(a, b):
+    """a - b, channel by channel."""
+    return Pixel(a.red - b.red, a.green - b.green, a.blue - b.blue)
+
+
+@triton.jit
+def multiply(a, b):
+    """a * b, channel by channel."""
+    return Pixel(a.red * b.red, a.green * b.green, a.blue * b.blue)
+
+
+@triton.jit
+def scale(pixel, factor):
+    """One factor for all channels."""
+    return Pixel(pixel.red * factor, pixel.green * factor, pixel.blue * factor)
+
+
+@triton.jit
+def select(condition, a, b):
+    """One condition for all channels."""
+    return Pixel(
+        tl.where(condition, a.red, b.red), tl.where(condition, a.green, b.green), tl.where(condition, a.blue, b.blue)
+    )
+
+
+@triton.jit
+def total(pixel):
+    """The sum of the channels."""
+    return pixel.red + pixel.green + pixel.blue
+
+
+@triton.jit
+def dot(a, b):
+    """The sum over the channels of a * b."""
+    return a.red * b.red + a.green * b.green + a.blue * b.blue
+
+
+@triton.jit
+def _clamp(value):
+    return tl.minimum(tl.maximum(value, 0.0), 255.0)
+
+
+@triton.jit
+def clamp(pixel):
+    """Each channel held to 0..255."""
+    return Pixel(_clamp(pixel.red), _clamp(pixel.green), _clamp(pixel.blue))
+
+
+@triton.jit
+def _where_unclamped(gradient, value):
+    return tl.where((value >= 0.0) & (value <= 255.0), gradient, 0.0)
+
+
+@triton.jit
+def where_unclamped(gradient, pixel):
+    """The gradient that `clamp` lets through: none where the value lies beyond the bounds, all of it on them."""
+    return Pixel(
+        _where_unclamped(gradient.red, pixel.red),
+        _where_unclamped(gradient.green, pixel.green),
+        _where_unclamped(gradient.blue, pixel.blue),
+    )
+
+
+@triton.jit
+def _eight_bit(value):
+    return _clamp(tl.floor(value + 0.5))
+
+
+@triton.jit
+def eight_bit(pixel):
+    """The 8-bit value, rounded half up, still floating point."""
+    return Pixel(_eight_bit(pixel.red), _eight_bit(pixel.green), _eight_bit(pixel.blue))

@@ -1,0 +1,56 @@
+"""Every kernel compiles without spills for GPUs that are not here, in processes that have no interpreter set."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+TARGETS = ("sm_80", "sm_90", "sm_100", "gfx942")
+MOST_REGISTERS = 128
+"""On sm_90, for the configurations launched by default: four programs of 128 threads a processor at least."""
+
+
+def _compile(path, *arguments):
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    command = [sys.executable, "-m", "benchmarks.compile_report", "--json", str(path), *arguments]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory):
+    """The rows of each target. They are compiled side by side."""
+    folder = tmp_path_factory.mktemp("compiled")
+    running = {target: _compile(folder / target, "--target", target) for target in TARGETS}
+    errors = {target: process.communicate()[1] for target, process in running.items()}
+    assert all(process.returncode == 0 for process in running.values()), errors
+    return {target: json.loads((folder / target).read_text())["rows"] for target in TARGETS}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_no_kernel_spills(reports, target):
+    kernels = {row["kernel"] for row in reports[target]}
+    assert {"mix", "sum_gradients", "gather_gradients", "compute", "compute_gradients", "count", "tabulate"} < kernels
+    assert {"warp", "sum_theta_gradients"} < kernels
+    assert [row for row in reports[target] if row["spills"] or row["stack"]] == []
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_forward_pass_needs_no_shared_memory(reports, target):
+    assert [row for row in reports[target] if row["kernel"] in ("mix", "warp") and row["shared"]] == []
+
+
+def test_registers_of_the_default_configurations(reports):
+    rows = [row for row in reports["sm_90"] if row["default"]]
+    assert len(rows) >= 12
+    assert [row for row in rows if row["registers"] > MOST_REGISTERS] == []
+
+
+def test_contiguous_results_are_written_more_than_one_at_a_time(reports):
+    """Two bfloat16 pixels a thread are one store of 32 bits a channel; packed pixels are read two at a time."""
+    mixes = [row for row in reports["sm_90"] if row["kernel"] == "mix"]
+    nhwc = next(row for row in mixes if row["configuration"] == "nhwc -> bfloat16")
+    assert nhwc["stores"] == {"32": 3}
+    packed = next(row for row in mixes if row["configuration"] == "packed -> bfloat16")
+    assert packed["loads"]["64"] == 1
