@@ -103,4 +103,4 @@ def markdown(rows: list[dict[str, object]], about: Mapping[str, object]) -> str:
 
 
 def _cell(value: object) -> str:
-    return f"{value:,.2f}" if isinstance(value, float) else str(value)
+    return "" if value is None else f"{value:,.2f}" if isinstance(value, float) else str(value)
