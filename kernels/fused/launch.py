@@ -51,7 +51,8 @@ def mix_forward(
     mean_grey, tables = _measure(source, _slots(operations), images.device, batch)
     height, width = images.shape[2:]
     rows, kinds = slot_parameters(draw, mean_grey, height, width)
-    pixels = PIXELS_APART if channels_last else _pixels()
+    apart = channels_last or height * width % 16 != 0  # planes that are not aligned cannot be written two at a time
+    pixels = PIXELS_APART if apart else _pixels()
     threads, tiles = _tiles(height * width, pixels)
     target = _image(result)
     with _on(images.device):
@@ -299,7 +300,11 @@ def _options(threads: int = _THREADS) -> dict[str, Any]:
     """Launch options. Fusing multiplication and addition saves an eighth of the instructions."""
     if INTERPRETED:
         return {}
-    return {"num_warps": max(1, threads // _target().warp_size), "enable_fp_fusion": True}
+    target = _target()
+    options = {"num_warps": max(1, threads // target.warp_size), "enable_fp_fusion": True}
+    if _VERSION < (3, 9) and target.backend == "cuda":
+        options["maxnreg"] = 128  # left alone, Triton 3.6's assembler aims at 64 and spills rather than take a few more
+    return options
 
 
 def _on(device: torch.device) -> contextlib.AbstractContextManager[Any]:
