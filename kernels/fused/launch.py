@@ -21,6 +21,7 @@ PIXELS_APART = 1
 """The same where pixels are not written side by side: in channels_last results, for which Triton would rearrange two
 through shared memory, and in the images' gradients, where each pixel collects from many and two spill on sm_100."""
 _THREADS = 128
+_VERSION = tuple(int(number) for number in triton.__version__.split(".")[:2])
 _STATISTICS_BLOCK = 1024
 _PROGRAMS = 4096
 """How many programs of partial sums keep a large GPU busy."""
@@ -49,7 +50,8 @@ def mix_forward(
     mean_grey, tables = _measure(source, _slots(operations), images.device, batch)
     height, width = images.shape[2:]
     rows, kinds = slot_parameters(draw, mean_grey, height, width)
-    pixels = PIXELS_APART if channels_last else PIXELS
+    apart = channels_last or height * width % 16 != 0  # planes that are not aligned cannot be written two at a time
+    pixels = PIXELS_APART if apart else _pixels()
     threads, tiles = _tiles(height * width, pixels)
     target = _image(result)
     with _on(images.device):
@@ -81,14 +83,15 @@ def mix_backward(
     batch, slots = kinds.shape
     height, width = images.shape[2:]
     source, upstream = _image(images), _image(gradient)
-    threads, tiles = _tiles(height * width)
+    pixels = _pixels()
+    threads, tiles = _tiles(height * width, pixels)
     stripes = _stripes(batch * slots, tiles)
     partials = rows.new_empty((batch, slots, stripes, int(families.COLUMNS)))
     image_gradients = torch.empty_like(images) if needs_images else rows.new_empty(0)
     with _on(images.device):
         options = _options(threads)
         backward.sum_gradients[(batch * slots * stripes,)](
-            source, upstream, rows, kinds, tables, constants, partials, slots, stripes, threads, PIXELS, **options
+            source, upstream, rows, kinds, tables, constants, partials, slots, stripes, threads, pixels, **options
         )
         of_levels, of_gates, of_grey = slot_gradients(draw, mean_grey, partials, height, width)
         if needs_images:
@@ -147,11 +150,12 @@ def warp_forward(images: Tensor, theta: Tensor, bilinear: bool, fill: float) -> 
     """[B, C, H, W] of any dtype ("bilinear": floating point) under float32 theta [B, 2, 3]."""
     result = torch.empty_like(images)
     source, target, channels = _planes(images), _planes(result), images.shape[1]
-    threads, tiles = _tiles(images.shape[2] * images.shape[3])
+    pixels = _pixels()
+    threads, tiles = _tiles(images.shape[2] * images.shape[3], pixels)
     mode = warp.BILINEAR if bilinear else warp.NEAREST
     with _on(images.device):
         warp.warp[(images.shape[0] * channels * tiles,)](
-            source, target, theta.contiguous(), channels, fill, mode.value, threads, PIXELS, **_options(threads)
+            source, target, theta.contiguous(), channels, fill, mode.value, threads, pixels, **_options(threads)
         )
     return result
 
@@ -161,7 +165,8 @@ def warp_backward(
 ) -> tuple[Tensor, Tensor]:
     """Gradients of the warp to images and theta, each empty unless `needs` asks for it."""
     batch, channels, height, width = images.shape
-    threads, tiles = _tiles(height * width)
+    pixels = _pixels()
+    threads, tiles = _tiles(height * width, pixels)
     theta = theta.contiguous()
     upstream = _planes(gradient)
     options = _options(threads)
@@ -172,13 +177,13 @@ def warp_backward(
             target = _planes(image_gradients)
             mode = warp.BILINEAR if bilinear else warp.NEAREST
             warp.gather_gradients[(batch * channels * tiles,)](
-                upstream, target, theta, channels, mode.value, threads, PIXELS, **options
+                upstream, target, theta, channels, mode.value, threads, pixels, **options
             )
         if needs[1] and bilinear:
             stripes = _stripes(batch * channels, tiles)
             partials = theta.new_empty((batch, channels * stripes, 6))
             warp.sum_theta_gradients[(batch * channels * stripes,)](
-                _planes(images), upstream, theta, partials, channels, fill, stripes, threads, PIXELS, **options
+                _planes(images), upstream, theta, partials, channels, fill, stripes, threads, pixels, **options
             )
             theta_gradients = partials.sum(1).view(batch, 2, 3)
         elif needs[1]:
@@ -259,6 +264,17 @@ def _slots(field: Tensor) -> Slots:
     return Slots(field, field.stride(0), field.stride(1), field.shape[1])
 
 
+def _pixels() -> int:
+    """Pixels a thread. Triton 3.6 fails to compile two for AMD GPUs, 3.9 does not; between them is unknown."""
+    if not INTERPRETED and _VERSION < (3, 9) and _target().backend == "hip":
+        return PIXELS_APART
+    return PIXELS
+
+
+def _target() -> Any:
+    return triton.runtime.driver.active.get_current_target()
+
+
 def _tiles(pixel_count: int, pixels: int = PIXELS) -> tuple[int, int]:
     """Threads a tile and tiles an image. The interpreter is fastest with few large tiles."""
     threads = _THREADS
@@ -277,8 +293,11 @@ def _options(threads: int = _THREADS) -> dict[str, Any]:
     """Launch options. Fusing multiplication and addition saves an eighth of the instructions."""
     if INTERPRETED:
         return {}
-    warp_size = triton.runtime.driver.active.get_current_target().warp_size
-    return {"num_warps": max(1, threads // warp_size), "enable_fp_fusion": True}
+    target = _target()
+    options = {"num_warps": max(1, threads // target.warp_size), "enable_fp_fusion": True}
+    if _VERSION < (3, 9) and target.backend == "cuda":
+        options["maxnreg"] = 128  # left alone, Triton 3.6's assembler aims at 64 and spills rather than take a few more
+    return options
 
 
 def _on(device: torch.device) -> contextlib.AbstractContextManager[Any]:
