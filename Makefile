@@ -38,11 +38,21 @@ bench: install
 	$(PYTHON) -m benchmarks.augment --json benchmarks/results/augment-cpu.json
 	$(PYTHON) -m benchmarks.kernels --json benchmarks/results/kernels-cpu.json --markdown benchmarks/results/kernels-cpu.md
 
-# Needs a CUDA GPU and the packages of the extra "benchmark"; about eight minutes at most.
+# These two need a CUDA GPU; the first takes eight minutes at most.
 bench-gpu: install
 	$(PYTHON) -m pytest tests/kernels/test_triton_cuda.py
 	$(PYTHON) -m benchmarks.kernels --json benchmarks/results/kernels-gpu.json --markdown benchmarks/results/kernels-gpu.md
 
+sanitize: install
+	PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool memcheck --error-exitcode 1 \
+		$(PYTHON) -m pytest tests/kernels/test_triton_cuda.py -k "not cuda_graph"
+
 # Registers, spills, instructions and bounds of the Triton kernels; no GPU needed.
 compile-report: install
 	$(PYTHON) -m benchmarks.compile_report
+
+# The same with the oldest supported Triton, in an environment of its own.
+compile-matrix: compile-report
+	test -x .venv-oldest/bin/python || python3 -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet "torch==2.11.*" "triton==3.6.*" numpy
+	PYTHONPATH=$(CURDIR) .venv-oldest/bin/python -m benchmarks.compile_report

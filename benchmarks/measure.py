@@ -84,7 +84,7 @@ def publish(title: str, rows: list[dict[str, object]], about: Mapping[str, objec
     Console(width=max(120, Console().width)).print(table)
     if file:
         file.parent.mkdir(parents=True, exist_ok=True)
-        command = " ".join(["python", *sys.argv])
+        command = " ".join(["python -m", sys.modules["__main__"].__spec__.name, *sys.argv[1:]])
         file.write_text(json.dumps({"command": command, **about, "rows": rows}, indent=2) + "\n")
 
 

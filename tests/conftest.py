@@ -1,7 +1,13 @@
 """What every test shares."""
 
+import os
+
 import pytest
 import torch
+
+# Where there is no GPU, Triton's kernels run in its interpreter, which must be asked for before Triton is imported.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,13 +1,8 @@
-"""Where there is no GPU, Triton's kernels run in its interpreter, which must be asked for before Triton is imported."""
+"""Triton's interpreter, made fast enough for a suite."""
 
 import os
-import sys
 
 import pytest
-import torch
-
-if not torch.cuda.is_available() and "triton" not in sys.modules:
-    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 @pytest.fixture(scope="session", autouse=True)
