@@ -13,13 +13,17 @@ endif
 LAUNCH := $(PYTHON) -m accelerate.commands.launch --quiet \
 	--num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
 
-.PHONY: run test lint install bench bench-gpu compile-report compile-matrix sanitize
+.PHONY: run test test-long lint install bench bench-gpu compile-report compile-matrix sanitize
 
 run: install
 	$(LAUNCH) tst_fast/train.py $(ARGS)
 
 test: install lint
 	$(PYTHON) -m pytest -n 2 --dist loadscope $(ARGS)
+
+# Tests of many minutes each, which `make test` leaves out.
+test-long: install
+	$(PYTHON) -m pytest -m long $(ARGS)
 
 lint: install
 	$(PYTHON) -m ruff check .

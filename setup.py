@@ -30,7 +30,7 @@ setup(
         "scikit-learn>=1.5,<2",
     ],
     extras_require={
-        "test": ["pytest>=8.3,<10", "pytest-xdist>=3.6,<4", "hypothesis>=6.115,<7", "ruff>=0.9"],
+        "test": ["pytest>=8.3,<10", "pytest-xdist>=3.6,<4", "hypothesis>=6.115,<7", "ruff>=0.17,<0.18"],
         "benchmark": ["kornia>=0.8,<1"],
     },
     entry_points={"console_scripts": ["tst-fast=tst_fast.cli:main"]},

@@ -36,6 +36,18 @@ def test_no_kernel_spills(reports, target):
     assert [row for row in reports[target] if row["spills"] or row["stack"]] == []
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("target", TARGETS)
+def test_no_configuration_spills(tmp_path, target):
+    """Every combination of layout, dtype and memory format, where `reports` has each of them at least once."""
+    process = _compile(tmp_path / target, "--target", target, "--all")
+    assert process.communicate()[1] == ""
+    assert process.returncode == 0
+    rows = json.loads((tmp_path / target).read_text())["rows"]
+    assert len({row["configuration"] for row in rows}) > 100
+    assert [row for row in rows if row["spills"] or row["stack"]] == []
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_forward_pass_needs_no_shared_memory(reports, target):
     assert [row for row in reports[target] if row["kernel"] in ("mix", "warp") and row["shared"]] == []
