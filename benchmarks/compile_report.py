@@ -147,6 +147,7 @@ def _print_costs(target: str) -> None:
 
 
 def main() -> None:
+    """Compile, print the reports or write them as JSON; fail on a spill."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--target", choices=TARGETS, action="append", help="default: all")
     parser.add_argument("--all", action="store_true", help="every combination of layout, dtype and memory format")
