@@ -31,7 +31,7 @@ setup(
     ],
     extras_require={
         "test": ["pytest>=8.3,<10", "pytest-xdist>=3.6,<4", "hypothesis>=6.115,<7", "ruff>=0.17,<0.18"],
-        "benchmark": ["kornia>=0.8,<1"],
+        "benchmark": ["kornia>=0.9,<0.10", "triton-augment>=0.3,<0.4; sys_platform == 'linux'"],
     },
     entry_points={"console_scripts": ["tst-fast=tst_fast.cli:main"]},
 )
