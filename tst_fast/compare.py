@@ -91,7 +91,7 @@ def _summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _table(summary: dict[str, Any], config: Config, seeds: int) -> Table:
-    table = Table(title=f"{config.name}: test accuracy, %, mean ± deviation over {seeds} seeds", title_justify="left")
+    table = Table(title=f"{config.name}: test accuracy in %, {seeds} seeds", title_justify="left")
     table.add_column("")
     for name in ("last epoch", "best epoch"):
         table.add_column(name, justify="right")
