@@ -10,10 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pipelines.protocol import DataError
+
 
 def _require(valid: bool, message: str) -> None:
     if not valid:
-        raise ValueError(message)
+        raise DataError(message)
 
 
 @dataclass(frozen=True)

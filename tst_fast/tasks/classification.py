@@ -75,7 +75,7 @@ def _loader(config, dataset, transform, accelerator: Accelerator, training: bool
     return DaliLoader(
         dataset,
         transform,
-        max(config.batch_size // accelerator.num_processes, 1),
+        config.batch_size // accelerator.num_processes,  # training_loader refused what does not divide
         training=training,
         seed=seed,
         rank=accelerator.process_index,
