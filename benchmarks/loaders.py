@@ -94,6 +94,7 @@ def photograph_arms(dataset: ImageDataset, threads: int, batch: int) -> dict[str
     return {
         "DALI, decode alone": partial(peers.dali_decode, paths, threads, batch),
         "DALI, bare loop": partial(peers.dali_bare, paths, threads, batch, SIZE),
+        "DALI, resized by torch, bare loop": partial(peers.dali_and_torch_bare, paths, threads, batch, SIZE),
         "torchvision decode_jpeg alone": partial(peers.torchvision_decode, paths, threads, batch),
         "DataLoader, PIL": partial(peers.data_loader, paths, threads, batch, SIZE, "PIL"),
         "DataLoader, decode_jpeg": partial(peers.data_loader, paths, threads, batch, SIZE, "decode_jpeg"),

@@ -145,8 +145,9 @@ def _windows_of(transform: Transform, indices: np.ndarray, numbers: np.ndarray) 
     places = np.zeros((4, len(indices)), np.int64)
     places[1] = indices
     if isinstance(transform, PadAndCrop):
-        places[0] = numbers[:, 2] < transform.flip
-        places[2:] = np.floor(numbers[:, :2] * (2 * transform.padding + 1)).T
+        start, mirrored = transform.crops(numbers)
+        places[0] = mirrored[:, 0]
+        places[2:] = start.T
         # From the right edge, in the mirrored copy.
         places[3] = np.where(places[0], 2 * transform.padding - places[3], places[3])
     return places

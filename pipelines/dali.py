@@ -16,6 +16,7 @@ from pipelines.culprits import data_error
 from pipelines.datasets import ImageDataset
 from pipelines.position import PositionedLoader
 from pipelines.protocol import Batch, DataError
+from pipelines.resizing import BatchResizer
 from pipelines.sampling import Sampler
 from pipelines.shards import ShardDataset
 from pipelines.transfer import to_device
@@ -60,7 +61,7 @@ class DaliLoader(PositionedLoader):
         rank: this process's place among `world_size`.
         world_size: number of processes that share the images.
         device: where batches go. A CUDA device also decodes and resizes there; otherwise the CPU does.
-        threads: DALI's worker threads.
+        threads: DALI's worker threads; without a GPU, also the number of threads that resize.
         prefetch: batches prepared ahead.
         gpu_decoding: how a GPU decodes.
 
@@ -91,7 +92,7 @@ class DaliLoader(PositionedLoader):
         self._threads = threads
         self._prefetch = prefetch
         self._gpu_decoding = gpu_decoding
-        self._pipeline = None
+        self._pipeline = self._resizer = None
         self.device = torch.device(device)
         self._gpu = _gpu_of(self.device)
 
@@ -99,37 +100,43 @@ class DaliLoader(PositionedLoader):
         self.close()  # what is prefetched belongs to the old position
 
     def close(self) -> None:
-        """Release DALI's threads and memory. Closing twice is allowed; iterating again starts anew."""
+        """Release threads and memory. Closing twice is allowed; iterating again starts anew."""
         self._pipeline = None
+        if self._resizer is not None:
+            self._resizer.close()
+            self._resizer = None
 
     def _load(self) -> Batch:
         try:
             if self._pipeline is None:
-                self._pipeline = self._start()
+                self._start()
             stream = torch.cuda.current_stream(self.device) if self._gpu is not None else None
-            (output,) = self._pipeline.run(stream)
+            outputs = self._pipeline.run(stream)
         except RuntimeError as error:
             self.close()
             raise data_error(self.dataset, self._indices_ahead(), error) from None
-        images = self._graph.hand_over(output)
+        images = self._graph.hand_over(outputs, self._resizer)
         indices = self._sampler.indices(*self._position.ahead())
         labels = torch.from_numpy(self.dataset.labels[indices])
         return Batch(to_device(images, self.device), to_device(labels, self.device), indices)
 
-    def _start(self) -> Any:
-        """A pipeline that begins at the current position."""
-        pipeline = self._graph.image_pipeline(
+    def _start(self) -> None:
+        """Build the pipeline, to begin at the current position."""
+        gpu = {"device": "mixed", **dataclasses.asdict(self._gpu_decoding)}
+        decoder = {"device": "cpu"} if self._gpu is None else gpu
+        if self._graph.left_to_resize(self._transform, decoder["device"]):
+            self._resizer = BatchResizer(self._transform.size, self._threads)
+        self._pipeline = self._graph.image_pipeline(
             self._sources(),
             self._transform,
-            {"device": "cpu"} if self._gpu is None else {"device": "mixed", **dataclasses.asdict(self._gpu_decoding)},
+            decoder,
             batch_size=self._sampler.batch_size,
             num_threads=self._threads,
             device_id=self._gpu,
             prefetch_queue_depth=self._prefetch,
             exec_dynamic=True,  # each batch has memory of its own, which can be handed over
         )
-        pipeline.build()
-        return pipeline
+        self._pipeline.build()
 
     def _indices_ahead(self) -> list[list[int]]:
         """The images of the batch that is due, then of those that DALI may be preparing."""

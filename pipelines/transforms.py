@@ -1,14 +1,17 @@
-"""What is done to an image on its way into a batch, as data: each loader applies it in its own way.
+"""What is done to an image on its way into a batch: which pixels are taken. Each loader takes them in its own way.
 
 All randomness is `numbers` uniform numbers in [0, 1) for each image, given by the sampler. Images come out size x size.
-Resizing is bilinear, with antialiasing where it shrinks, as PIL's; at the border DALI repeats the edge where PIL
-renormalises the weights.
+Whole batches are computed at once; the types are those that DALI takes.
+Resizing is bilinear, with antialiasing where it shrinks, as PIL's; at the border DALI repeats the edge where PIL and
+torch renormalise the weights.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
+
+import numpy as np
 
 from pipelines.protocol import DataError
 
@@ -41,6 +44,18 @@ class PadAndCrop:
         _require(self.padding >= 0, f"PadAndCrop: padding must be 0 or more, not {self.padding}")
         _require(0 <= self.flip <= 1, f"PadAndCrop: flip is a probability, 0 to 1, not {self.flip}")
 
+    def crops(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where each image is cropped.
+
+        Args:
+            numbers: float64 [B, 3], see above.
+
+        Returns:
+            Top and left in the padded image, int32 [B, 2], and 1 where the crop is mirrored, int32 [B, 1].
+        """
+        start = np.floor(numbers[:, :2] * (2 * self.padding + 1))
+        return start.astype(np.int32), (numbers[:, 2:] < self.flip).astype(np.int32)
+
 
 @dataclass(frozen=True)
 class RandomResizedCrop:
@@ -72,6 +87,41 @@ class RandomResizedCrop:
         _require(0 < low <= high, f"RandomResizedCrop: ratio must be 0 < least <= greatest, not {self.ratio}")
         _require(0 <= self.flip <= 1, f"RandomResizedCrop: flip is a probability, 0 to 1, not {self.flip}")
 
+    def regions(self, shapes: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The part of each image that is taken, by torchvision's rule.
+
+        Args:
+            shapes: height and width of the images, int64 [B, 2 or more]; other columns are ignored.
+            numbers: float64 [B, 23], see above.
+
+        Returns:
+            Top and left, height and width, int32 [B, 2] each, and 1 where the region is mirrored, int32 [B, 1].
+        """
+        whole = shapes[:, :2]
+        sides = self._attempted(whole, numbers)
+        fits = ((sides > 0) & (sides <= whole[:, None])).all(2)
+        first = fits.argmax(1)
+        some = fits.any(1)[:, None]
+        extent = np.where(some, sides[np.arange(len(sides)), first], self._fallback(whole))
+        room = whole - extent
+        start = np.where(some, np.floor(numbers[:, 20:22] * (room + 1)), room // 2)
+        return start.astype(np.int32), extent.astype(np.int32), (numbers[:, 22:] < self.flip).astype(np.int32)
+
+    def _attempted(self, whole: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        """Height and width of every attempt: float64 [B, attempts, 2], whole numbers."""
+        attempts = self.attempts
+        low, high = self.scale
+        thin, wide = np.log(self.ratio)
+        area = whole.prod(1)[:, None] * (low + (high - low) * numbers[:, :attempts])
+        ratio = np.exp(thin + (wide - thin) * numbers[:, attempts : 2 * attempts])
+        return np.rint(np.sqrt(np.stack([area / ratio, area * ratio], 2)))
+
+    def _fallback(self, whole: np.ndarray) -> np.ndarray:
+        """The largest region of a ratio that is allowed: [B, 2]."""
+        thin, wide = self.ratio
+        height, width = whole.T
+        return np.minimum(whole, np.rint(np.stack([width / thin, height * wide], 1)))
+
 
 @dataclass(frozen=True)
 class ResizeCenterCrop:
@@ -91,6 +141,29 @@ class ResizeCenterCrop:
         _require(self.size > 0, f"ResizeCenterCrop: size must be positive, not {self.size}")
         fits = self.resize is None or self.resize >= self.size
         _require(fits, f"ResizeCenterCrop: resize ({self.resize}) must be at least size ({self.size})")
+
+    def regions(self, shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """The part of each image that ends up in the crop; `resize` must not be None.
+
+        Nothing else needs to be decoded, nor resized: of a panorama, the whole would not fit in memory.
+
+        Args:
+            shapes: height and width of the images, int64 [B, 2 or more]; other columns are ignored.
+
+        Returns:
+            Top and left, height and width of all pixels that have an influence, int32 [B, 2] each; and in them, where
+            what is to become the crop begins and ends, float32 [B, 2] each: (y, x) of the pixels' edges.
+        """
+        whole = shapes[:, :2]
+        sides = whole * self.resize // whole.min(1, keepdims=True)
+        corner = np.rint((sides - self.size) / 2)
+        scale = whole / sides
+        begin, end = corner * scale, (corner + self.size) * scale
+        reach = np.maximum(scale, 1) + 1  # of the filter, and a pixel for roundings
+        start = np.maximum(np.floor(begin - reach), 0)
+        stop = np.minimum(np.ceil(end + reach), whole)
+        edges = (begin - start).astype(np.float32), (end - start).astype(np.float32)
+        return start.astype(np.int32), (stop - start).astype(np.int32), *edges
 
 
 Transform = PadAndCrop | RandomResizedCrop | ResizeCenterCrop

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
-import os
-import sys
 
 import pytest
 import torch
@@ -45,26 +42,6 @@ def test_a_rank_without_images_gives_nothing(tiles: ImageDataset) -> None:
     loaders = [DaliLoader(one, ResizeCenterCrop(32), 4, training=False, rank=r, world_size=2) for r in range(2)]
     assert sorted(sum(len(batch) for batch in loader) for loader in loaders) == [0, 1]
     assert [loader.epoch for loader in loaders] == [1, 1]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
-def test_no_threads_are_left(tiles: ImageDataset) -> None:
-    def threads() -> int:
-        return len(os.listdir("/proc/self/task"))
-
-    next(iter(training(tiles)))  # libraries start theirs
-    gc.collect()
-    before = threads()
-    loader = training(tiles, threads=3)
-    next(iter(loader))
-    assert threads() > before
-    loader.close()
-    loader.close()
-    assert threads() == before
-    forgotten = training(tiles, threads=3)
-    next(iter(forgotten))
-    del forgotten
-    assert threads() == before
 
 
 def test_no_warnings(tiles: ImageDataset, recwarn: pytest.WarningsRecorder) -> None:

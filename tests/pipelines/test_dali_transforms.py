@@ -149,19 +149,10 @@ def torchvision_region(
 SIZES = [(640, 427), (427, 640), (500, 500), (33, 32), (1, 1), (300, 1), (1, 300), (400, 30), (37, 411), (3, 2)]
 
 
-def dali_regions(transform: RandomResizedCrop, sizes: list, numbers: np.ndarray) -> np.ndarray:
-    from nvidia.dali import fn, pipeline_def, types
-
-    from pipelines.dali_graph import _random_region
-
-    @pipeline_def(batch_size=len(sizes), num_threads=1, device_id=None, prefetch_queue_depth=1)
-    def regions() -> tuple:
-        shape = fn.external_source(name="shape", dtype=types.INT64, ndim=1)
-        return _random_region(transform, shape, fn.external_source(name="numbers", dtype=types.FLOAT64, ndim=1))
-
-    shapes = np.array([(height, width, 3) for width, height in sizes], np.int64)
-    starts, extents = regions().run(shape=shapes, numbers=numbers)
-    return np.concatenate([starts.as_array(), extents.as_array()], 1)[:, [1, 0, 3, 2]]
+def regions(transform: RandomResizedCrop, sizes: list, numbers: np.ndarray) -> np.ndarray:
+    """Left, top, width, height of each region."""
+    start, extent, _ = transform.regions(np.array(sizes)[:, ::-1], numbers)
+    return np.concatenate([start, extent], 1)[:, [1, 0, 3, 2]]
 
 
 @pytest.mark.parametrize("transform", [RandomResizedCrop(64), RandomResizedCrop(64, scale=(0.6, 1), ratio=(1.5, 2.5))])
@@ -169,12 +160,12 @@ def test_regions_are_torchvisions(transform: RandomResizedCrop) -> None:
     sizes = SIZES * 60
     numbers = uniforms(5, 0, 0, len(sizes), 23)
     expected = [torchvision_region(*size, transform, u) for size, u in zip(sizes, numbers, strict=True)]
-    assert np.array_equal(dali_regions(transform, sizes, numbers), expected)
+    assert np.array_equal(regions(transform, sizes, numbers), expected)
 
 
 def test_regions_have_the_distribution_asked_for() -> None:
     sizes = [(500, 500)] * 4000
-    left, top, width, height = dali_regions(RandomResizedCrop(64), sizes, uniforms(6, 0, 0, 4000, 23)).T
+    left, top, width, height = regions(RandomResizedCrop(64), sizes, uniforms(6, 0, 0, 4000, 23)).T
     share = width * height / 500**2
     assert 0.078 < share.min() < 0.09
     assert 0.9 < share.max() <= 1
@@ -205,7 +196,7 @@ def test_random_resized_crop_is_pils(photos: list, dataset_of: Callable) -> None
             expected = np.asarray(source.crop((left, top, left + w, top + h)).resize((64, 64), BILINEAR))
             flipped.add(u[22] < 0.5)
             expected = expected[:, ::-1] if u[22] < 0.5 else expected
-            assert_resized(image, expected, levels=6 if index > 1 else 2)  # two are JPEG
+            assert difference(image, expected).max() <= (6 if index > 1 else 1)  # two are JPEG
     assert flipped == {True, False}
 
 
