@@ -45,7 +45,7 @@ bench: install
 
 # These two need a CUDA GPU; the first takes eight minutes at most.
 bench-gpu: install
-	$(PYTHON) -m pytest tests/kernels/test_triton_cuda.py
+	$(PYTHON) -m pytest tests/kernels/test_triton_cuda.py tests/pipelines/test_dali_cuda.py
 	$(PYTHON) -m benchmarks.kernels --json benchmarks/results/kernels-gpu.json --markdown benchmarks/results/kernels-gpu.md
 	$(PYTHON) -m benchmarks.loaders --threads 16 --rounds 3 --json benchmarks/results/loaders-gpu.json --markdown benchmarks/results/loaders-gpu.md
 

@@ -130,7 +130,10 @@ def _decode_region(encoded: DataNode, start: DataNode, shape: DataNode, decoder:
 
 
 def _in_numpy(function: Callable[..., tuple[np.ndarray, ...]], outputs: int, *inputs: DataNode) -> tuple[DataNode, ...]:
-    """A function of whole batches, arrays [B, ...]: one call takes a hundredth of the time of DALI's operators."""
+    """Apply a function of whole batches, arrays [B, ...].
+
+    In DALI's own operators, image by image, a random region took a quarter of a millisecond of CPU time.
+    """
 
     def call(*batches: list[np.ndarray]) -> tuple[list[np.ndarray], ...]:
         return tuple(list(array) for array in function(*map(np.stack, batches)))
