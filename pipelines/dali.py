@@ -108,12 +108,18 @@ class DaliLoader(PositionedLoader):
 
     def _load(self) -> Batch:
         try:
+            return self._load_next()
+        except BaseException:
+            self.close()  # DALI may be a batch ahead of the position
+            raise
+
+    def _load_next(self) -> Batch:
+        try:
             if self._pipeline is None:
                 self._start()
             stream = torch.cuda.current_stream(self.device) if self._gpu is not None else None
             outputs = self._pipeline.run(stream)
         except RuntimeError as error:
-            self.close()
             raise data_error(self.dataset, self._indices_ahead(), error) from None
         images = self._graph.hand_over(outputs, self._resizer)
         indices = self._sampler.indices(*self._position.ahead())

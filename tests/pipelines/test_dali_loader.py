@@ -15,6 +15,7 @@ from pipelines import (
     RandomResizedCrop,
     ResizeCenterCrop,
 )
+from pipelines.resizing import BatchResizer
 
 TRANSFORM = RandomResizedCrop(24)
 
@@ -42,6 +43,24 @@ def test_a_rank_without_images_gives_nothing(tiles: ImageDataset) -> None:
     loaders = [DaliLoader(one, ResizeCenterCrop(32), 4, training=False, rank=r, world_size=2) for r in range(2)]
     assert sorted(sum(len(batch) for batch in loader) for loader in loaders) == [0, 1]
     assert [loader.epoch for loader in loaders] == [1, 1]
+
+
+def test_an_interrupted_batch_is_given_again(tiles: ImageDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    expected = list(training(tiles))
+    loader = training(tiles)
+    next(iter(loader))
+    with monkeypatch.context() as patched:
+        patched.setattr(BatchResizer, "__call__", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            next(iter(loader))
+    given = list(loader)
+    assert len(given) == len(expected) - 1
+    for batch, right in zip(given, expected[1:], strict=True):
+        assert torch.equal(batch.images, right.images)
+        assert torch.equal(batch.labels, right.labels)
 
 
 def test_no_warnings(tiles: ImageDataset, recwarn: pytest.WarningsRecorder) -> None:
