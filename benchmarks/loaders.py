@@ -2,8 +2,9 @@
 
 Photographs: JPEGs to random resized crops of 224 x 224, flipped, uint8, in batches; by number of threads (DALI) or of
 worker processes (DataLoader). The crops follow the same distribution in every arm. Beside them, how fast DALI decodes
-whole JPEGs and does nothing else, and how fast it reads, decodes regions and resizes in a bare loop. Small images: 32 x
-32, padded by 4, cropped and flipped. Each arm is built anew in each round, and timed when its queues have settled.
+whole JPEGs and does nothing else, and how fast a bare loop is in which it reads and decodes regions, and it or torch
+resizes them. Small images: 32 x 32, padded by 4, cropped and flipped. Each arm is built anew in each round, and timed
+when its queues have settled.
 
     python -m benchmarks.loaders --images FOLDER --cifar FOLDER --threads 1 2
 """
