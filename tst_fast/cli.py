@@ -1,17 +1,18 @@
 """The command `tst-fast`."""
 
+import importlib
 import sys
 from collections.abc import Sequence
 
-from tst_fast import compare, doctor, export, train, verify
 from tst_fast.errors import nearest
 
+# Modules with a function `main`; only the one asked for is imported, for what they need takes seconds to import.
 COMMANDS = {
-    "train": train.main,
-    "compare": compare.main,
-    "doctor": doctor.main,
-    "export": export.main,
-    "verify-data": verify.main,
+    "train": "tst_fast.train",
+    "compare": "tst_fast.compare",
+    "doctor": "tst_fast.doctor",
+    "export": "tst_fast.export",
+    "verify-data": "tst_fast.verify",
 }
 USAGE = """usage: tst-fast COMMAND [settings]
 
@@ -32,4 +33,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if words[0] not in COMMANDS:
         sys.exit(f"error: no command {words[0]!r}{nearest(words[0], list(COMMANDS))}\n\n{USAGE}")
-    COMMANDS[words[0]](words[1:])
+    importlib.import_module(COMMANDS[words[0]]).main(words[1:])
