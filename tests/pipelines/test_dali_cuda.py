@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pipelines import DaliLoader, GpuDecoding, ImageDataset, RandomResizedCrop, ResizeCenterCrop
+from pipelines import DaliLoader, GpuDecoding, ImageDataset, RandomResizedCrop, ResizeCenterCrop, Transform
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 
@@ -39,12 +39,13 @@ def test_batches_are_right_under_poisoned_buffers(tiles: ImageDataset, prefetch:
         assert torch.equal(labels.cpu(), right_labels)
 
 
-def test_the_gpu_agrees_with_the_cpu(photos: list, dataset_of) -> None:
-    """JPEGs differ by the upsampling of chroma, all by the rounding of the resize."""
+@pytest.mark.parametrize("transform", [ResizeCenterCrop(224, 256), RandomResizedCrop(224)])
+def test_the_gpu_agrees_with_the_cpu(transform: Transform, photos: list, dataset_of) -> None:
+    """JPEGs differ by the upsampling of chroma, all by the rounding of the resize; random crops also at the border."""
     dataset = dataset_of(("a.jpg", photos[0], {"quality": 95}), ("b.png", photos[1]), ("c.jpg", photos[1].convert("L")))
     images = []
     for device in ("cpu", "cuda"):
-        with DaliLoader(dataset, ResizeCenterCrop(224, 256), 3, training=False, device=torch.device(device)) as one:
+        with DaliLoader(dataset, transform, 3, training=False, device=torch.device(device)) as one:
             images.append(next(iter(one)).images.cpu().float())
     assert (images[0] - images[1]).abs().mean(dim=(1, 2, 3)).max() < 2
 
