@@ -200,6 +200,19 @@ def test_random_resized_crop_is_pils(photos: list, dataset_of: Callable) -> None
     assert flipped == {True, False}
 
 
+def test_what_a_gpu_would_do_gives_the_same_crops(tiles: ImageDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There DALI resizes and mirrors, which it can do on a CPU as well."""
+
+    def crops() -> list[np.ndarray]:
+        with DaliLoader(tiles, RandomResizedCrop(40), 21, training=True, seed=4) as loader:
+            return [image for batch in loader for image in batch.images.numpy()]
+
+    ours = crops()
+    monkeypatch.setattr("pipelines.dali_graph.left_to_resize", lambda *_: False)
+    for image, resized_by_dali in zip(ours, crops(), strict=True):
+        assert_resized(resized_by_dali, image)
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
