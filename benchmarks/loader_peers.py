@@ -1,6 +1,6 @@
 """What the loaders are compared with: torchvision's DataLoader, and decoders alone. Each gives batches without end."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle, islice
 
@@ -92,9 +92,7 @@ def dali_decode(paths: Sequence[str], threads: int, batch: int) -> Iterator[obje
 
 def dali_bare(paths: Sequence[str], threads: int, batch: int, size: int) -> Iterator[object]:
     """JPEGs read, cropped as they are decoded, and resized by DALI's own reader and randomness; the loop alone."""
-    from nvidia.dali import fn
-
-    yield from _run(_random_regions(paths, threads, batch, lambda images: fn.resize(images, size=[size, size])))
+    yield from _run(_random_regions(paths, threads, batch, size))
 
 
 def dali_and_torch_bare(paths: Sequence[str], threads: int, batch: int, size: int) -> Iterator[torch.Tensor]:
@@ -104,22 +102,21 @@ def dali_and_torch_bare(paths: Sequence[str], threads: int, batch: int, size: in
         return interpolate(image[None].permute(0, 3, 1, 2), (size, size), mode="bilinear", antialias=True)
 
     with ThreadPoolExecutor(threads) as pool:
-        for (regions,) in _run(_random_regions(paths, threads, batch, lambda images: images)):
+        for (regions,) in _run(_random_regions(paths, threads, batch, size=None)):
             yield torch.cat(list(pool.map(resized, map(torch.from_dlpack, regions))))
 
 
-def _random_regions(paths: Sequence[str], threads: int, batch: int, then: Callable) -> object:
-    """DALI's pipeline of random regions of JPEGs, and what is `then` done to them."""
+def _random_regions(paths: Sequence[str], threads: int, batch: int, size: int | None) -> object:
+    """DALI's pipeline of random regions of JPEGs, resized unless `size` is None."""
     from nvidia.dali import fn, pipeline_def
 
     @pipeline_def(batch_size=batch, num_threads=threads, device_id=None, prefetch_queue_depth=2, seed=0)
     def graph():
         encoded, _ = fn.readers.file(files=list(paths), random_shuffle=True, name="reader")
-        return then(
-            fn.decoders.image_random_crop(
-                encoded, device="cpu", random_area=[0.08, 1.0], random_aspect_ratio=[3 / 4, 4 / 3]
-            )
+        images = fn.decoders.image_random_crop(
+            encoded, device="cpu", random_area=[0.08, 1.0], random_aspect_ratio=[3 / 4, 4 / 3]
         )
+        return images if size is None else fn.resize(images, size=[size, size])
 
     return graph()
 
