@@ -6,7 +6,7 @@ VENV := $(or $(VIRTUAL_ENV),.venv)
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.tst-fast-installed
 else
-export PYTHONPATH := $(CURDIR):$(PYTHONPATH)
+export PYTHONPATH := $(CURDIR):$(CURDIR)/kernels:$(CURDIR)/pipelines:$(PYTHONPATH)
 endif
 
 # Told in full, so that Accelerate has no defaults to warn of.
@@ -31,9 +31,9 @@ lint: install
 
 install: $(INSTALLED)
 
-$(VENV)/.tst-fast-installed: setup.py pyproject.toml
+$(VENV)/.tst-fast-installed: setup.py pyproject.toml kernels/pyproject.toml
 	test -x $(PYTHON) || python3 -m venv $(VENV)
-	$(PYTHON) -m pip install --quiet --editable ".[test]"
+	$(PYTHON) -m pip install --quiet --editable ./kernels --editable ".[cuda13,test]"
 	touch $@
 
 # Each writes JSON and a table under benchmarks/results/.
@@ -45,7 +45,7 @@ bench: install
 
 # These two need a CUDA GPU; the first takes eight minutes at most.
 bench-gpu: install
-	$(PYTHON) -m pytest tests/kernels/test_triton_cuda.py tests/pipelines/test_dali_cuda.py
+	$(PYTHON) -m pytest tests/kernels/test_triton_cuda.py tests/pipelines/loaders/test_dali_cuda.py
 	$(PYTHON) -m benchmarks.kernels --json benchmarks/results/kernels-gpu.json --markdown benchmarks/results/kernels-gpu.md
 	$(PYTHON) -m benchmarks.loaders --threads 16 --rounds 3 --json benchmarks/results/loaders-gpu.json --markdown benchmarks/results/loaders-gpu.md
 
@@ -61,4 +61,4 @@ compile-report: install
 compile-matrix: compile-report
 	test -x .venv-oldest/bin/python || python3 -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet "torch==2.11.*" "triton==3.6.*" numpy
-	PYTHONPATH=$(CURDIR) .venv-oldest/bin/python -m benchmarks.compile_report
+	PYTHONPATH=$(CURDIR):$(CURDIR)/kernels .venv-oldest/bin/python -m benchmarks.compile_report

@@ -1,25 +1,30 @@
-"""Install TST-Fast: the packages `kernels`, `pipelines` and `tst_fast`, and the command `tst-fast`."""
+"""Install TST-Fast: the packages `tst_pipelines` and `tst_fast`, and the command `tst-fast`.
+
+The augmentation kernels are a project of their own, `tst-kernels`, in the folder `kernels`.
+"""
 
 import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
+VERSION = re.search(r'__version__ = "(.+)"', Path("tst_fast/__init__.py").read_text(encoding="utf-8"))[1]
+
 setup(
     name="tst-fast",
-    version=re.search(r'__version__ = "(.+)"', Path("tst_fast/__init__.py").read_text(encoding="utf-8"))[1],
+    version=VERSION,
     description="Teaching What You Should Teach: data-based distillation at high throughput",
     long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=find_packages(include=["kernels*", "pipelines*", "tst_fast*"]),
-    package_data={"tst_fast": ["presets/*.yaml"]},
+    packages=find_packages(include=["tst_fast*"]) + find_packages("pipelines"),
+    package_dir={"tst_pipelines": "pipelines/tst_pipelines"},
+    package_data={"tst_fast": ["presets/**/*.yaml", "py.typed"], "tst_pipelines": ["py.typed"]},
     install_requires=[
+        f"tst-kernels=={VERSION}",
         "torch>=2.11,<2.16",
         "torchvision>=0.26,<0.30",
-        "triton>=3.6,<3.10; sys_platform == 'linux'",
-        "nvidia-dali-cuda130>=2.3,<3; sys_platform == 'linux'",
         "accelerate>=1.12,<2",
         "jsonargparse[signatures]>=4.49,<5",
         "matplotlib>=3.9,<4",
@@ -33,6 +38,9 @@ setup(
         "timm>=1.0.26,<1.1",
     ],
     extras_require={
+        # DALI for the CUDA of the machine: both install into the same folder, so only one may be asked for.
+        "cuda12": ["nvidia-dali-cuda120>=2.3,<3; sys_platform == 'linux'"],
+        "cuda13": ["nvidia-dali-cuda130>=2.3,<3; sys_platform == 'linux'"],
         "test": [
             "pytest>=8.3,<10",
             "pytest-xdist>=3.6,<4",

@@ -21,7 +21,7 @@ from torch import Tensor
 from triton.backends.compiler import GPUTarget
 from triton.runtime.driver import driver
 
-from kernels.fused import launch
+from tst_kernels.fused import launch
 
 TARGETS = {
     "sm_80": GPUTarget("cuda", 80, 32),

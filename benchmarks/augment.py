@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmarks.measure import interleaved, machine, publish, rates
 from benchmarks.peers import KORNIA, TORCHVISION, Peer
-from kernels import OPERATIONS, Draw, mix
+from tst_kernels import OPERATIONS, Draw, mix
 
 PAPER = tuple(name for name in OPERATIONS if name != "AutoContrast")
 SLOTS = 4

@@ -21,9 +21,9 @@ import triton.language as tl
 
 from benchmarks import ahead_of_time
 from benchmarks.ahead_of_time import ALL, FEW, TARGETS, Compiled, compile_for
-from kernels import OPERATIONS, Family
-from kernels.fused import families, launch, pixels
-from kernels.fused.pixels import Image
+from tst_kernels import OPERATIONS, Family
+from tst_kernels.fused import families, launch, pixels
+from tst_kernels.fused.pixels import Image
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torchvision import transforms as v1
 from torchvision.io import ImageReadMode, decode_jpeg, read_file
 from torchvision.transforms import v2
 
-from pipelines import ArrayDataset
+from tst_pipelines import ArrayDataset
 
 ENDLESS = 10**9  # images
 

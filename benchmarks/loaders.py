@@ -25,7 +25,7 @@ from PIL import Image
 
 from benchmarks import loader_peers as peers
 from benchmarks.measure import Steady, machine, markdown, save, show, steady
-from pipelines import (
+from tst_pipelines import (
     ArrayDataset,
     CachedLoader,
     DaliLoader,
@@ -67,7 +67,7 @@ def photographs(folder: Path | None, scratch: Path) -> ImageDataset:
 
 
 def small_images(folder: Path | None) -> ArrayDataset:
-    """CIFAR-10 in any form that `pipelines.cifar` reads, or tiles of the two photographs; 10,000, decoded."""
+    """CIFAR-10 in any form that `tst_pipelines.cifar` reads, or tiles of the two photographs; 10,000, decoded."""
     if folder is None:
         from sklearn.datasets import load_sample_images
 

@@ -12,7 +12,7 @@ import torch
 import torchvision.transforms.v2.functional as vision
 from torch import Tensor
 
-from kernels import apply
+from tst_kernels import apply
 
 SHARE = 150 / 331
 BILINEAR = vision.InterpolationMode.BILINEAR

@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 from sklearn.datasets import load_sample_image
 
-from kernels import OPERATIONS, apply
+from tst_kernels import OPERATIONS, apply
 
 device = "cuda" if torch.cuda.is_available() else "cpu"
 photograph = torch.from_numpy(load_sample_image("flower.jpg")[::2, ::2].copy())[None].to(device)  # uint8 [1, H, W, 3]

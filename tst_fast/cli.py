@@ -9,10 +9,10 @@ from tst_fast.errors import nearest
 # Modules with a function `main`; only the one asked for is imported, for what they need takes seconds to import.
 COMMANDS = {
     "train": "tst_fast.train",
-    "compare": "tst_fast.compare",
-    "doctor": "tst_fast.doctor",
-    "export": "tst_fast.export",
-    "verify-data": "tst_fast.verify",
+    "compare": "tst_fast.commands.compare",
+    "doctor": "tst_fast.commands.doctor",
+    "export": "tst_fast.commands.export",
+    "verify-data": "tst_fast.commands.verify_data",
 }
 USAGE = """usage: tst-fast COMMAND [settings]
 

@@ -1,22 +1,26 @@
 """Distil a student by TST: `accelerate launch tst_fast/train.py [--config PRESET_OR_FILE] [--a.b value ...]`."""
 
-import argparse
 import sys
+from pathlib import Path
+
+# Run as a script, Python puts this folder first, where `config` or `models` would shadow libraries of these names.
+sys.path[:] = [folder for folder in sys.path if Path(folder).resolve() != Path(__file__).resolve().parent]
+
+import argparse
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
-from pipelines import DataError
-from tst_fast import settings
-from tst_fast.config import Config
+from tst_fast.config import reading
+from tst_fast.config.schema import Config
 from tst_fast.errors import UserError
-from tst_fast.evaluate import evaluate
-from tst_fast.loop import Run
+from tst_fast.run.evaluate import evaluate
+from tst_fast.run.loop import Run
+from tst_pipelines import DataError
 
 DEFAULT = "digits"
 
@@ -33,18 +37,18 @@ def parse(arguments: Sequence[str]) -> tuple[Config, argparse.Namespace]:
             raise UserError("--resume continues a run as it was configured: its folder and --elastic are all it takes")
         if not (known.resume / "config.yaml").is_file():
             raise UserError(f"--resume {known.resume}: no run was begun there, for it holds no config.yaml")
-        return settings.load(known.resume / "config.yaml"), argparse.Namespace(
+        return reading.load(known.resume / "config.yaml"), argparse.Namespace(
             resume=known.resume, elastic=known.elastic, evaluate_only=False, dry_run=False
         )
     if known.elastic:
         raise UserError("--elastic is for --resume FOLDER: a new run takes any number of processes")
-    parser = settings.make_parser("train.py", "Distil a student by TST.")
+    parser = reading.make_parser("train.py", "Distil a student by TST.")
     parser.add_argument("--resume", type=Path, help="folder of a stopped run: continue it, with its own configuration")
     parser.add_argument("--elastic", action="store_true", help="resume on another number of processes too")
     parser.add_argument("--evaluate_only", action="store_true", help="print the accuracy of the checkpoints, and stop")
     parser.add_argument("--dry_run", action="store_true", help="take two steps of everything; nothing is kept")
-    settings.add_config(parser)
-    return settings.parse(parser, arguments if known.config else ["--config", DEFAULT, *arguments])
+    reading.add_config(parser)
+    return reading.parse(parser, arguments if known.config else ["--config", DEFAULT, *arguments])
 
 
 def new_folder(config: Config, prefix: str = "") -> Path:

@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image, ImageEnhance, ImageOps
 
-from kernels import OPERATIONS, apply, warp
 from tests.kernels.images import SCENES, photographs
 from tests.kernels.tolerances import EIGHT_BIT, NEAREST_TIES
+from tst_kernels import OPERATIONS, apply, warp
 
 LEVELS = {True: (-1.0, -0.35, 0.0, 0.6, 1.0), False: (0.0, 0.1, 0.45, 0.8, 1.0)}
 SHARE = 150 / 331

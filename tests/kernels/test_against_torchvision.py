@@ -6,9 +6,9 @@ import pytest
 import torch
 import torchvision.transforms.v2.functional as vision
 
-from kernels import apply
 from tests.kernels.images import SCENES
 from tests.kernels.tolerances import FLOAT32, GREY, WARP
+from tst_kernels import apply
 
 BILINEAR = vision.InterpolationMode.BILINEAR
 

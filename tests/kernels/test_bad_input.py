@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from kernels import OPERATIONS, Draw, apply, mix, warp
+from tst_kernels import OPERATIONS, Draw, apply, mix, warp
 
 IMAGES = torch.zeros(2, 4, 5, 3, dtype=torch.uint8)
 
@@ -36,7 +36,7 @@ def _draw(**changes):
         (lambda: mix(torch.zeros(2, 4, 5, 5), _draw()), ValueError, "1 or 3 channels"),
         (lambda: mix(torch.zeros(2, 4, 5, 3), _draw()), ValueError, r"must be \[B, C, H, W\]"),
         (lambda: mix([1], _draw()), TypeError, "images must be a tensor, got list"),
-        (lambda: mix(IMAGES, "draw"), TypeError, "kernels.Draw, got str"),
+        (lambda: mix(IMAGES, "draw"), TypeError, "tst_kernels.Draw, got str"),
         (lambda: mix(IMAGES[:1], _draw()), ValueError, "the draw is for 2 images, the batch has 1"),
         (lambda: mix(IMAGES.to("meta"), _draw()), ValueError, "draw is on cpu, the images on meta"),
         (lambda: mix(IMAGES, _draw(), mean=(0.5,)), ValueError, "mean must be 3 values"),
@@ -81,7 +81,7 @@ def test_triton_may_be_missing():
 
 
 def test_triton_is_not_imported_before_it_is_needed():
-    program = "import sys, kernels; print('triton' in sys.modules)"
+    program = "import sys, tst_kernels; print('triton' in sys.modules)"
     output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert output.strip() == "False"
 
@@ -89,7 +89,7 @@ def test_triton_is_not_imported_before_it_is_needed():
 def test_kernels_stand_alone():
     """A fresh interpreter that imports and uses `kernels` loads no other room, nor DALI, nor Accelerate."""
     program = (
-        "import sys, torch, kernels; kernels.apply(torch.zeros(1, 3, 4, 4), 'Invert');"
+        "import sys, torch, tst_kernels; tst_kernels.apply(torch.zeros(1, 3, 4, 4), 'Invert');"
         "print([m for m in sys.modules if m.split('.')[0] in ('tst_fast', 'pipelines', 'nvidia', 'accelerate')])"
     )
     output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout

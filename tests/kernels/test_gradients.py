@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from kernels import OPERATIONS, Draw, apply, mix, warp
+from tst_kernels import OPERATIONS, Draw, apply, mix, warp
 
 SMOOTH = [n for n, o in OPERATIONS.items() if o.has_level and n not in ("Posterize", "Solarize")]
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image, ImageEnhance
 
-from kernels import OPERATIONS, Draw, apply, mix, normalise, warp
 from tests.kernels.images import noise, photographs
 from tests.kernels.tolerances import FLOAT32, ROUNDING
+from tst_kernels import OPERATIONS, Draw, apply, mix, normalise, warp
 
 MEAN, STD = (0.49, 0.48, 0.45), (0.2, 0.3, 0.25)
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from kernels import mix
 from tests.kernels.triton_cases import floats, in_layout, move, on_cuda, random_draw
 from tests.kernels.triton_table import MixTable, ParametersTable, WarpTable
+from tst_kernels import mix
 
 
 @on_cuda

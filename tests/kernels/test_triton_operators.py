@@ -5,10 +5,10 @@ import torch
 import triton
 import triton.language as tl
 
-from kernels import Draw, apply, mix, operators, warp
-from kernels.fused import launch, pixels
 from tests.kernels.tolerances import FLOAT32
 from tests.kernels.triton_cases import MEAN, STD, floats, in_layout, interpreted, move, random_draw
+from tst_kernels import Draw, apply, mix, operators, warp
+from tst_kernels.fused import launch, pixels
 
 pytestmark = [interpreted, pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")]  # opcheck's own
 

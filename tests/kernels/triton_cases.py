@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from kernels import OPERATIONS, Draw, mix
 from tests.kernels.images import noise
 from tests.kernels.tolerances import TRITON_FORWARD, TRITON_GRADIENT, TRITON_PIXEL
+from tst_kernels import OPERATIONS, Draw, mix
 
 MEAN, STD = (0.49, 0.48, 0.45), (0.2, 0.3, 0.25)
 SIGNED = torch.tensor([operation.signed for operation in OPERATIONS.values()])

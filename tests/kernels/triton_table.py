@@ -5,8 +5,6 @@ import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from kernels import OPERATIONS, Draw, apply, mix, warp
-from kernels.operations import Scene, family_parameters
 from tests.kernels.images import noise
 from tests.kernels.tolerances import NEAREST_TIES, TRITON_ROUNDING
 from tests.kernels.triton_cases import (
@@ -24,6 +22,8 @@ from tests.kernels.triton_cases import (
     move,
     random_draw,
 )
+from tst_kernels import OPERATIONS, Draw, apply, mix, warp
+from tst_kernels.operations import Scene, family_parameters
 
 SIZES = [(1, 1), (17, 19), (32, 32)]
 
@@ -159,7 +159,7 @@ class ParametersTable:
 
     @pytest.mark.parametrize(("height", "width"), [(17, 31), (1, 1), (224, 160)])
     def test_parameters_and_their_gradients(self, height, width):
-        from kernels.fused import launch
+        from tst_kernels.fused import launch
 
         draw = every_operation(height)
         grey = 100 + 50 * torch.rand(len(draw.levels), 1, dtype=torch.float64)
@@ -187,7 +187,7 @@ class ParametersTable:
 
     def test_unknown_codes_do_nothing(self):
         """A draw on a GPU is not looked at, so a bad code must do no harm."""
-        from kernels import operators
+        from tst_kernels import operators
 
         images = in_layout("nhwc", 1, 5, 6).permute(0, 3, 1, 2).to(self.device)
         codes = torch.tensor([[15, -1, 1000]], dtype=torch.int32, device=self.device)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from pipelines import ImageDataset, image_folder
+from tst_pipelines import ImageDataset, image_folder
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ def run(program: str) -> str:
 
 
 def test_import_loads_neither_dali_nor_the_other_rooms() -> None:
-    program = "import sys, pipelines; print([n for n in ('nvidia.dali', 'kernels', 'tst_fast') if n in sys.modules])"
+    others = ("nvidia.dali", "tst_kernels", "tst_fast")
+    program = f"import sys, tst_pipelines; print([name for name in {others} if name in sys.modules])"
     assert run(program) == "[]"
 
 
@@ -20,10 +21,10 @@ def test_without_dali_the_loader_says_how_to_install_it() -> None:
 import sys
 sys.modules["nvidia.dali"] = None  # as if not installed
 import numpy, pipelines
-dataset = pipelines.ImageDataset("data", ("a/1.png",), numpy.zeros(1, "int64"), ("a",))
+dataset = tst_pipelines.ImageDataset("data", ("a/1.png",), numpy.zeros(1, "int64"), ("a",))
 try:
-    pipelines.DaliLoader(dataset, pipelines.PadAndCrop(32), 1, training=True)
-except pipelines.DataError as error:
+    tst_pipelines.DaliLoader(dataset, tst_pipelines.PadAndCrop(32), 1, training=True)
+except tst_pipelines.DataError as error:
     print(error)
 """
     assert "pip install nvidia-dali-cuda130" in run(program)

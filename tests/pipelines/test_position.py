@@ -9,9 +9,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pipelines import DataError
-from pipelines.position import Position
-from pipelines.sampling import Sampler, permutation
+from tst_pipelines import DataError
+from tst_pipelines.position import Position
+from tst_pipelines.sampling import Sampler, permutation
 
 small = st.integers(1, 6)
 

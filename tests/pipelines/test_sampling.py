@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines import Batch, DataError, stratified
-from pipelines.sampling import Sampler, permutation, uniforms
+from tst_pipelines import Batch, DataError, stratified
+from tst_pipelines.sampling import Sampler, permutation, uniforms
 
 small = st.integers(1, 9)
 

@@ -9,11 +9,11 @@ import pytest
 from accelerate import Accelerator
 
 from tests.tst_fast.schedules import SCHEDULES
-from tst_fast import settings
-from tst_fast.config import Config
-from tst_fast.loop import Run
-from tst_fast.search import PolicySearch
-from tst_fast.update import ModelUpdate
+from tst_fast.config import reading
+from tst_fast.config.schema import Config
+from tst_fast.run.loop import Run
+from tst_fast.run.search import PolicySearch
+from tst_fast.run.update import ModelUpdate
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +37,7 @@ def tiny_config(tiny_flags):
     """A function from further flags to a configuration."""
 
     def make(*flags):
-        return settings.from_flags([*tiny_flags, *flags])
+        return reading.from_flags([*tiny_flags, *flags])
 
     return make
 

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from tests.tst_fast.schedules import SCHEDULES
-from tst_fast.search import PolicySearch
+from tst_fast.run.search import PolicySearch
+from tst_fast.run.update import ModelUpdate
 from tst_fast.train import main
-from tst_fast.update import ModelUpdate
 
 ROOT = Path(__file__).parents[2]
 TRAIN = ["-m", "accelerate.commands.launch", "--quiet", "--num_processes=1", str(ROOT / "tst_fast" / "train.py")]
@@ -73,7 +73,7 @@ def test_two_processes_agree(tmp_path, tiny_flags, options):
         "import sys, torch\n"
         "from pathlib import Path\n"
         "from accelerate import Accelerator\n"
-        "from tst_fast.loop import Run\n"
+        "from tst_fast.run.loop import Run\n"
         "from tst_fast.train import new_folder, parse\n"
         "accelerator = Accelerator(cpu=True)\n"
         "config, *_ = parse(sys.argv[1:])\n"
@@ -222,11 +222,3 @@ def test_commands():
     program = "from tst_fast.cli import main; main()"
     assert "compare" in _output(["-c", program, "--help"])
     assert "did you mean 'compare'" in _output(["-c", program, "comparr"], returncode=1)
-
-
-def test_another_package_called_kernels_is_named(tmp_path):
-    (tmp_path / "kernels.py").write_text("")
-    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
-    command = [sys.executable, "-c", "import tst_fast"]
-    process = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
-    assert f"{tmp_path / 'kernels.py'} of another project was found" in process.stderr

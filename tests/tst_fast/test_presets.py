@@ -2,11 +2,11 @@
 
 import pytest
 
-from tst_fast import settings
-from tst_fast.plan import plan
-from tst_fast.search import PolicySearch
+from tst_fast.config import reading
+from tst_fast.run.plan import plan
+from tst_fast.run.search import PolicySearch
+from tst_fast.run.update import ModelUpdate
 from tst_fast.train import main
-from tst_fast.update import ModelUpdate
 
 SMALL_SWIN = "{img_size: 64, embed_dim: 12, depths: [1, 1, 1, 1], num_heads: [1, 1, 1, 1]}"
 SMALL = {
@@ -16,13 +16,14 @@ SMALL = {
     "timm/swin_tiny_patch4_window7_224": SMALL_SWIN,
     "timm/convnext_base.fb_in1k": "{dims: [8, 16, 16, 16], depths: [1, 1, 1, 1]}",
 }
-PAIRS = [name for name in settings.presets() if name not in ("digits", "folder")]
+NAMES = [preset.removeprefix("classification/") for preset in reading.presets()]
+PAIRS = [name for name in NAMES if name not in ("digits", "folder")]
 
 
-@pytest.mark.parametrize("preset", settings.presets())
+@pytest.mark.parametrize("preset", reading.presets())
 def test_dry_run(preset, steps, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    config = settings.from_flags(["--config", preset, "--data.root=anywhere"])
+    config = reading.from_flags(["--config", preset, "--data.root=anywhere"])
     side = 64 if "swin" in preset else 32
     flags = ["--data.name=synthetic", "--data.classes=3", "--data.images=100", f"--data.image_size={side}"]
     flags += ["--data.batch_size=4", "--data.resize=null", "--teacher.pretrained=false"]
@@ -38,7 +39,7 @@ def test_the_papers_pairs_are_there():
     """Epochs, and passes of the search, as the paper gives them."""
     found = {}
     for preset in PAIRS:
-        config = settings.from_flags(
+        config = reading.from_flags(
             ["--config", preset, "--data.root=anywhere", "--teacher.checkpoint=file", "--teacher.pretrained=false"]
         )
         passes = plan(config, 10)

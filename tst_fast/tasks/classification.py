@@ -6,8 +6,11 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from kernels import normalise
-from pipelines import (
+from tst_fast.config.schema import DataConfig
+from tst_fast.errors import UserError
+from tst_fast.tasks.image_files import image_files
+from tst_kernels import normalise
+from tst_pipelines import (
     CACHE_LIMIT,
     ArrayDataset,
     CachedLoader,
@@ -27,9 +30,6 @@ from pipelines import (
     skip_to_next_epoch,
     stratified,
 )
-from tst_fast.config import DataConfig
-from tst_fast.errors import UserError
-from tst_fast.tasks.image_files import image_files
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def load_splits(config: DataConfig) -> Splits:
     """List the images that `config` names; of the training images, the share that it asks for.
 
     Raises:
-        UserError, pipelines.DataError: they are not there, or not laid out as named; see `image_files`.
+        UserError, tst_pipelines.DataError: they are not there, or not laid out as named; see `image_files`.
     """
     splits = _whole_splits(config)
     if config.fraction == 1:
@@ -71,7 +71,7 @@ def training_loader(config: DataConfig, dataset: Dataset, accelerator: Accelerat
 
     Raises:
         UserError: the batch does not divide among the processes.
-        pipelines.DataError: the batch exceeds the data set.
+        tst_pipelines.DataError: the batch exceeds the data set.
     """
     processes = accelerator.num_processes
     if config.batch_size % processes:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from pipelines import ImageDataset, image_folder, image_list, image_shards, without
-from tst_fast.config import DataConfig
+from tst_fast.config.schema import DataConfig
 from tst_fast.errors import UserError
+from tst_pipelines import ImageDataset, image_folder, image_list, image_shards, without
 
 
 def image_files(config: DataConfig) -> tuple[ImageDataset, ImageDataset]:
@@ -12,7 +12,7 @@ def image_files(config: DataConfig) -> tuple[ImageDataset, ImageDataset]:
 
     Raises:
         UserError: the folder, or a split's folder in it, is missing or laid out otherwise.
-        pipelines.DataError: a split is empty, malformed, or does not match the training split's classes.
+        tst_pipelines.DataError: a split is empty, malformed, or does not match the training split's classes.
     """
     root = Path(config.root)
     if not root.is_dir():

@@ -1,0 +1,81 @@
+"""A draw: everything random about one augmentation of one batch, as data."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tst_kernels.operations import OPERATIONS
+
+_SIGNED = tuple(operation.signed for operation in OPERATIONS.values())
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Which operations act on each image of a batch, how strongly, and how much of each is mixed in.
+
+    All randomness is in it, so the same draw on the same images gives the same result.
+
+    Attributes:
+        operations: int32 or int64 [B, K], codes: positions in `OPERATIONS`.
+        levels: floating [B, K], in [-1, 1] for signed operations and [0, 1] for the others; ignored by operations
+            without a level.
+        gates: floating [B, K]: 0 leaves the image alone, 1 applies the operation in full.
+        centres: floating [B, 2], (y, x) in 0..1, where Cutout's square is centred; None puts it in the middle.
+
+    Raises:
+        TypeError: a field is not a tensor or of the wrong kind of dtype.
+        ValueError: shapes or devices do not agree, or, for a draw on the CPU, a code or level is out of range.
+    """
+
+    operations: Tensor
+    levels: Tensor
+    gates: Tensor
+    centres: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        _require_dtype("operations", self.operations, (torch.int32, torch.int64))
+        floating = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+        _require_dtype("levels", self.levels, floating)
+        _require_dtype("gates", self.gates, floating)
+        if self.operations.ndim != 2 or 0 in self.operations.shape:
+            raise ValueError(f"Draw.operations must be [batch, slots], got {list(self.operations.shape)}")
+        _require_shape("levels", self.levels, self.operations.shape)
+        _require_shape("gates", self.gates, self.operations.shape)
+        if self.centres is not None:
+            _require_dtype("centres", self.centres, floating)
+            _require_shape("centres", self.centres, (self.operations.shape[0], 2))
+        devices = {t.device for t in (self.operations, self.levels, self.gates, self.centres) if t is not None}
+        if len(devices) > 1:
+            raise ValueError(f"a Draw's tensors must be on one device, got {sorted(map(str, devices))}")
+        # Looking at values of a GPU draw would wait for the device.
+        if self.operations.device.type == "cpu" and not torch.compiler.is_compiling():
+            _require_range(self.operations, self.levels.detach())
+
+
+def _require_dtype(field: str, tensor: Tensor, allowed: tuple[torch.dtype, ...]) -> None:
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"Draw.{field} must be a tensor, got {type(tensor).__name__}")
+    if tensor.dtype not in allowed:
+        names = " or ".join(str(dtype).removeprefix("torch.") for dtype in allowed)
+        raise TypeError(f"Draw.{field} must be {names}, got {str(tensor.dtype).removeprefix('torch.')}")
+
+
+def _require_shape(field: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    if tuple(tensor.shape) != tuple(shape):
+        raise ValueError(f"Draw.{field} must be {list(shape)} to match operations, got {list(tensor.shape)}")
+
+
+def _require_range(operations: Tensor, levels: Tensor) -> None:
+    if operations.min() < 0 or operations.max() >= len(OPERATIONS):
+        bad = int(operations[(operations < 0) | (operations >= len(OPERATIONS))][0])
+        raise ValueError(f"Draw.operations holds the code {bad}; codes are 0..{len(OPERATIONS) - 1}, see OPERATIONS")
+    lowest = torch.tensor(_SIGNED)[operations.long()].to(levels.dtype).neg()
+    outside = ~((levels >= lowest) & (levels <= 1))  # written so that NaN is outside too
+    if outside.any():
+        image, slot = (int(i) for i in outside.nonzero()[0])
+        operation = list(OPERATIONS.values())[int(operations[image, slot])]
+        raise ValueError(
+            f"level {float(levels[image, slot]):g} of {operation.name} (image {image}, slot {slot}) is outside "
+            f"{'[-1, 1]' if operation.signed else '[0, 1]'}"
+        )

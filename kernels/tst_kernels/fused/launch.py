@@ -1,0 +1,306 @@
+"""The functions on the host that launch the kernels: they look at shapes, strides and dtypes, never at device data."""
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import triton
+from torch import Tensor
+
+from tst_kernels.fused import backward, families, forward, image_gradient, parameters, statistics, warp
+from tst_kernels.fused.parameters import Slots
+from tst_kernels.fused.pixels import Images, Layout
+
+INTERPRETED: bool = not isinstance(forward.mix, triton.runtime.JITFunction)
+"""Whether TRITON_INTERPRET=1 was set when the kernels were defined: they then run on the CPU, in numpy."""
+
+PIXELS = 2
+"""Pixels a thread: 4 would save a tenth of the instructions and double the registers."""
+PIXELS_APART = 1
+"""The same where pixels are not written side by side: in channels_last results, for which Triton would rearrange two
+through shared memory; in the images' gradients, where each pixel collects from many and two spill on sm_100; and in
+the backward pass of images with gaps between their pixels, where two spill on sm_80."""
+_THREADS = 128
+_VERSION = tuple(int(number) for number in triton.__version__.split(".")[:2])
+_STATISTICS_BLOCK = 1024
+_PROGRAMS = 4096
+"""How many programs of partial sums keep a large GPU busy."""
+_MOST_STRIPES = 64
+
+
+def mix_forward(
+    images: Tensor, draw: Sequence[Tensor | None], constants: Tensor, dtype: torch.dtype, channels_last: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The mix of [B, C, H, W] images, and what its backward pass needs.
+
+    Args:
+        images: any strides; uint8, or floating point in 0..1.
+        draw: operations, levels, gates [B, K] and centres [B, 2] or None.
+        constants: float32 [9]: each channel's scale, shift and fill.
+        dtype: floating dtype of the result.
+        channels_last: the result's memory format.
+
+    Returns:
+        The result, parameters [B, K, 8], families [B, K], mean grey [B] and tables [B, 2, 3, 256].
+    """
+    operations = draw[0]
+    batch, slots = operations.shape
+    source = _image(images)
+    result = empty_result(images, dtype, channels_last)
+    mean_grey, tables = _measure(source, _slots(operations), images.device, batch)
+    height, width = images.shape[2:]
+    rows, kinds = slot_parameters(draw, mean_grey, height, width)
+    apart = channels_last or height * width % 16 != 0  # planes that are not aligned cannot be written two at a time
+    pixels = PIXELS_APART if apart else _pixels()
+    threads, tiles = _tiles(height * width, pixels)
+    target = _image(result)
+    with _on(images.device):
+        forward.mix[(batch * tiles,)](
+            source, target, rows, kinds, tables, constants, slots, threads, pixels, **_options(threads)
+        )
+    return result, rows, kinds, mean_grey, tables
+
+
+def mix_backward(
+    gradient: Tensor,
+    images: Tensor,
+    draw: Sequence[Tensor],
+    saved: Sequence[Tensor],
+    constants: Tensor,
+    needs_images: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of the mix to levels and gates, float32 [B, K], and to the images (empty unless they need it).
+
+    Args:
+        gradient: of the result, any strides.
+        images: as in the forward pass.
+        draw: operations and levels.
+        saved: parameters, families, mean grey and tables of the forward pass.
+        constants: as in the forward pass.
+        needs_images: whether the images need a gradient.
+    """
+    rows, kinds, mean_grey, tables = saved
+    batch, slots = kinds.shape
+    height, width = images.shape[2:]
+    source, upstream = _image(images), _image(gradient)
+    pixels = _pixels() if source.layout.column_stride in (1, 3) else PIXELS_APART
+    threads, tiles = _tiles(height * width, pixels)
+    stripes = _stripes(batch * slots, tiles)
+    partials = rows.new_empty((batch, slots, stripes, int(families.COLUMNS)))
+    image_gradients = torch.empty_like(images) if needs_images else rows.new_empty(0)
+    with _on(images.device):
+        options = _options(threads)
+        backward.sum_gradients[(batch * slots * stripes,)](
+            source, upstream, rows, kinds, tables, constants, partials, slots, stripes, threads, pixels, **options
+        )
+        of_levels, of_gates, of_grey = slot_gradients(draw, mean_grey, partials, height, width)
+        if needs_images:
+            target = _image(image_gradients)
+            threads, tiles = _tiles(height * width, PIXELS_APART)
+            shape = (threads, PIXELS_APART)
+            image_gradient.gather_gradients[(batch * tiles,)](
+                source, upstream, target, rows, kinds, constants, of_grey, slots, *shape, **_options(threads)
+            )
+    return of_levels, of_gates, image_gradients
+
+
+def slot_parameters(draw: Sequence[Tensor | None], mean_grey: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Every slot's row of parameters, float32 [B, K, 8], and its family, int32 [B, K]."""
+    operations, levels, gates, centres = draw
+    fields = (_slots(operations), _slots(levels), _slots(gates), None if centres is None else _slots(centres))
+    rows = mean_grey.new_empty((*operations.shape, int(families.COLUMNS)))
+    kinds = mean_grey.new_empty(operations.shape, dtype=torch.int32)
+    block = 1024 if INTERPRETED else 128
+    count = operations.numel()
+    with _on(mean_grey.device):
+        parameters.compute[(triton.cdiv(count, block),)](
+            *fields, mean_grey, rows, kinds, count, height, width, block, **_options()
+        )
+    return rows, kinds
+
+
+def slot_gradients(
+    draw: Sequence[Tensor], mean_grey: Tensor, partials: Tensor, height: int, width: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of levels and gates [B, K] and of the mean grey [B], from partial sums [B, K, stripes, 8]."""
+    codes, levels = (_slots(field) for field in draw)
+    batch, slots, stripes, _ = partials.shape
+    of_levels, of_gates = partials.new_empty((batch, slots)), partials.new_empty((batch, slots))
+    of_grey = partials.new_empty(batch)
+    padded = triton.next_power_of_2(slots)
+    with _on(partials.device):
+        parameters.compute_gradients[(batch,)](
+            codes,
+            levels,
+            mean_grey,
+            partials,
+            of_levels,
+            of_gates,
+            of_grey,
+            height,
+            width,
+            padded,
+            stripes,
+            **_options(),
+        )
+    return of_levels, of_gates, of_grey
+
+
+def warp_forward(images: Tensor, theta: Tensor, bilinear: bool, fill: float) -> Tensor:
+    """[B, C, H, W] of any dtype ("bilinear": floating point) under float32 theta [B, 2, 3]."""
+    result = torch.empty_like(images)
+    source, target, channels = _planes(images), _planes(result), images.shape[1]
+    pixels = _pixels()
+    threads, tiles = _tiles(images.shape[2] * images.shape[3], pixels)
+    mode = warp.BILINEAR if bilinear else warp.NEAREST
+    with _on(images.device):
+        warp.warp[(images.shape[0] * channels * tiles,)](
+            source, target, theta.contiguous(), channels, fill, mode.value, threads, pixels, **_options(threads)
+        )
+    return result
+
+
+def warp_backward(
+    gradient: Tensor, images: Tensor, theta: Tensor, bilinear: bool, fill: float, needs: tuple[bool, bool]
+) -> tuple[Tensor, Tensor]:
+    """Gradients of the warp to images and theta, each empty unless `needs` asks for it."""
+    batch, channels, height, width = images.shape
+    pixels = _pixels()
+    threads, tiles = _tiles(height * width, pixels)
+    theta = theta.contiguous()
+    upstream = _planes(gradient)
+    options = _options(threads)
+    image_gradients, theta_gradients = images.new_empty(0), theta.new_empty(0)
+    with _on(images.device):
+        if needs[0]:
+            image_gradients = torch.empty_like(images)
+            target = _planes(image_gradients)
+            mode = warp.BILINEAR if bilinear else warp.NEAREST
+            warp.gather_gradients[(batch * channels * tiles,)](
+                upstream, target, theta, channels, mode.value, threads, pixels, **options
+            )
+        if needs[1] and bilinear:
+            stripes = _stripes(batch * channels, tiles)
+            partials = theta.new_empty((batch, channels * stripes, 6))
+            warp.sum_theta_gradients[(batch * channels * stripes,)](
+                _planes(images), upstream, theta, partials, channels, fill, stripes, threads, pixels, **options
+            )
+            theta_gradients = partials.sum(1).view(batch, 2, 3)
+        elif needs[1]:
+            theta_gradients = torch.zeros_like(theta)
+    return image_gradients, theta_gradients
+
+
+def empty_result(images: Tensor, dtype: torch.dtype, channels_last: bool) -> Tensor:
+    """An uninitialised result for [B, C, H, W] images."""
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return torch.empty(images.shape, dtype=dtype, device=images.device, memory_format=layout)
+
+
+def _measure(source: Images, codes: Slots, device: torch.device, batch: int) -> tuple[Tensor, Tensor]:
+    """Mean grey [B] and tables [B, 2, 3, 256]; zero for images whose operations need none."""
+    pixel_count = source.layout.height * source.layout.width
+    block = min(16384, max(256, triton.next_power_of_2(pixel_count))) if INTERPRETED else _STATISTICS_BLOCK
+    stripes = _stripes(batch, triton.cdiv(pixel_count, block))
+    padded = triton.next_power_of_2(codes.slots)
+    histograms = torch.empty((batch, stripes, 3, 256), dtype=torch.int32, device=device)
+    grey_sums = torch.empty((batch, stripes), dtype=torch.float32, device=device)
+    tables = torch.empty((batch, 2, 3, 256), dtype=torch.uint8, device=device)
+    mean_grey = torch.empty(batch, dtype=torch.float32, device=device)
+    with _on(device):
+        statistics.count[(batch * stripes,)](source, codes, histograms, grey_sums, stripes, padded, block, **_options())
+        statistics.tabulate[(batch * 3,)](
+            codes, histograms, grey_sums, tables, mean_grey, pixel_count, padded, stripes, **_options()
+        )
+    return mean_grey, tables
+
+
+def _image(images: Tensor) -> Images:
+    """How the kernels find the pixels of [B, C, H, W], whatever its strides."""
+    _, channels, height, width = images.shape
+    if max(_extent(images), height * width) >= 2**31:
+        images = images.contiguous()
+        if images[0].numel() >= 2**31:
+            raise ValueError(f"an image of {height} x {width} is too large: its pixels' offsets must fit 32 bits")
+    words = _packed_words(images)
+    if words is not None:
+        images, (image_stride, row_stride, column_stride), channel_stride = words, words.stride(), None
+    else:
+        image_stride, channel_stride, row_stride, column_stride = images.stride()
+        channel_stride = None if channels == 1 else channel_stride
+    if row_stride == width * column_stride:
+        row_stride = None
+    return Images(images, image_stride, Layout(channel_stride, row_stride, column_stride, height, width))
+
+
+def _extent(images: Tensor) -> int:
+    """The largest offset inside one image."""
+    return sum((size - 1) * stride for size, stride in zip(images.shape[1:], images.stride()[1:], strict=True))
+
+
+def _packed_words(images: Tensor) -> Tensor | None:
+    """uint8 RGBX as int32 words [B, H, W], where memory holds that: one load a pixel instead of three."""
+    batch, channels, height, width = images.shape
+    image_stride, channel_stride, row_stride, column_stride = images.stride()
+    is_packed = images.dtype == torch.uint8 and channels == 3 and channel_stride == 1 and column_stride == 4
+    if not is_packed or image_stride % 4 or row_stride % 4 or images.storage_offset() % 4 or images.data_ptr() % 4:
+        return None
+    last = images.storage_offset() + (batch - 1) * image_stride + _extent(images)
+    if last + 2 > images.untyped_storage().nbytes():  # `last` is a blue byte, the unused one follows
+        return None
+    shape, strides = (batch, height, width, 4), (image_stride, row_stride, 4, 1)
+    return images.as_strided(shape, strides).view(torch.int32).squeeze(3)
+
+
+def _planes(images: Tensor) -> Images:
+    """As `_image`, with the strides of channels and rows kept."""
+    if max(_extent(images[:, :1]), images.shape[2] * images.shape[3]) >= 2**31:
+        raise ValueError(f"images of {list(images.shape)} are too large: a channel's offsets must fit 32 bits")
+    image_stride, channel_stride, row_stride, column_stride = images.stride()
+    return Images(images, image_stride, Layout(channel_stride, row_stride, column_stride, *images.shape[2:]))
+
+
+def _slots(field: Tensor) -> Slots:
+    return Slots(field, field.stride(0), field.stride(1), field.shape[1])
+
+
+def _pixels() -> int:
+    """Pixels a thread. Triton 3.6 fails to compile two for AMD GPUs, 3.9 does not; between them is unknown."""
+    if not INTERPRETED and _VERSION < (3, 9) and _target().backend == "hip":
+        return PIXELS_APART
+    return PIXELS
+
+
+def _target() -> Any:
+    return triton.runtime.driver.active.get_current_target()
+
+
+def _tiles(pixel_count: int, pixels: int = PIXELS) -> tuple[int, int]:
+    """Threads a tile and tiles an image. The interpreter is fastest with few large tiles."""
+    threads = _THREADS
+    if INTERPRETED:
+        threads = min(4096, triton.next_power_of_2(triton.cdiv(pixel_count, pixels)))
+    return threads, triton.cdiv(pixel_count, threads * pixels)
+
+
+def _stripes(others: int, tiles: int) -> int:
+    """Into how many partial sums, a power of two, an image is cut, when there are `others` without it."""
+    wanted = max(1, min(tiles, _PROGRAMS // others, _MOST_STRIPES))
+    return 1 << (wanted.bit_length() - 1)
+
+
+def _options(threads: int = _THREADS) -> dict[str, Any]:
+    """Launch options. Fusing multiplication and addition saves an eighth of the instructions."""
+    if INTERPRETED:
+        return {}
+    target = _target()
+    options = {"num_warps": max(1, threads // target.warp_size), "enable_fp_fusion": True}
+    if _VERSION < (3, 9) and target.backend == "cuda":
+        options["maxnreg"] = 128  # left alone, Triton 3.6's assembler aims at 64 and spills rather than take a few more
+    return options
+
+
+def _on(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """The device whose stream the kernels join."""
+    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()

@@ -1,0 +1,222 @@
+"""From levels to the parameters of each slot's family, and from the parameters' gradients back to levels.
+
+The same definitions as `tst_kernels.operations.family_parameters`, in one kernel each way where PyTorch would launch a
+hundred.
+"""
+
+from typing import Any, NamedTuple
+
+import triton
+import triton.language as tl
+
+from tst_kernels.fused import families, statistics
+from tst_kernels.operations import FAMILY_OF_CODE, OPERATIONS, Family
+
+
+class Slots(NamedTuple):
+    """One field of a draw in memory, [images, slots] with any strides, or [images, 2] for centres."""
+
+    pointer: Any
+    image_stride: Any
+    slot_stride: Any
+    slots: Any
+
+
+def _code(name: str) -> tl.constexpr:
+    return tl.constexpr(OPERATIONS[name].code)
+
+
+SHEAR_X = _code("ShearX")
+SHEAR_Y = _code("ShearY")
+TRANSLATE_X = _code("TranslateX")
+TRANSLATE_Y = _code("TranslateY")
+ROTATE = _code("Rotate")
+BRIGHTNESS = _code("Brightness")
+COLOR = _code("Color")
+CONTRAST = _code("Contrast")
+SHARPNESS = _code("Sharpness")
+POSTERIZE = _code("Posterize")
+SOLARIZE = _code("Solarize")
+EQUALIZE = _code("Equalize")
+INVERT = _code("Invert")
+CUTOUT = _code("Cutout")
+OPERATION_COUNT = tl.constexpr(len(OPERATIONS))
+# Four bits an operation: the family of code c is (_FAMILIES >> 4 c) & 15.
+_FAMILIES = tl.constexpr(sum(int(family) << (4 * code) for code, family in enumerate(FAMILY_OF_CODE)))
+assert len(OPERATIONS) <= 15 and len(Family) <= 15
+
+# In formulas a named constant stands on the right: on the left, Triton's interpreter would wrap the result in it.
+SHEAR = tl.constexpr(0.3)
+SHIFT = tl.constexpr(-2 * 150 / 331)
+RADIANS = tl.constexpr(0.5235987755982988)
+FACTOR = tl.constexpr(0.9)
+_LOG_2 = tl.constexpr(0.6931471805599453)
+
+
+@triton.jit
+def at(field, image_number, slot):
+    """Pointers to one field's entries."""
+    return field.pointer + image_number.to(tl.int64) * field.image_stride + slot * field.slot_stride
+
+
+@triton.jit
+def posterize_step(level):
+    """2 to the number of bits dropped: 4 times the level, rounded half to even."""
+    dropped = tl.minimum(tl.maximum(4.0 * level, 0.0), 8.0)
+    rounded = tl.floor(dropped + 0.5).to(tl.int32)
+    is_tie = rounded.to(tl.float32) - dropped == 0.5
+    rounded -= (is_tie & (rounded % 2 == 1)).to(tl.int32)
+    return (1 << rounded).to(tl.float32)
+
+
+@triton.jit
+def _sine(angle):
+    """By its series: 6e-8 off at 90 degrees, three times Rotate's range. Triton's own may need a stack."""
+    square = angle * angle
+    series = 1.0 - square * (1.0 / 72.0) * (1.0 - square * (1.0 / 110.0))
+    series = 1.0 - square * (1.0 / 6.0) * (1.0 - square * (1.0 / 20.0) * (1.0 - square * (1.0 / 42.0) * series))
+    return angle * series
+
+
+@triton.jit
+def _cosine(angle):
+    """By its series, as the sine."""
+    square = angle * angle
+    series = 1.0 - square * (1.0 / 90.0) * (1.0 - square * (1.0 / 132.0))
+    series = 1.0 - square * (1.0 / 12.0) * (1.0 - square * (1.0 / 30.0) * (1.0 - square * (1.0 / 56.0) * series))
+    return 1.0 - square * 0.5 * series
+
+
+@triton.jit
+def _warp_parameters(code, level, height, width):
+    """The six numbers of theta."""
+    angle = level * RADIANS
+    rotates = code == ROTATE
+    diagonal = tl.where(rotates, _cosine(angle), 1.0)
+    sine = tl.where(rotates, _sine(angle), 0.0)
+    shear_x = tl.where(code == SHEAR_X, level * SHEAR * (height / width), 0.0)
+    shear_y = tl.where(code == SHEAR_Y, level * SHEAR * (width / height), 0.0)
+    shift_x = tl.where(code == TRANSLATE_X, level * SHIFT, 0.0)
+    shift_y = tl.where(code == TRANSLATE_Y, level * SHIFT, 0.0)
+    return (
+        diagonal,
+        shear_x - sine * (height / width),
+        shear_x + shift_x,
+        shear_y + sine * (width / height),
+        diagonal,
+        shear_y + shift_y,
+    )
+
+
+@triton.jit
+def _tone_parameters(code, level, mean_grey):
+    """Up to three numbers of the families that look at one pixel or its neighbours."""
+    factor = level * FACTOR + 1.0
+    first = tl.where(code == POSTERIZE, posterize_step(level), factor)
+    first = tl.where(code == SOLARIZE, 255.0 * (1.0 - level), first)
+    first = tl.where(code == INVERT, -1.0, first)
+    second = tl.where(code == COLOR, 1.0 - factor, 0.0)
+    third = tl.where(code == CONTRAST, (1.0 - factor) * mean_grey, 0.0)
+    return first, second, tl.where(code == INVERT, 255.0, third)
+
+
+@triton.jit
+def compute(codes, levels, gates, centres, mean_grey, parameters, kinds, rows, height, width, BLOCK: tl.constexpr):
+    """The rows of parameters and the family of every slot: parameters [images, slots, 8], kinds [images, slots]."""
+    row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    valid = row < rows
+    image_number = row // codes.slots
+    slot = row - image_number * codes.slots
+    code = tl.load(at(codes, image_number, slot), mask=valid, other=0).to(tl.int32)
+    level = tl.load(at(levels, image_number, slot), mask=valid, other=0.0).to(tl.float32)
+    gate = tl.load(at(gates, image_number, slot), mask=valid, other=0.0).to(tl.float32)
+    grey = tl.load(mean_grey + image_number, mask=valid, other=0.0)
+    known = (code >= 0) & (code < OPERATION_COUNT)
+    shift = tl.where(known, code, 0).to(tl.int64) * 4
+    family = (((shift * 0 + _FAMILIES) >> shift) & 15).to(tl.int32)
+    half_side = tl.minimum(height * 1.0, width * 1.0) * 0.25
+    middle_row, middle_column = height * 0.5, width * 0.5
+    if centres is not None:
+        middle_row = height * tl.load(at(centres, image_number, 0), mask=valid, other=0.0).to(tl.float32)
+        middle_column = width * tl.load(at(centres, image_number, 1), mask=valid, other=0.0).to(tl.float32)
+    theta = _warp_parameters(code, level, height, width)
+    tone = _tone_parameters(code, level, grey)
+    warps, erases, has_none = family == families.WARP, code == CUTOUT, family == families.TABLE
+    first = tl.where(warps, theta[0], tl.where(erases, middle_row - half_side, tone[0]))
+    second = tl.where(warps, theta[1], tl.where(erases, middle_column - half_side, tone[1]))
+    third = tl.where(warps, theta[2], tl.where(erases, middle_row + half_side, tone[2]))
+    fourth = tl.where(warps, theta[3], tl.where(erases, middle_column + half_side, 0.0))
+    entry = parameters + row * families.COLUMNS
+    tl.store(entry, tl.where(has_none, 0.0, first), mask=valid)
+    tl.store(entry + 1, second, mask=valid)
+    tl.store(entry + 2, third, mask=valid)
+    tl.store(entry + 3, fourth, mask=valid)
+    tl.store(entry + 4, tl.where(warps, theta[4], 0.0), mask=valid)
+    tl.store(entry + 5, tl.where(warps, theta[5], 0.0), mask=valid)
+    tl.store(entry + families.GATE_COLUMN, gate, mask=valid)
+    table = tl.where(code == EQUALIZE, statistics.EQUALIZE_TABLE, statistics.AUTOCONTRAST_TABLE)
+    tl.store(entry + families.TABLE_COLUMN, table.to(tl.float32), mask=valid)
+    tl.store(kinds + row, tl.where(known, family, families.NO_FAMILY), mask=valid)
+
+
+@triton.jit
+def _sum_stripes(partials, row, valid, column: tl.constexpr, STRIPES: tl.constexpr):
+    """One column of the partial sums [images, slots, stripes, 8], added over the stripes: [slots]."""
+    offset = (row[:, None] * STRIPES + tl.arange(0, STRIPES)[None, :]) * families.COLUMNS + column
+    return tl.sum(tl.load(partials + offset, mask=valid[:, None], other=0.0), axis=1)
+
+
+@triton.jit
+def _level_gradient(code, level, mean_grey, theta, height, width):
+    """The chain rule from the parameters' gradients to the level's. `theta` holds six gradients."""
+    angle = level * RADIANS
+    sine, cosine = _sine(angle), _cosine(angle)
+    rotate = theta[3] * cosine * (width / height) - theta[1] * cosine * (height / width)
+    rotate = (rotate - (theta[0] + theta[4]) * sine) * RADIANS
+    result = tl.where(code == SHEAR_X, (theta[1] + theta[2]) * SHEAR * (height / width), 0.0)
+    result = tl.where(code == SHEAR_Y, (theta[3] + theta[5]) * SHEAR * (width / height), result)
+    result = tl.where(code == TRANSLATE_X, theta[2] * SHIFT, result)
+    result = tl.where(code == TRANSLATE_Y, theta[5] * SHIFT, result)
+    result = tl.where(code == ROTATE, rotate, result)
+    result = tl.where((code == BRIGHTNESS) | (code == SHARPNESS), theta[0] * FACTOR, result)
+    result = tl.where(code == COLOR, (theta[0] - theta[1]) * FACTOR, result)
+    result = tl.where(code == CONTRAST, (theta[0] - mean_grey * theta[2]) * FACTOR, result)
+    result = tl.where(code == POSTERIZE, posterize_step(level) * theta[0] * (4.0 * _LOG_2), result)
+    return tl.where(code == SOLARIZE, -255.0 * theta[0], result)
+
+
+@triton.jit
+def compute_gradients(
+    codes,
+    levels,
+    mean_grey,
+    partials,
+    level_gradients,
+    gate_gradients,
+    mean_grey_gradients,
+    height,
+    width,
+    SLOTS: tl.constexpr,
+    STRIPES: tl.constexpr,
+):
+    """Of one image: the gradients of its levels, of its gates, and of its mean grey (Contrast's alone)."""
+    image_number = tl.program_id(0)
+    slot = tl.arange(0, SLOTS)
+    valid = slot < codes.slots
+    row = image_number * codes.slots + slot
+    code = tl.load(at(codes, image_number, slot), mask=valid, other=-1).to(tl.int32)
+    level = tl.load(at(levels, image_number, slot), mask=valid, other=0.0).to(tl.float32)
+    grey = tl.load(mean_grey + image_number)
+    theta = (
+        _sum_stripes(partials, row, valid, 0, STRIPES),
+        _sum_stripes(partials, row, valid, 1, STRIPES),
+        _sum_stripes(partials, row, valid, 2, STRIPES),
+        _sum_stripes(partials, row, valid, 3, STRIPES),
+        _sum_stripes(partials, row, valid, 4, STRIPES),
+        _sum_stripes(partials, row, valid, 5, STRIPES),
+    )
+    gate = _sum_stripes(partials, row, valid, 6, STRIPES)
+    tl.store(level_gradients + row, _level_gradient(code, level, grey, theta, height, width), mask=valid)
+    tl.store(gate_gradients + row, gate, mask=valid)
+    through_mean = tl.where(valid & (code == CONTRAST), -level * theta[2] * FACTOR, 0.0)
+    tl.store(mean_grey_gradients + image_number, tl.sum(through_mean, axis=0))

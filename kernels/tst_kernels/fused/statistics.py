@@ -1,0 +1,129 @@
+"""What some operations need to know of the whole image: mean grey for Contrast, tables for AutoContrast and Equalize.
+
+Two kernels: `count` sums each stripe of an image by itself, `tabulate` adds the stripes in order and makes the tables.
+No atomics. The programs of images without such an operation end at once.
+"""
+
+import triton
+import triton.language as tl
+
+from tst_kernels.fused import families, pixels
+from tst_kernels.fused.pixels import Image, Tile
+from tst_kernels.operations import OPERATIONS
+
+CONTRAST = tl.constexpr(OPERATIONS["Contrast"].code)
+AUTOCONTRAST = tl.constexpr(OPERATIONS["AutoContrast"].code)
+EQUALIZE = tl.constexpr(OPERATIONS["Equalize"].code)
+AUTOCONTRAST_TABLE = tl.constexpr(0)
+EQUALIZE_TABLE = tl.constexpr(1)
+
+
+@triton.jit
+def _image_needs(codes, image_number, SLOTS: tl.constexpr):
+    """Whether one image's draw needs tables, and whether it needs the mean grey."""
+    slot = tl.arange(0, SLOTS)
+    pointer = codes.pointer + image_number.to(tl.int64) * codes.image_stride + slot * codes.slot_stride
+    code = tl.load(pointer, mask=slot < codes.slots, other=-1)
+    needs_tables = tl.max(((code == AUTOCONTRAST) | (code == EQUALIZE)).to(tl.int32), axis=0) > 0
+    return needs_tables, tl.max((code == CONTRAST).to(tl.int32), axis=0) > 0
+
+
+@triton.jit
+def _histogram(values, inside):
+    """Counts of 256 values; lanes that are not inside hold 0 and are taken out of its count."""
+    outside = tl.sum(tl.where(inside, 0, 1), axis=0)
+    return tl.histogram(values.to(tl.int32), 256) - tl.where(tl.arange(0, 256) == 0, outside, 0)
+
+
+@triton.jit
+def _flat_tile(image, number, BLOCK: tl.constexpr):
+    index = number * BLOCK + tl.arange(0, BLOCK)
+    row = index // image.layout.width
+    return Tile(index, row, index - row * image.layout.width, index < image.layout.height * image.layout.width)
+
+
+@triton.jit
+def count(images, codes, histograms, grey_sums, stripes, SLOTS: tl.constexpr, BLOCK: tl.constexpr):
+    """One stripe of one image: its histograms [image, stripe, channel, 256] and the sum of its grey [image, stripe]."""
+    program = tl.program_id(0)
+    image_number = program // stripes
+    needs_tables, needs_grey = _image_needs(codes, image_number, SLOTS)
+    if needs_tables | needs_grey:
+        image = Image(pixels.start_of(images, image_number), images.layout)
+        tiles = (image.layout.height * image.layout.width + BLOCK - 1) // BLOCK
+        red = tl.zeros([256], tl.int32)
+        green = tl.zeros([256], tl.int32)
+        blue = tl.zeros([256], tl.int32)
+        greys = tl.zeros([BLOCK], tl.float32)
+        number = program - image_number * stripes
+        while number < tiles:
+            tile = _flat_tile(image, number, BLOCK)
+            pixel = pixels.load_tile(image, tile)
+            greys += families.grey(pixel)
+            if needs_tables:
+                levels = pixels.eight_bit(pixel)
+                red += _histogram(levels.red, tile.inside)
+                green += _histogram(levels.green, tile.inside)
+                blue += _histogram(levels.blue, tile.inside)
+            number += stripes
+        tl.store(grey_sums + program, tl.sum(greys, axis=0))
+        if needs_tables:
+            counts = histograms + program.to(tl.int64) * (3 * 256) + tl.arange(0, 256)
+            tl.store(counts, red)
+            tl.store(counts + 256, green)
+            tl.store(counts + 512, blue)
+
+
+@triton.jit
+def _equalize_table(counts):
+    """PIL's `ImageOps.equalize`: the step leaves out the last bin that is not empty."""
+    value = tl.arange(0, 256)
+    last = tl.max(tl.where(counts > 0, value, 0), axis=0)
+    step = (tl.sum(counts, axis=0) - tl.sum(tl.where(value == last, counts, 0), axis=0)) // 255
+    before = tl.cumsum(counts, axis=0) - counts
+    table = tl.minimum((before + step // 2) // tl.maximum(step, 1), 255)
+    return tl.where(step == 0, value, table)
+
+
+@triton.jit
+def _autocontrast_table(counts):
+    """PIL's `ImageOps.autocontrast`, in whole numbers."""
+    value = tl.arange(0, 256)
+    lowest = tl.min(tl.where(counts > 0, value, 255), axis=0)
+    highest = tl.max(tl.where(counts > 0, value, 0), axis=0)
+    span = highest - lowest
+    table = (tl.maximum(value - lowest, 0) * 255) // tl.maximum(span, 1)
+    return tl.where(span <= 0, value, tl.minimum(table, 255))
+
+
+@triton.jit
+def _add_stripes(histograms, image_number, channel, STRIPES: tl.constexpr):
+    stripe = image_number.to(tl.int64) * STRIPES + tl.arange(0, STRIPES)
+    offset = (stripe * 3 + channel)[:, None] * 256 + tl.arange(0, 256)[None, :]
+    return tl.sum(tl.load(histograms + offset), axis=0)
+
+
+@triton.jit
+def tabulate(codes, histograms, grey_sums, tables, mean_grey, pixel_count, SLOTS: tl.constexpr, STRIPES: tl.constexpr):
+    """One channel of one image: its tables [image, table, channel, 256] and, with the first, the mean grey [image].
+
+    Both are zero where the image does not need them.
+    """
+    program = tl.program_id(0)
+    image_number = program // 3
+    channel = program - image_number * 3
+    needs_tables, needs_grey = _image_needs(codes, image_number, SLOTS)
+    autocontrast = tl.zeros([256], tl.int32)
+    equalize = tl.zeros([256], tl.int32)
+    if needs_tables:
+        counts = _add_stripes(histograms, image_number, channel, STRIPES)
+        autocontrast = _autocontrast_table(counts)
+        equalize = _equalize_table(counts)
+    entry = tables + image_number * (2 * families.TABLE_SIZE) + channel * 256 + tl.arange(0, 256)
+    tl.store(entry + AUTOCONTRAST_TABLE * families.TABLE_SIZE, autocontrast.to(tl.uint8))
+    tl.store(entry + EQUALIZE_TABLE * families.TABLE_SIZE, equalize.to(tl.uint8))
+    if channel == 0:
+        grey = 0.0
+        if needs_grey:
+            grey = tl.sum(tl.load(grey_sums + image_number * STRIPES + tl.arange(0, STRIPES)), axis=0) / pixel_count
+        tl.store(mean_grey + image_number, grey)

@@ -1,0 +1,201 @@
+"""The definition of the augmentation in plain PyTorch: any device, any floating dtype, gradients by autograd.
+
+The oracle of the tests and, compiled, the fast path of machines without a GPU. It is vectorised over the batch: images
+that share a family are gathered, never looped over. Pixels are in 0..255 throughout.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tst_kernels import statistics
+from tst_kernels.draw import Draw
+from tst_kernels.operations import FAMILY_OF_CODE, OPERATIONS, SOLARIZE_WIDTH, Family, Scene, family_parameters
+
+Runner = Callable[[Callable[..., Tensor]], Callable[..., Tensor]]
+"""Takes a function and gives back how to run it: as it is, or compiled."""
+
+
+def affine_grid(theta: Tensor, height: int, width: int) -> Tensor:
+    """As `torch.nn.functional.affine_grid`, `align_corners=False`: that one multiplies matrices and is far slower.
+
+    Args:
+        theta: [N, 2, 3].
+        height: of the output, in pixels.
+        width: of the output, in pixels.
+
+    Returns:
+        [N, H, W, 2], (x, y) input positions in normalised coordinates.
+    """
+    x = (2 * torch.arange(width, dtype=theta.dtype, device=theta.device) + 1) / width - 1
+    y = (2 * torch.arange(height, dtype=theta.dtype, device=theta.device)[:, None] + 1) / height - 1
+    along_x, along_y, offset = theta[..., None, None].unbind(2)
+    return (along_x * x + along_y * y + offset).movedim(1, 3)
+
+
+def affine_warp(x: Tensor, theta: Tensor, interpolation: str = "bilinear", fill: float = 0.0) -> Tensor:
+    """Resample [N, C, H, W] at theta [N, 2, 3], output to input position in `affine_grid`'s coordinates.
+
+    Pixel centres as `align_corners=False`; outside is `fill`; "nearest" rounds half up, as PIL, and takes any dtype.
+    """
+    grid = affine_grid(theta, *x.shape[-2:])
+    if interpolation == "bilinear":
+        inner = x - fill if fill else x
+        warped = F.grid_sample(inner, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        return warped + fill if fill else warped
+    height, width = x.shape[-2:]
+    # Pixel i covers [i, i + 1) of a side measured from its edge.
+    column = ((grid[..., 0] + 1) * (width / 2)).floor()
+    row = ((grid[..., 1] + 1) * (height / 2)).floor()
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    position = (row.clamp(0, height - 1) * width + column.clamp(0, width - 1)).long().flatten(1).unsqueeze(1)
+    taken = x.flatten(2).gather(2, position.expand(-1, x.shape[1], -1)).view_as(x)
+    return torch.where(inside.unsqueeze(1), taken, torch.full_like(taken, fill))
+
+
+def clamp_pixels(x: Tensor) -> Tensor:
+    """0..255. The bounds themselves pass gradients, so that white and black pixels do where nothing is cut off.
+
+    `torch.clamp` did the same up to PyTorch 2.11 and no longer does in 2.15.
+    """
+    return torch.where(x < 0, torch.zeros_like(x), torch.where(x > 255, torch.full_like(x, 255), x))
+
+
+def colour(x: Tensor, parameters: Tensor) -> Tensor:
+    """s x + w grey(x) + o, clamped."""
+    scale, weight, offset = (parameters[:, i, None, None, None] for i in range(3))
+    return clamp_pixels(scale * x + weight * statistics.grey(x) + offset)
+
+
+def smooth(x: Tensor) -> Tensor:
+    """PIL's SMOOTH filter, [1 1 1; 1 5 1; 1 1 1] / 13, with the border pixels kept.
+
+    Written as shifted slices, which `torch.compile` fuses into one pass where a convolution would stand apart.
+    """
+    height, width = x.shape[-2:]
+    if height < 3 or width < 3:
+        return x
+    inner = 4 * x[..., 1:-1, 1:-1]
+    for row in range(3):
+        for column in range(3):
+            inner = inner + x[..., row : height - 2 + row, column : width - 2 + column]
+    rows = torch.arange(height, device=x.device)[:, None]
+    columns = torch.arange(width, device=x.device)
+    border = (rows == 0) | (rows == height - 1) | (columns == 0) | (columns == width - 1)
+    return torch.where(border, x, F.pad(inner / 13, (1, 1, 1, 1)))
+
+
+def sharpness(x: Tensor, parameters: Tensor) -> Tensor:
+    """f x + (1 - f) smooth(x), clamped."""
+    factor = parameters[:, 0, None, None, None]
+    smoothed = smooth(x)
+    return clamp_pixels(smoothed + factor * (x - smoothed))
+
+
+def posterize(x: Tensor, parameters: Tensor) -> Tensor:
+    """The 8-bit value's multiples of the step; the floor passes gradients straight through, in the step and in x."""
+    step = parameters[:, 0, None, None, None]
+    steps = statistics.eight_bit(x.detach()) / step.detach()  # exact: the step is a power of two
+    value = steps.floor() * step.detach() + (x - x.detach())
+    return value + (steps.floor() - steps) * (step - step.detach())
+
+
+def solarize(x: Tensor, parameters: Tensor) -> Tensor:
+    """Inverted where the 8-bit value reaches the threshold, which gets the derivative of a sigmoid in its place."""
+    threshold = parameters[:, 0, None, None, None]
+    level = statistics.eight_bit(x.detach())
+    soft = torch.sigmoid((level - threshold) / SOLARIZE_WIDTH)
+    surrogate = (soft - soft.detach()) * (255 - 2 * level)
+    return torch.where(level < threshold, x, 255 - x) + surrogate
+
+
+def table(x: Tensor, is_equalize: Tensor) -> Tensor:
+    """Look the 8-bit value up in the image's own table: Equalize's or AutoContrast's."""
+    index = statistics.table_index(x)
+    counts = statistics.histogram(index, *x.shape[:2])
+    equalize, autocontrast = statistics.equalize_tables(counts), statistics.autocontrast_tables(counts)
+    tables = torch.where(is_equalize[:, None, None], equalize, autocontrast).to(x.dtype)
+    return tables.flatten().index_select(0, index).view_as(x)
+
+
+def erase(x: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:
+    """`fill`, one value a channel, where a pixel's centre is in the box."""
+    top, left, bottom, right = (parameters[:, i, None, None, None] for i in range(4))
+    rows = torch.arange(x.shape[2], device=x.device)[:, None] + 0.5
+    columns = torch.arange(x.shape[3], device=x.device) + 0.5
+    inside = (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
+    return torch.where(inside, fill[:, None, None], x)
+
+
+def blend(total: Tensor, x: Tensor, transformed: Tensor, gate: Tensor) -> Tensor:
+    """One slot's part of the mix: total + g (T(x) - x)."""
+    return torch.addcmul(total, gate[:, None, None, None], transformed - x)
+
+
+@functools.cache
+def _compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return torch.compile(function)
+
+
+def _transform(family: Family, x: Tensor, parameters: Tensor, is_equalize: Tensor, fill: Tensor, run: Runner) -> Tensor:
+    """T(x) of images that share a family."""
+    match family:
+        # Warps and tables are never compiled: PyTorch's own kernels beat what inductor makes of their look-ups.
+        case Family.WARP:
+            return affine_warp(x, parameters.unflatten(1, (2, 3)))
+        case Family.COLOUR:
+            return run(colour)(x, parameters)
+        case Family.SHARPNESS:
+            return run(sharpness)(x, parameters)
+        case Family.POSTERIZE:
+            return run(posterize)(x, parameters)
+        case Family.SOLARIZE:
+            return run(solarize)(x, parameters)
+        case Family.TABLE:
+            return table(x, is_equalize)
+        case Family.ERASE:
+            return run(erase)(x, parameters, fill)
+
+
+def _groups(families: Sequence[int]) -> Iterator[tuple[Family, list[int]]]:
+    """Each family present among the images of one slot, with the images that have it."""
+    for family in sorted(set(families)):
+        yield Family(family), [image for image, other in enumerate(families) if other == family]
+
+
+def mix(x: Tensor, draw: Draw, fill: Tensor, compile: bool = False) -> Tensor:
+    """x + sum_k g_k (T_k(x) - x), DESIGN's section 2, before normalisation.
+
+    Args:
+        x: floating [B, C, H, W] in 0..255, C 1 or 3.
+        draw: on the device of `x`.
+        fill: [C] in 0..255, what Cutout fills its square with.
+        compile: run each family through `torch.compile`; the first use of each takes seconds.
+
+    Returns:
+        [B, C, H, W] in the dtype of `x`, not clamped.
+    """
+    run: Runner = _compiled if compile else lambda function: function
+    codes = draw.operations.tolist()
+    levels, gates = draw.levels.to(x.dtype), draw.gates.to(x.dtype)
+    has_contrast = any(OPERATIONS["Contrast"].code in row for row in codes)
+    centres = x.new_full((len(codes), 2), 0.5) if draw.centres is None else draw.centres.to(x.dtype)
+    grey = statistics.mean_grey(x) if has_contrast else x.new_zeros(len(codes), 1)
+    parameters = family_parameters(draw.operations, levels, Scene(x.shape[2], x.shape[3], grey, centres.unsqueeze(1)))
+    is_equalize = draw.operations == OPERATIONS["Equalize"].code
+    total = x
+    for slot in range(len(codes[0])):
+        # Copies: compiled code would be specialised on where in memory a slot begins, and made anew for each.
+        gate, *inputs = gates[:, slot].clone(), x, parameters[:, slot].clone(), is_equalize[:, slot]
+        for family, images in _groups([FAMILY_OF_CODE[row[slot]] for row in codes]):
+            if len(images) == len(codes):
+                total = run(blend)(total, x, _transform(family, *inputs, fill, run), gate)
+                continue
+            rows = torch.tensor(images, device=x.device)
+            some_total, some_gates, *some = (t.index_select(0, rows) for t in (total, gate, *inputs))
+            part = run(blend)(some_total, some[0], _transform(family, *some, fill, run), some_gates)
+            total = (x.clone() if total is x else total).index_copy_(0, rows, part)
+    return total

@@ -1,0 +1,67 @@
+"""One affine warp for images and label maps, usable alone."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from tst_kernels import operators, reference
+from tst_kernels.backends import Backend, resolve_backend
+
+Interpolation = Literal["bilinear", "nearest"]
+
+
+def warp(
+    images: Tensor,
+    theta: Tensor,
+    interpolation: Interpolation = "bilinear",
+    fill: float = 0.0,
+    backend: Backend = "auto",
+) -> Tensor:
+    """Resample images or label maps under one affine map each.
+
+    Follows `torch.nn.functional.affine_grid` and `grid_sample` with `align_corners=False`; beyond the border is `fill`.
+
+    Args:
+        images: [B, C, H, W], or label maps [B, H, W]. "bilinear" needs a floating dtype; "nearest" takes any and
+            rounds half up, as PIL.
+        theta: floating [B, 2, 3], output position to input position, normalised coordinates.
+        interpolation: "bilinear" or "nearest".
+        fill: the value beyond the border, in the units of `images`.
+        backend: "triton", "torch" or "auto".
+
+    Returns:
+        The shape and dtype of `images`; differentiable in `theta` (bilinear) and in floating `images`.
+
+    Raises:
+        TypeError: a dtype that does not fit.
+        ValueError: shapes or devices that do not agree, an unknown interpolation or backend.
+    """
+    if interpolation not in ("bilinear", "nearest"):
+        raise ValueError(f"interpolation must be 'bilinear' or 'nearest', got {interpolation!r}")
+    if images.ndim not in (3, 4):
+        raise ValueError(f"images must be [B, C, H, W] or [B, H, W], got {list(images.shape)}")
+    if theta.shape != (images.shape[0], 2, 3):
+        raise ValueError(f"theta must be [{images.shape[0]}, 2, 3] for these images, got {list(theta.shape)}")
+    if not theta.is_floating_point():
+        raise TypeError(f"theta must be floating point, got {theta.dtype}")
+    if theta.device != images.device:
+        raise ValueError(f"theta is on {theta.device} and images on {images.device}: move one of them")
+    if interpolation == "bilinear" and not images.is_floating_point():
+        raise TypeError(f"bilinear needs floating images, got {images.dtype}: convert them, or use 'nearest'")
+    x = images.unsqueeze(1) if images.ndim == 3 else images
+    # Labels are only copied: their dtype is no limit to the kernel.
+    if resolve_backend(backend, images.device, *([images.dtype] if interpolation == "bilinear" else [])) == "triton":
+        return _warp_in_triton(x, theta, interpolation == "bilinear", fill).view_as(images)
+    if interpolation == "bilinear":
+        compute = torch.promote_types(images.dtype, torch.float32)
+        warped = reference.affine_warp(x.to(compute), theta.to(compute), "bilinear", fill).to(images.dtype)
+    else:
+        warped = reference.affine_warp(x, theta.to(torch.promote_types(theta.dtype, torch.float32)), "nearest", fill)
+    return warped.view_as(images)
+
+
+def _warp_in_triton(x: Tensor, theta: Tensor, bilinear: bool, fill: float) -> Tensor:
+    if x.dtype == torch.bool:
+        return operators.warp(x.view(torch.uint8), theta.float(), bilinear, float(bool(fill))).view(torch.bool)
+    return operators.warp(x, theta.float(), bilinear, float(fill))

@@ -1,0 +1,48 @@
+"""Images to uint8 batches on the device.
+
+Importing this package loads neither DALI nor anything else of the project: building a `DaliLoader` imports DALI.
+"""
+
+from tst_pipelines.datasets.arrays import ArrayDataset
+from tst_pipelines.datasets.cifar import cifar
+from tst_pipelines.datasets.digits import digits
+from tst_pipelines.datasets.exclusion import without
+from tst_pipelines.datasets.files import ImageDataset
+from tst_pipelines.datasets.folders import image_folder
+from tst_pipelines.datasets.lists import image_list
+from tst_pipelines.datasets.shards import ShardDataset, image_shards
+from tst_pipelines.loaders.cached import CACHE_LIMIT, CachedLoader, cached_bytes
+from tst_pipelines.loaders.dali import DaliLoader, GpuDecoding
+from tst_pipelines.loaders.synthetic import SyntheticDataset, SyntheticLoader
+from tst_pipelines.protocol import Batch, DataError, Dataset, Loader, skip_to_next_epoch
+from tst_pipelines.sampling import stratified
+from tst_pipelines.transforms import PadAndCrop, RandomResizedCrop, ResizeCenterCrop, Transform
+
+__all__ = [
+    "CACHE_LIMIT",
+    "ArrayDataset",
+    "Batch",
+    "CachedLoader",
+    "DaliLoader",
+    "DataError",
+    "Dataset",
+    "GpuDecoding",
+    "ImageDataset",
+    "Loader",
+    "PadAndCrop",
+    "RandomResizedCrop",
+    "ResizeCenterCrop",
+    "ShardDataset",
+    "SyntheticDataset",
+    "SyntheticLoader",
+    "Transform",
+    "cached_bytes",
+    "cifar",
+    "digits",
+    "image_folder",
+    "image_list",
+    "image_shards",
+    "skip_to_next_epoch",
+    "stratified",
+    "without",
+]

@@ -1,0 +1,62 @@
+"""Data sets that are in memory already."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from tst_pipelines.protocol import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayDataset:
+    """Labelled images of one size, without files.
+
+    Attributes:
+        images: uint8 [N, H, W, 3], RGB.
+        labels: int64 [N], positions in `classes`.
+        classes: names of the classes.
+        name: what to call the set in messages, such as `cifar-10/train`.
+
+    Raises:
+        DataError: arrays of another type or shape, or a label outside `classes`.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    name: str
+
+    def __post_init__(self) -> None:
+        shape, kind = self.images.shape, self.images.dtype
+        if len(shape) != 4 or shape[3] != 3 or kind != np.uint8:
+            raise DataError(f"{self.name}: images must be uint8 [N, H, W, 3], not {kind} {list(shape)}")
+        if self.labels.shape != shape[:1] or self.labels.dtype != np.int64:
+            raise DataError(
+                f"{self.name}: labels must be int64 [{shape[0]}], not {self.labels.dtype} {list(self.labels.shape)}"
+            )
+        if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
+            raise DataError(f"{self.name}: labels must be 0 to {len(self.classes) - 1}")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def path(self, index: int) -> str:
+        """What image `index` is called."""
+        return f"{self.name} image {index}"
+
+    def select(self, positions: np.ndarray) -> ArrayDataset:
+        """The images at these positions, of the same classes."""
+        return dataclasses.replace(self, images=self.images[positions], labels=self.labels[positions])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits made of classes, labels and pixels."""
+        digest = hashlib.sha256("\0".join(self.classes).encode())
+        digest.update(self.labels.astype("<i8").tobytes())
+        digest.update(np.ascontiguousarray(self.images))
+        return digest.hexdigest()[:16]

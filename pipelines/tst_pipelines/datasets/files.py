@@ -1,0 +1,72 @@
+"""Labelled images on disk: what they are called and where their bytes are, before anything is decoded."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from tst_pipelines.datasets.names import Names
+
+# torchvision's IMG_EXTENSIONS; DALI decodes all of them.
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+
+
+@dataclass(frozen=True, eq=False)
+class ImageDataset:
+    """Labelled image files under one folder.
+
+    Attributes:
+        root: the folder.
+        files: names relative to `root`; kept packed, as `Names`.
+        labels: int64 [len(files)], positions in `classes`.
+        classes: names of the classes.
+    """
+
+    root: Path
+    files: Sequence[str]
+    labels: np.ndarray
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "files", Names.of(self.files))
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def path(self, index: int) -> str:
+        """What image `index` is called: where it is."""
+        return os.path.join(self.root, self.files[index])
+
+    def read(self, index: int) -> np.ndarray:
+        """The encoded image `index`: uint8 [bytes].
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        with open(self.path(index), "rb", buffering=0) as file:
+            return np.frombuffer(file.read(), np.uint8)
+
+    def select(self, positions: np.ndarray) -> ImageDataset:
+        """The images at these positions, of the same classes."""
+        return dataclasses.replace(self, files=self.files.select(positions), labels=self.labels[positions])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits made of names and labels; the same wherever `root` is."""
+        digest = hashlib.sha256("\0".join(self.classes).encode(errors="surrogateescape"))
+        digest.update(memoryview(self.files.block)[:-1])
+        digest.update(self.labels.astype("<i8").tobytes())
+        return digest.hexdigest()[:16]
+
+
+def some(names: Sequence[str], limit: int = 5) -> str:
+    """The first of many names, for a message."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

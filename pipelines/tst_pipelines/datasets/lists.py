@@ -1,0 +1,54 @@
+"""Lists of files and labels: a text file with a line for each image."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from tst_pipelines.datasets.files import ImageDataset
+from tst_pipelines.datasets.labels import Words
+from tst_pipelines.datasets.names import Names
+from tst_pipelines.protocol import DataError
+
+
+def image_list(file: str | Path, root: str | Path, classes: Sequence[str] | None = None) -> ImageDataset:
+    """Read a list of images: `FILE LABEL` a line, as Caffe's.
+
+    Only the first image is looked for, to find a wrong `root` early; any other that is missing is named when its turn
+    comes.
+
+    Args:
+        file: the list. The label is a line's last word: the number of a class from 0, or its name; the file's name is
+            all before, relative to `root`, spaces included. Blank lines are passed over.
+        root: the folder of the images.
+        classes: the training split's classes, for the labels of another split (see `Words.number`).
+
+    Returns:
+        The data set, in the order of the list.
+
+    Raises:
+        DataError: the list cannot be read or is empty, a line is malformed (by its number), a label is no class, or the
+            first image is not there.
+    """
+    names, words = bytearray(), Words()
+    try:
+        with open(file, "rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                parts = line.rsplit(maxsplit=1)
+                if not parts:
+                    continue
+                name = parts[0].strip()
+                if len(parts) < 2 or not name or b"\0" in name:
+                    shown = line.strip().decode(errors="replace")[:80]
+                    raise DataError(f"{file}, line {number}: expected FILE LABEL, found {shown!r}")
+                names += name + b"\0"
+                words.add(parts[1].decode(errors="surrogateescape"), f"{file}, line {number}")
+    except OSError as error:
+        raise DataError(f"the list {file} cannot be read: {(error.strerror or str(error)).lower()}") from None
+    if not names:
+        raise DataError(f"the list {file} is empty: give a line FILE LABEL for each image")
+    dataset = ImageDataset(Path(root), Names(bytes(names)), *words.number(classes))
+    if not os.path.exists(dataset.path(0)):
+        raise DataError(f"{dataset.path(0)}, the first image of {file}, is not there: its names are relative to {root}")
+    return dataset

@@ -1,0 +1,153 @@
+"""The loader of data sets that fit in memory: decoded once, then shuffled, padded, cropped and flipped by the batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from tst_pipelines.loaders.decode import decoded
+from tst_pipelines.loaders.transfer import to_device
+from tst_pipelines.position import PositionedLoader
+from tst_pipelines.protocol import Batch, DataError, Dataset
+from tst_pipelines.sampling import Sampler
+from tst_pipelines.transforms import PadAndCrop, RandomResizedCrop, ResizeCenterCrop, Transform
+
+CACHE_LIMIT = 2 * 2**30  # bytes
+
+
+class CachedLoader(PositionedLoader):
+    """A `Loader` that keeps every image as uint8: on the device if that is a GPU of CUDA or ROCm, else in host memory.
+
+    Order, crops and flips are those of `DaliLoader` with the same seed, and so are the bytes. The images are decoded at
+    the first batch. They are kept padded and, where the transform flips, mirrored too, so that a batch is one gather.
+
+    Args:
+        dataset: image files or an `ArrayDataset`.
+        transform: what to do to each image; images of another size are resized once, to the transform's.
+        batch_size: images of a batch, for each rank.
+        training: True for a new random order in each epoch and full batches only; False for every image once.
+        seed: of order and transform; 0 or more.
+        rank: this process's place among `world_size`.
+        world_size: number of processes that share the images; each keeps all of them.
+        device: where batches go.
+        threads: CPU threads that decode.
+
+    Raises:
+        DataError: the images would take more than `CACHE_LIMIT`, the transform needs them at full size, or the request
+            does not fit the data (see `Sampler`).
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        transform: Transform,
+        batch_size: int,
+        *,
+        training: bool,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        device: torch.device = torch.device("cpu"),  # noqa: B008 (immutable)
+        threads: int = 2,
+    ) -> None:
+        if threads < 1:
+            raise DataError(f"threads ({threads}) must be positive")
+        if (size := cached_bytes(dataset, transform)) > CACHE_LIMIT:
+            raise DataError(
+                f"{len(dataset):,} images of {transform.size} x {transform.size} take {size / 2**30:.1f} GiB as the "
+                f"cached loader keeps them, and it keeps {CACHE_LIMIT / 2**30:.1f} GiB at most: use the DALI loader "
+                "(--data.loader dali)"
+            )
+        super().__init__(dataset, Sampler(len(dataset), batch_size, training, seed, rank, world_size))
+        self.device = torch.device(device)
+        self._transform = transform
+        self._threads = threads
+        self._windows: torch.Tensor | None = None
+
+    def close(self) -> None:
+        """Release the images. Closing twice is allowed; iterating again decodes them again."""
+        self._windows = None
+
+    def _load(self) -> Batch:
+        if self._windows is None:
+            self._windows = self._decode()
+        here = self._position.ahead()
+        indices = self._sampler.indices(*here)
+        windows = _windows_of(self._transform, indices, self._sampler.uniforms(*here, self._transform.numbers))
+        labels = torch.from_numpy(self.dataset.labels[indices])
+        images = gather(self._windows, windows)
+        return Batch(images.to(self.device), to_device(labels, self.device), indices)
+
+    def _decode(self) -> torch.Tensor:
+        """Every place that a batch may take an image from, without a copy for each.
+
+        Returns:
+            uint8 [C, N, 2 p + 1, 2 p + 1, size, size, 3] by mirrored or not, image, top and left: overlapping views of
+            the padded images.
+        """
+        size, padding, copies = _layout(self._transform)
+        memory = self.device if self.device.type == "cuda" else torch.device("cpu")
+        side = size + 2 * padding
+        kept = torch.zeros((copies, len(self.dataset), side, side, 3), dtype=torch.uint8, device=memory)
+        inner = kept[:, :, padding : padding + size, padding : padding + size]
+        resize = self._transform.resize if isinstance(self._transform, ResizeCenterCrop) else None
+        first = 0
+        for images in decoded(self.dataset, ResizeCenterCrop(size, resize), memory, self._threads):
+            inner[0, first : first + len(images)] = images
+            if copies == 2:
+                inner[1, first : first + len(images)] = images.flip(2)
+            first += len(images)
+        mirrored, image, row, pixel, byte = kept.stride()
+        places = 2 * padding + 1
+        shape = (copies, len(self.dataset), places, places, size, size, 3)
+        return kept.as_strided(shape, (mirrored, image, row, pixel, row, pixel, byte))
+
+
+def cached_bytes(dataset: Dataset, transform: Transform) -> int:
+    """Memory that the cached loader would take for the images.
+
+    Raises:
+        DataError: the transform needs the images at full size.
+    """
+    size, padding, copies = _layout(transform)
+    return copies * len(dataset) * (size + 2 * padding) ** 2 * 3
+
+
+def gather(windows: torch.Tensor, indices: np.ndarray) -> torch.Tensor:
+    """Copy a batch of windows.
+
+    Args:
+        windows: uint8 [C, N, T, L, H, W, 3], any strides.
+        indices: int64 [4, B], into the first four dimensions.
+
+    Returns:
+        uint8 [B, H, W, 3], contiguous, where `windows` is.
+    """
+    if windows.device.type == "cpu":  # NumPy copies row by row where torch copies byte by byte
+        return torch.from_numpy(np.ascontiguousarray(windows.numpy()[tuple(indices)]))
+    return windows[tuple(to_device(torch.from_numpy(indices), windows.device))]
+
+
+def _layout(transform: Transform) -> tuple[int, int, int]:
+    """Side and padding of the images as they are kept, and whether once or also mirrored (2)."""
+    if isinstance(transform, RandomResizedCrop):
+        raise DataError(
+            "the cached loader keeps images at one size and cannot crop regions of random sizes: use PadAndCrop "
+            "(--data.crop pad) or, for image files, the DALI loader (--data.loader dali)"
+        )
+    if isinstance(transform, ResizeCenterCrop):
+        return transform.size, 0, 1
+    return transform.size, transform.padding, 2 if transform.flip > 0 else 1
+
+
+def _windows_of(transform: Transform, indices: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Mirrored or not, image, top and left of each image of a batch: int64 [4, B]."""
+    places = np.zeros((4, len(indices)), np.int64)
+    places[1] = indices
+    if isinstance(transform, PadAndCrop):
+        start, mirrored = transform.crops(numbers)
+        places[0] = mirrored[:, 0]
+        places[2:] = start.T
+        # From the right edge, in the mirrored copy.
+        places[3] = np.where(places[0], 2 * transform.padding - places[3], places[3])
+    return places

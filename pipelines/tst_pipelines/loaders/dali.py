@@ -1,0 +1,200 @@
+"""The DALI loader: decodes on the GPU where there is one, on the CPU otherwise."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import os
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+from tst_pipelines.datasets.files import ImageDataset
+from tst_pipelines.datasets.shards import ShardDataset
+from tst_pipelines.loaders.bad_files import data_error
+from tst_pipelines.loaders.resizing import BatchResizer
+from tst_pipelines.loaders.transfer import to_device
+from tst_pipelines.position import PositionedLoader
+from tst_pipelines.protocol import Batch, DataError
+from tst_pipelines.sampling import Sampler
+from tst_pipelines.transforms import Transform
+
+
+@dataclass(frozen=True)
+class GpuDecoding:
+    """How a GPU decodes JPEGs; of no effect on a CPU. The defaults are DALI's.
+
+    Attributes:
+        hw_decoder_load: share of the images that the hardware decoder takes where the GPU has one (A100, H100 and
+            later); CUDA kernels and CPU threads decode the others. The best value depends on the number of threads.
+        preallocate_width_hint: widest image in pixels that the hardware decoder's memory is made for at the start, so
+            that it does not grow later, which waits for the GPU; 0 lets it grow.
+        preallocate_height_hint: the highest, likewise.
+    """
+
+    hw_decoder_load: float = 0.65
+    preallocate_width_hint: int = 0
+    preallocate_height_hint: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.hw_decoder_load <= 1:
+            raise DataError(f"hw_decoder_load is a share, 0 to 1, not {self.hw_decoder_load}")
+        if min(self.preallocate_width_hint, self.preallocate_height_hint) < 0:
+            raise DataError("preallocate_width_hint and preallocate_height_hint are pixels, 0 or more")
+
+
+class DaliLoader(PositionedLoader):
+    """A `Loader` that reads image files through DALI.
+
+    Order, crops and flips are functions of (seed, epoch, position) alone: a resumed run gives the same bits, whatever
+    the number of threads. The pipeline is built at the first batch and reads on across the ends of epochs.
+
+    Args:
+        dataset: the files.
+        transform: what to do to each image.
+        batch_size: images of a batch, for each rank.
+        training: True for a new random order in each epoch and full batches only; False for every image once.
+        seed: of order and transform; 0 or more.
+        rank: this process's place among `world_size`.
+        world_size: number of processes that share the images.
+        device: where batches go. A CUDA device also decodes and resizes there; otherwise the CPU does.
+        threads: DALI's worker threads; without a GPU, also the number of threads that resize.
+        prefetch: batches prepared ahead.
+        gpu_decoding: how a GPU decodes.
+
+    Raises:
+        DataError: DALI is missing, or the request does not fit the data (see `Sampler`).
+    """
+
+    def __init__(
+        self,
+        dataset: ImageDataset,
+        transform: Transform,
+        batch_size: int,
+        *,
+        training: bool,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        device: torch.device = torch.device("cpu"),  # noqa: B008 (immutable)
+        threads: int = 2,
+        prefetch: int = 2,
+        gpu_decoding: GpuDecoding = GpuDecoding(),
+    ) -> None:
+        if threads < 1 or prefetch < 1:
+            raise DataError(f"threads ({threads}) and prefetch ({prefetch}) must be positive")
+        self._graph = _import_graph()
+        super().__init__(dataset, Sampler(len(dataset), batch_size, training, seed, rank, world_size))
+        self._transform = transform
+        self._threads = threads
+        self._prefetch = prefetch
+        self._gpu_decoding = gpu_decoding
+        self._pipeline = self._resizer = None
+        self.device = torch.device(device)
+        self._gpu = _gpu_of(self.device)
+
+    def _moved(self) -> None:
+        self.close()  # what is prefetched belongs to the old position
+
+    def close(self) -> None:
+        """Release threads and memory. Closing twice is allowed; iterating again starts anew."""
+        self._pipeline = None
+        if self._resizer is not None:
+            self._resizer.close()
+            self._resizer = None
+
+    def _load(self) -> Batch:
+        try:
+            return self._load_next()
+        except BaseException:
+            self.close()  # DALI may be a batch ahead of the position
+            raise
+
+    def _load_next(self) -> Batch:
+        try:
+            if self._pipeline is None:
+                self._start()
+            stream = torch.cuda.current_stream(self.device) if self._gpu is not None else None
+            outputs = self._pipeline.run(stream)
+        except RuntimeError as error:
+            raise data_error(self.dataset, self._indices_ahead(), error) from None
+        images = self._graph.hand_over(outputs, self._resizer)
+        indices = self._sampler.indices(*self._position.ahead())
+        labels = torch.from_numpy(self.dataset.labels[indices])
+        return Batch(to_device(images, self.device), to_device(labels, self.device), indices)
+
+    def _start(self) -> None:
+        """Build the pipeline, to begin at the current position."""
+        gpu = {"device": "mixed", **dataclasses.asdict(self._gpu_decoding)}
+        decoder = {"device": "cpu"} if self._gpu is None else gpu
+        if self._graph.left_to_resize(self._transform, decoder["device"]):
+            self._resizer = BatchResizer(self._transform.size, self._threads)
+        self._pipeline = self._graph.image_pipeline(
+            self._sources(),
+            self._transform,
+            decoder,
+            batch_size=self._sampler.batch_size,
+            num_threads=self._threads,
+            device_id=self._gpu,
+            prefetch_queue_depth=self._prefetch,
+            exec_dynamic=True,  # each batch has memory of its own, which can be handed over
+        )
+        self._pipeline.build()
+
+    def _indices_ahead(self) -> list[list[int]]:
+        """The images of the batch that is due, then of those that DALI may be preparing."""
+        positions = [self._position.ahead(batches) for batches in range(self._prefetch + 2)]
+        return [self._sampler.indices(*position).tolist() for position in positions]
+
+    def _sources(self) -> Any:
+        """DALI's inputs from the position on. They must not hold the loader, or neither would ever be freed."""
+        dataset, sampler, count = self.dataset, self._sampler, self._transform.numbers
+        start = copy.copy(self._position)
+
+        def indices(iteration: int) -> np.ndarray:
+            return sampler.indices(*start.ahead(iteration))
+
+        def numbers(iteration: int) -> np.ndarray:
+            return sampler.uniforms(*start.ahead(iteration), count)
+
+        def names(iteration: int) -> list[np.ndarray]:
+            paths = (dataset.path(index) for index in indices(iteration).tolist())
+            return [np.frombuffer(os.fsencode(path), np.uint8) for path in paths]
+
+        def encoded(iteration: int) -> list[np.ndarray]:
+            dataset.read_ahead(indices(iteration + 1))
+            return [_read(dataset, index) for index in indices(iteration).tolist()]
+
+        if isinstance(dataset, ShardDataset):
+            return self._graph.Sources(numbers, encoded=encoded)
+        return self._graph.Sources(numbers, names=names)
+
+
+def _read(dataset: ShardDataset, index: int) -> np.ndarray:
+    """The encoded image, or nothing: its batch then fails in its turn, and the image is named."""
+    try:
+        return dataset.read(index)
+    except OSError:
+        return np.empty(0, np.uint8)
+
+
+def _gpu_of(device: torch.device) -> int | None:
+    """The number of the GPU that DALI runs on, or None: DALI's GPU half is for CUDA, not ROCm."""
+    if device.type != "cuda" or torch.version.cuda is None:
+        return None
+    if not torch.cuda.is_available():
+        raise DataError(f"the loader was asked for {device}, but no CUDA GPU is available: use device cpu")
+    return torch.cuda.current_device() if device.index is None else device.index
+
+
+def _import_graph() -> ModuleType:
+    try:
+        from tst_pipelines.loaders import dali_graph
+    except ImportError as error:
+        raise DataError(
+            f"the DALI loader needs NVIDIA DALI ({error}): pip install nvidia-dali-cuda130 (Linux only)"
+        ) from None
+    return dali_graph

@@ -1,0 +1,148 @@
+"""The DALI graphs, from file names and uniform numbers to uint8 images. Importing this module imports DALI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from nvidia.dali import fn, pipeline_def, types
+from nvidia.dali.data_node import DataNode
+from nvidia.dali.tensors import TensorListCPU, TensorListGPU
+
+from tst_pipelines.loaders.resizing import BatchResizer
+from tst_pipelines.transforms import PadAndCrop, RandomResizedCrop, ResizeCenterCrop, Transform
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What DALI calls for its inputs, with the number of the iteration. They must not hold the loader.
+
+    Attributes:
+        numbers: the uniform numbers, float64 [B, transform.numbers].
+        names: the names of the files that DALI is to read, uint8 [characters] each; or
+        encoded: the encoded images, uint8 [bytes] each.
+    """
+
+    numbers: Callable[[int], np.ndarray]
+    names: Callable[[int], list[np.ndarray]] | None = None
+    encoded: Callable[[int], list[np.ndarray]] | None = None
+
+
+@pipeline_def
+def image_pipeline(
+    sources: Sources,
+    transform: Transform,
+    decoder: dict[str, Any],
+) -> tuple[DataNode, ...]:
+    """Read, decode and transform, with no randomness of DALI's own.
+
+    Args:
+        sources: what to read, by iteration.
+        transform: what to do.
+        decoder: arguments of DALI's decoders: `device` ("cpu", or "mixed" to decode on the GPU) and its options.
+
+    Returns:
+        uint8 [size, size, 3] for each image. Random resized crops on the CPU are left to be resized (`left_to_resize`):
+        their regions, uint8 [h, w, 3], and whether each is to be mirrored, int32 [1].
+    """
+    encoded = fn.external_source(source=sources.encoded or sources.names, batch=True, dtype=types.UINT8, ndim=1)
+    if sources.encoded is None:
+        encoded = fn.io.file.read(encoded, dont_use_mmap=True)  # a disk's error on mapped memory ends the process
+    uniforms = None
+    if transform.numbers:
+        uniforms = fn.external_source(source=sources.numbers, batch=True, dtype=types.FLOAT64, ndim=1)
+    return _GRAPHS[type(transform)](transform, encoded, uniforms, decoder)
+
+
+@pipeline_def(batch_size=1, num_threads=1, device_id=None, prefetch_queue_depth=1)
+def probe_pipeline() -> DataNode:
+    """Decode the one image of the input `encoded`, whole, on the CPU."""
+    encoded = fn.external_source(name="encoded", dtype=types.UINT8, ndim=1)
+    return fn.decoders.image(encoded, device="cpu", output_type=types.RGB)
+
+
+def left_to_resize(transform: Transform, device: str) -> bool:
+    """Whether the pipeline leaves resizing and mirroring to a `BatchResizer`; `device` is the decoder's."""
+    return device == "cpu" and isinstance(transform, RandomResizedCrop)
+
+
+def hand_over(outputs: Sequence[TensorListCPU | TensorListGPU], resizer: BatchResizer | None) -> torch.Tensor:
+    """A batch as a tensor.
+
+    Without a resizer it is on DALI's own memory, which DALI does not use again before the tensor is released. The
+    memory goes back in the order of the stream that the batch was run on, like that of torch's own tensors. Work on it
+    in another stream must be waited for before it is released (`record_stream` knows only of torch's memory).
+
+    Args:
+        outputs: of `image_pipeline`, from `Pipeline.run(stream)` of the dynamic executor.
+        resizer: for what is left to resize.
+
+    Returns:
+        uint8 [B, size, size, 3], contiguous, where `outputs` are.
+    """
+    if resizer is None:
+        return torch.from_dlpack(outputs[0].as_tensor())
+    regions, mirrored = outputs
+    return resizer([torch.from_dlpack(region) for region in regions], mirrored.as_array().ravel() > 0)
+
+
+def _pad_and_crop(
+    transform: PadAndCrop, encoded: DataNode, numbers: DataNode, decoder: dict[str, Any]
+) -> tuple[DataNode, ...]:
+    size, padding = transform.size, transform.padding
+    start, mirrored = _in_numpy(transform.crops, 2, numbers)
+    images = fn.decoders.image(encoded, output_type=types.RGB, **decoder)
+    images = fn.resize(images, size=[size, size])
+    place = {"start": start - np.int32(padding), "shape": [size, size], "axes": [0, 1]}
+    images = fn.slice(images, **place, out_of_bounds_policy="pad", fill_values=0)
+    return (fn.flip(images, horizontal=mirrored),)
+
+
+def _random_resized_crop(
+    transform: RandomResizedCrop, encoded: DataNode, numbers: DataNode, decoder: dict[str, Any]
+) -> tuple[DataNode, ...]:
+    start, shape, mirrored = _in_numpy(transform.regions, 3, fn.peek_image_shape(encoded), numbers)
+    images = _decode_region(encoded, start, shape, decoder)
+    if left_to_resize(transform, decoder["device"]):
+        return images, mirrored
+    images = fn.resize(images, size=[transform.size, transform.size])
+    return (fn.flip(images, horizontal=mirrored),)
+
+
+def _resize_center_crop(
+    transform: ResizeCenterCrop, encoded: DataNode, _: None, decoder: dict[str, Any]
+) -> tuple[DataNode, ...]:
+    size = [transform.size, transform.size]
+    if transform.resize is None:
+        images = fn.decoders.image(encoded, output_type=types.RGB, **decoder)
+        return (fn.resize(images, size=size),)
+    start, shape, begin, end = _in_numpy(transform.regions, 4, fn.peek_image_shape(encoded))
+    images = _decode_region(encoded, start, shape, decoder)
+    return (fn.resize(images, size=size, roi_start=begin, roi_end=end),)
+
+
+def _decode_region(encoded: DataNode, start: DataNode, shape: DataNode, decoder: dict[str, Any]) -> DataNode:
+    place = {"start": start, "shape": shape, "axes": [0, 1]}
+    return fn.decoders.image_slice(encoded, **place, output_type=types.RGB, **decoder)
+
+
+def _in_numpy(function: Callable[..., tuple[np.ndarray, ...]], outputs: int, *inputs: DataNode) -> tuple[DataNode, ...]:
+    """Apply a function of whole batches, arrays [B, ...].
+
+    In DALI's own operators, image by image, a random region took a quarter of a millisecond of CPU time.
+    """
+
+    def call(*batches: list[np.ndarray]) -> tuple[list[np.ndarray], ...]:
+        return tuple(list(array) for array in function(*map(np.stack, batches)))
+
+    return fn.python_function(*inputs, function=call, num_outputs=outputs, batch_processing=True)
+
+
+_GRAPHS = {
+    PadAndCrop: _pad_and_crop,
+    RandomResizedCrop: _random_resized_crop,
+    ResizeCenterCrop: _resize_center_crop,
+}

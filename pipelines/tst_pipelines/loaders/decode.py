@@ -1,0 +1,118 @@
+"""A whole data set decoded once, in order: by DALI where it is installed, by Pillow elsewhere."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from tst_pipelines.datasets.arrays import ArrayDataset
+from tst_pipelines.datasets.files import ImageDataset
+from tst_pipelines.loaders.bad_files import unreadable
+from tst_pipelines.loaders.dali import DaliLoader
+from tst_pipelines.protocol import Dataset
+from tst_pipelines.transforms import ResizeCenterCrop
+
+_CHUNK = 64  # images decoded between two that are given
+
+
+def decoded(
+    dataset: Dataset, transform: ResizeCenterCrop, device: torch.device, threads: int
+) -> Iterator[torch.Tensor]:
+    """Every image once, in order.
+
+    Args:
+        dataset: image files, or an `ArrayDataset`.
+        transform: makes all images one size; images of this size are not changed.
+        device: where DALI decodes.
+        threads: how many decode.
+
+    Yields:
+        uint8 [B, size, size, 3], on `device` or in host memory.
+
+    Raises:
+        DataError: files that cannot be read or decoded, by name.
+    """
+    if isinstance(dataset, ArrayDataset):
+        return _from_array(dataset, transform, threads)
+    if has_dali():
+        return _by_dali(dataset, transform, device, threads)
+    return _by_pillow(dataset, transform, threads)
+
+
+def has_dali() -> bool:
+    """Whether NVIDIA DALI is installed."""
+    return find_spec("nvidia") is not None and find_spec("nvidia.dali") is not None
+
+
+def _by_dali(dataset: ImageDataset, transform: ResizeCenterCrop, device: torch.device, threads: int):
+    with DaliLoader(dataset, transform, _CHUNK, training=False, device=device, threads=threads) as loader:
+        for batch in loader:
+            yield batch.images
+
+
+def _by_pillow(dataset: ImageDataset, transform: ResizeCenterCrop, threads: int):
+    def load(index: int) -> np.ndarray | tuple[str, str]:
+        try:
+            return _fitted(_rgb(dataset.read(index)), transform)
+        except (OSError, SyntaxError, ValueError) as error:  # what Pillow's plugins raise for damaged files
+            return dataset.path(index), _fault(error)
+
+    for images in _in_chunks(load, len(dataset), threads):
+        if culprits := [f"{path}: {fault}" for path, fault in (image for image in images if isinstance(image, tuple))]:
+            raise unreadable(culprits)
+        yield torch.from_numpy(np.stack(images))
+
+
+def _from_array(dataset: ArrayDataset, transform: ResizeCenterCrop, threads: int):
+    def load(index: int) -> np.ndarray:
+        return _fitted(Image.fromarray(dataset.images[index]), transform)
+
+    if dataset.images.shape[1:3] == (transform.size, transform.size) and transform.resize in (None, transform.size):
+        for first in range(0, len(dataset), _CHUNK):
+            yield torch.from_numpy(np.ascontiguousarray(dataset.images[first : first + _CHUNK]))
+        return
+    for images in _in_chunks(load, len(dataset), threads):
+        yield torch.from_numpy(np.stack(images))
+
+
+def _in_chunks(load, count: int, threads: int):
+    with ThreadPoolExecutor(threads) as pool:
+        for first in range(0, count, _CHUNK):
+            yield list(pool.map(load, range(first, min(first + _CHUNK, count))))
+
+
+def _rgb(encoded: np.ndarray) -> Image.Image:
+    """Decode as DALI does: turned as EXIF says, 16 bits scaled to 8, without alpha."""
+    if not len(encoded):
+        raise UnidentifiedImageError("empty file")
+    image = Image.open(io.BytesIO(encoded))
+    image.load()
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # 16-bit grey, which convert would cut off at 255
+        image = Image.fromarray(np.rint(np.asarray(image, np.float64) / 257).clip(0, 255).astype(np.uint8))
+    return image.convert("RGB")
+
+
+def _fitted(image: Image.Image, transform: ResizeCenterCrop) -> np.ndarray:
+    """`ResizeCenterCrop` by Pillow: uint8 [size, size, 3]."""
+    size, resize = transform.size, transform.resize
+    short = min(image.size)
+    width, height = (size, size) if resize is None else (side * resize // short for side in image.size)
+    if (width, height) != image.size:
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    return np.asarray(image.crop((left, top, left + size, top + size)))
+
+
+def _fault(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "empty file" if str(error) == "empty file" else "not an image in a format that Pillow decodes"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return "truncated or damaged image"

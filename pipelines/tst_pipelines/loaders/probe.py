@@ -1,0 +1,113 @@
+"""What is wrong with an image: whether it can be read and decoded at all, and whether its pixels can be trusted."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from tst_pipelines.datasets.files import ImageDataset
+from tst_pipelines.datasets.folders import files_below, is_image
+from tst_pipelines.datasets.names import Names
+from tst_pipelines.datasets.shards import ShardDataset, shard_index
+from tst_pipelines.protocol import DataError
+
+_JPEG = b"\xff\xd8"
+
+
+class Probe:
+    """Decodes images one by one, whole, on the CPU, as the DALI loader does. One thread at a time may use it."""
+
+    def __init__(self) -> None:
+        self._pipeline = None
+
+    def fault(self, dataset: ImageDataset, index: int) -> str | None:
+        """What stops the loader at an image, in short; None if it decodes."""
+        try:
+            encoded = dataset.read(index)
+        except OSError as error:
+            return (error.strerror or str(error)).lower()
+        return self.decoding_fault(encoded)
+
+    def decoding_fault(self, encoded: np.ndarray) -> str | None:
+        """The same for an image, uint8 [bytes], that has been read."""
+        if not len(encoded):
+            return "empty file"
+        if self._pipeline is None:
+            from tst_pipelines.loaders.dali_graph import probe_pipeline  # imports DALI
+
+            self._pipeline = probe_pipeline()
+            self._pipeline.build()
+        try:
+            self._pipeline.run(encoded=[encoded])
+        except RuntimeError as error:
+            self._pipeline = None  # of no more use
+            unknown = "nvImageCodec failure: '#4'" in str(error)  # no parser knows the first bytes
+            return "not an image in a format that DALI decodes" if unknown else "truncated or damaged image"
+        return None
+
+
+def image_fault(dataset: ImageDataset, index: int, probe: Probe) -> str | None:
+    """What stops the loader at an image or gives it wrong pixels, in short; None if neither is found."""
+    return probe.fault(dataset, index) or damage(dataset.read(index).tobytes())
+
+
+def damage(encoded: bytes) -> str | None:
+    """What a strict decoder objects to in an image that decodes; None if nothing.
+
+    A JPEG that was damaged in the middle decodes without an error, to wrong pixels from there on. libjpeg only warns,
+    which `simplejpeg` takes for an error. PNG has checksums, which DALI and Pillow check; of other formats little more
+    than the length can be checked. Damage after which a JPEG's code happens to fall in step again is not found: only a
+    checksum kept beside the file could.
+    """
+    import simplejpeg
+    from PIL import Image
+
+    try:
+        if encoded.startswith(_JPEG):
+            _, _, colours, _ = simplejpeg.decode_jpeg_header(encoded, strict=True)
+            simplejpeg.decode_jpeg(encoded, "CMYK" if colours in ("CMYK", "YCCK") else "RGB", strict=True)
+        else:
+            with warnings.catch_warnings(), Image.open(io.BytesIO(encoded)) as image:
+                warnings.simplefilter("error")
+                image.load()
+    except (ValueError, OSError, SyntaxError, Warning, Image.DecompressionBombError) as error:
+        return f"damaged: {str(error).lower()}"
+    return None
+
+
+def images_below(root: str | Path) -> tuple[list[ImageDataset], dict[str, str]]:
+    """Every image file and every member of a WebDataset shard in a folder, whatever its layout; all have the label 0.
+
+    Returns:
+        The images, named relative to `root`, and the shards that cannot be indexed, with what is wrong.
+
+    Raises:
+        DataError: a folder cannot be read, or there are no images.
+    """
+    root = Path(root)
+    try:
+        files = [
+            os.path.normpath(os.path.join(folder, name)) for folder, names in files_below(root, "") for name in names
+        ]
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be read: {(error.strerror or str(error)).lower()}") from None
+    images = Names.of(name for name in files if is_image(name))
+    found = [ImageDataset(root, images, np.zeros(len(images), np.int64), ("",))] if len(images) else []
+    faults: dict[str, str] = {}
+    for name in (name for name in files if name.endswith(".tar")):
+        shard = str(root / name)
+        try:
+            index = shard_index(shard)
+        except DataError as error:
+            faults[name] = str(error)
+            continue
+        members = Names.of(os.path.join(name, member) for member in index.names)
+        places = np.column_stack([np.zeros(len(members), np.int64), index.places])
+        found.append(ShardDataset(root, members, np.zeros(len(members), np.int64), ("",), (shard,), places))
+    if not found and not faults:
+        raise DataError(f"{root} holds neither images nor shards (*.tar)")
+    return found, faults

@@ -1,0 +1,150 @@
+"""Which images make a batch, and the random numbers that go with them.
+
+Nothing here has a state: all is a function of (seed, epoch, position in the epoch). Only raw words of NumPy's Philox
+and SeedSequence are used, whose streams NumPy guarantees, so the same seed gives the same run on every version.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from tst_pipelines.protocol import DataError
+
+_ORDER, _NUMBERS = 0, 1  # the two streams of an epoch
+_SUBSET = 2  # the stream of few-shot subsets
+_WORDS_PER_COUNT = 4  # 64-bit words that Philox makes at each value of its counter
+
+
+def _random_words(seed: int, epoch: int, stream: int, counter: int, count: int) -> np.ndarray:
+    key = np.random.SeedSequence(seed, spawn_key=(epoch, stream)).generate_state(2, np.uint64)
+    return np.random.Philox(key=key, counter=counter).random_raw(count)
+
+
+@lru_cache(maxsize=4)  # the epoch being read and the one being prefetched, for two loaders
+def permutation(size: int, seed: int, epoch: int) -> np.ndarray:
+    """The order of an epoch: int64 [size], each of 0..size-1 once, read-only."""
+    order = np.argsort(_random_words(seed, epoch, _ORDER, 0, size), kind="stable")
+    order.setflags(write=False)
+    return order
+
+
+def uniforms(seed: int, epoch: int, first: int, count: int, numbers: int) -> np.ndarray:
+    """Uniform numbers in [0, 1) for the images at positions first..first+count-1 of an epoch: float64 [count, numbers].
+
+    A row depends on (seed, epoch, position) and `numbers` alone: not on batch size, ranks or threads.
+    """
+    counts = -(-numbers // _WORDS_PER_COUNT)  # each position owns this many values of the counter
+    words = _random_words(seed, epoch, _NUMBERS, first * counts, count * counts * _WORDS_PER_COUNT)
+    return (words.reshape(count, counts * _WORDS_PER_COUNT)[:, :numbers] >> np.uint64(11)) * 2.0**-53
+
+
+def stratified(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """A random share of each class, for few-shot training.
+
+    Args:
+        labels: int64 [N].
+        fraction: above 0, to 1; of each class the nearest whole number of images is kept, and one at least.
+        seed: 0 or more. Of one seed, a smaller fraction's images are among a larger one's.
+
+    Returns:
+        Positions, int64, rising.
+    """
+    words = _random_words(seed, 0, _SUBSET, 0, len(labels))
+    kept = []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        order = members[np.argsort(words[members], kind="stable")]
+        kept.append(order[: max(1, round(fraction * len(members)))])
+    return np.sort(np.concatenate(kept))
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """One rank's share of each epoch.
+
+    Training: a new permutation for each epoch; a step takes batch_size * world_size consecutive positions of it, of
+    which the rank has a contiguous batch_size; the remainder is left out, other images each time.
+    Evaluation: every image exactly once over all ranks, in order; shares differ by one image at most, and a rank's last
+    batch may be smaller.
+
+    Attributes:
+        size: images in the data set.
+        batch_size: images of a batch, for each rank.
+        training: which of the two.
+        seed: 0 or more; of no effect on the order of evaluation.
+        rank: 0..world_size-1.
+        world_size: number of ranks.
+
+    Raises:
+        DataError: a value out of range, or a training step larger than the data set.
+    """
+
+    size: int
+    batch_size: int
+    training: bool
+    seed: int = 0
+    rank: int = 0
+    world_size: int = 1
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise DataError(f"the batch size must be positive, not {self.batch_size}")
+        if self.seed < 0:
+            raise DataError(f"the seed must be 0 or more, not {self.seed}")
+        if not 0 <= self.rank < self.world_size:
+            raise DataError(f"rank {self.rank} is outside a world of {self.world_size}: ranks count from 0")
+        if self.training and self.global_batch_size > self.size:
+            ranks = f" ({self.batch_size} on each of {self.world_size} ranks)" if self.world_size > 1 else ""
+            raise DataError(
+                f"the batch of {self.global_batch_size}{ranks} exceeds the {self.size} training images: "
+                "lower the batch size"
+            )
+
+    @property
+    def global_batch_size(self) -> int:
+        """Images of a training step over all ranks."""
+        return self.batch_size * self.world_size
+
+    @property
+    def steps(self) -> int:
+        """Batches of this rank in one epoch."""
+        return self.steps_after(0)
+
+    def steps_after(self, offset: int) -> int:
+        """Batches of this rank in an epoch of which all ranks together have already given `offset` training images."""
+        if self.training:
+            return max(self.size - offset, 0) // self.global_batch_size
+        first, last = self._evaluation_share()
+        return -(-(last - first) // self.batch_size)
+
+    def indices(self, epoch: int, step: int, offset: int = 0) -> np.ndarray:
+        """Positions in the data set of a batch: int64 [B], the caller's own.
+
+        Args:
+            epoch: from 0.
+            step: from 0.
+            offset: training images of the epoch that were given before step 0 (see `Position`).
+        """
+        first, last = self._positions(step, offset)
+        if self.training:
+            return permutation(self.size, self.seed, epoch)[first:last].copy()
+        return np.arange(first, last, dtype=np.int64)
+
+    def uniforms(self, epoch: int, step: int, offset: int, numbers: int) -> np.ndarray:
+        """Uniform numbers in [0, 1) of a batch: float64 [B, numbers]."""
+        first, last = self._positions(step, offset)
+        return uniforms(self.seed, epoch, first, last - first, numbers)
+
+    def _positions(self, step: int, offset: int) -> tuple[int, int]:
+        if self.training:
+            first = offset + step * self.global_batch_size + self.rank * self.batch_size
+            return first, first + self.batch_size
+        start, end = self._evaluation_share()
+        first = start + step * self.batch_size
+        return first, min(first + self.batch_size, end)
+
+    def _evaluation_share(self) -> tuple[int, int]:
+        return self.size * self.rank // self.world_size, self.size * (self.rank + 1) // self.world_size

@@ -1,0 +1,169 @@
+"""What is done to an image on its way into a batch: which pixels are taken. Each loader takes them in its own way.
+
+All randomness is `numbers` uniform numbers in [0, 1) for each image, given by the sampler. Images come out size x size.
+Whole batches are computed at once; the types are those that DALI takes.
+Resizing is bilinear, with antialiasing where it shrinks, as PIL's; at the border DALI repeats the edge where PIL and
+torch renormalise the weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from tst_pipelines.protocol import DataError
+
+
+def _require(valid: bool, message: str) -> None:
+    if not valid:
+        raise DataError(message)
+
+
+@dataclass(frozen=True)
+class PadAndCrop:
+    """The training transform of small images: pad with black, crop at random, flip at random.
+
+    Attributes:
+        size: side of the output in pixels; an image of another size is first resized to size x size.
+        padding: black pixels added on every side before the crop.
+        flip: probability of a horizontal flip, 0..1.
+
+    The numbers: top = floor(u0 (2 padding + 1)), left likewise from u1, flipped where u2 < flip.
+    """
+
+    size: int
+    padding: int = 4
+    flip: float = 0.5
+
+    numbers: ClassVar[int] = 3
+
+    def __post_init__(self) -> None:
+        _require(self.size > 0, f"PadAndCrop: size must be positive, not {self.size}")
+        _require(self.padding >= 0, f"PadAndCrop: padding must be 0 or more, not {self.padding}")
+        _require(0 <= self.flip <= 1, f"PadAndCrop: flip is a probability, 0 to 1, not {self.flip}")
+
+    def crops(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where each image is cropped.
+
+        Args:
+            numbers: float64 [B, 3], see above.
+
+        Returns:
+            Top and left in the padded image, int32 [B, 2], and 1 where the crop is mirrored, int32 [B, 1].
+        """
+        start = np.floor(numbers[:, :2] * (2 * self.padding + 1))
+        return start.astype(np.int32), (numbers[:, 2:] < self.flip).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class RandomResizedCrop:
+    """The training transform of large images: torchvision's RandomResizedCrop, then a random horizontal flip.
+
+    Attributes:
+        size: side of the output in pixels.
+        scale: least and greatest share of the image's area.
+        ratio: least and greatest width / height of the region.
+        flip: probability of a horizontal flip, 0..1.
+
+    The numbers: area of the ten attempts from u0..u9, log of their ratio from u10..u19, top from u20, left from u21,
+    flipped where u22 < flip. The first attempt that fits is taken; if none does, torchvision's central crop.
+    """
+
+    size: int
+    scale: tuple[float, float] = (0.08, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    flip: float = 0.5
+
+    attempts: ClassVar[int] = 10
+    numbers: ClassVar[int] = 23
+
+    def __post_init__(self) -> None:
+        _require(self.size > 0, f"RandomResizedCrop: size must be positive, not {self.size}")
+        low, high = self.scale
+        _require(0 < low <= high <= 1, f"RandomResizedCrop: scale must be 0 < least <= greatest <= 1, not {self.scale}")
+        low, high = self.ratio
+        _require(0 < low <= high, f"RandomResizedCrop: ratio must be 0 < least <= greatest, not {self.ratio}")
+        _require(0 <= self.flip <= 1, f"RandomResizedCrop: flip is a probability, 0 to 1, not {self.flip}")
+
+    def regions(self, shapes: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The part of each image that is taken, by torchvision's rule.
+
+        Args:
+            shapes: height and width of the images, int64 [B, 2 or more]; other columns are ignored.
+            numbers: float64 [B, 23], see above.
+
+        Returns:
+            Top and left, height and width, int32 [B, 2] each, and 1 where the region is mirrored, int32 [B, 1].
+        """
+        whole = shapes[:, :2]
+        sides = self._attempted(whole, numbers)
+        fits = ((sides > 0) & (sides <= whole[:, None])).all(2)
+        first = fits.argmax(1)
+        some = fits.any(1)[:, None]
+        extent = np.where(some, sides[np.arange(len(sides)), first], self._fallback(whole))
+        room = whole - extent
+        start = np.where(some, np.floor(numbers[:, 20:22] * (room + 1)), room // 2)
+        return start.astype(np.int32), extent.astype(np.int32), (numbers[:, 22:] < self.flip).astype(np.int32)
+
+    def _attempted(self, whole: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        """Height and width of every attempt: float64 [B, attempts, 2], whole numbers."""
+        attempts = self.attempts
+        low, high = self.scale
+        thin, wide = np.log(self.ratio)
+        area = whole.prod(1)[:, None] * (low + (high - low) * numbers[:, :attempts])
+        ratio = np.exp(thin + (wide - thin) * numbers[:, attempts : 2 * attempts])
+        return np.rint(np.sqrt(np.stack([area / ratio, area * ratio], 2)))
+
+    def _fallback(self, whole: np.ndarray) -> np.ndarray:
+        """The largest region of a ratio that is allowed: [B, 2]."""
+        thin, wide = self.ratio
+        height, width = whole.T
+        return np.minimum(whole, np.rint(np.stack([width / thin, height * wide], 1)))
+
+
+@dataclass(frozen=True)
+class ResizeCenterCrop:
+    """The evaluation transform: torchvision's Resize then CenterCrop, with its rounding.
+
+    Attributes:
+        size: side of the output in pixels.
+        resize: length of the shorter side before the crop, at least `size`; None resizes to size x size instead.
+    """
+
+    size: int
+    resize: int | None = None
+
+    numbers: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        _require(self.size > 0, f"ResizeCenterCrop: size must be positive, not {self.size}")
+        fits = self.resize is None or self.resize >= self.size
+        _require(fits, f"ResizeCenterCrop: resize ({self.resize}) must be at least size ({self.size})")
+
+    def regions(self, shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """The part of each image that ends up in the crop; `resize` must not be None.
+
+        Nothing else needs to be decoded, nor resized: of a panorama, the whole would not fit in memory.
+
+        Args:
+            shapes: height and width of the images, int64 [B, 2 or more]; other columns are ignored.
+
+        Returns:
+            Top and left, height and width of all pixels that have an influence, int32 [B, 2] each; and in them, where
+            what is to become the crop begins and ends, float32 [B, 2] each: (y, x) of the pixels' edges.
+        """
+        whole = shapes[:, :2]
+        sides = whole * self.resize // whole.min(1, keepdims=True)
+        corner = np.rint((sides - self.size) / 2)
+        scale = whole / sides
+        begin, end = corner * scale, (corner + self.size) * scale
+        reach = np.maximum(scale, 1) + 1  # of the filter, and a pixel for roundings
+        start = np.maximum(np.floor(begin - reach), 0)
+        stop = np.minimum(np.ceil(end + reach), whole)
+        edges = (begin - start).astype(np.float32), (end - start).astype(np.float32)
+        return start.astype(np.int32), (stop - start).astype(np.int32), *edges
+
+
+Transform = PadAndCrop | RandomResizedCrop | ResizeCenterCrop

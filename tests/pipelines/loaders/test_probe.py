@@ -1,0 +1,96 @@
+"""Bad images are found before a run, also those that decode without an error."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tst_pipelines import DaliLoader, DataError, ImageDataset, ResizeCenterCrop
+from tst_pipelines.loaders.probe import Probe, damage, image_fault, images_below
+
+
+def encoded(photo: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    photo.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def blanked(content: bytes, length: int = 400) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes(length) + content[middle + length :]
+
+
+def test_a_jpeg_damaged_in_the_middle_loads_but_is_found(photos: list, dataset_of: Callable) -> None:
+    dataset = dataset_of(("a.jpg", encoded(photos[0], "JPEG")), ("b.jpg", blanked(encoded(photos[0], "JPEG"))))
+    with DaliLoader(dataset, ResizeCenterCrop(32), 2, training=False) as loader:
+        (batch,) = loader
+    assert (batch.images[0] != batch.images[1]).any()
+    probe = Probe()
+    assert image_fault(dataset, 0, probe) is None
+    assert image_fault(dataset, 1, probe).startswith("damaged: corrupt jpeg data")
+
+
+def test_most_damage_in_a_jpeg_is_found(photos: list) -> None:
+    """A hundred bytes missing, in forty places; where the code happens to fall in step again, nothing shows."""
+    whole = encoded(photos[1], "JPEG")
+    places = range(2000, len(whole) - 2000, (len(whole) - 4000) // 40)
+    assert sum(damage(whole[:place] + whole[place + 100 :]) is not None for place in places) >= 0.75 * len(places)
+
+
+SOUND = {
+    "grey": lambda photo: encoded(photo.convert("L"), "JPEG"),
+    "cmyk": lambda photo: encoded(photo.convert("CMYK"), "JPEG"),
+    "progressive": lambda photo: encoded(photo, "JPEG", progressive=True),
+    "one pixel": lambda photo: encoded(photo.resize((1, 1)), "JPEG"),
+    "png": lambda photo: encoded(photo, "PNG"),
+    "png with alpha": lambda photo: encoded(photo.convert("RGBA"), "PNG"),
+    "webp": lambda photo: encoded(photo, "WEBP"),
+    "tiff": lambda photo: encoded(photo, "TIFF"),
+    "bmp": lambda photo: encoded(photo, "BMP"),
+}
+
+
+@pytest.mark.parametrize("kind", SOUND)
+def test_sound_images_are_sound(kind: str, photos: list, dataset_of: Callable) -> None:
+    assert image_fault(dataset_of(("a.jpg", SOUND[kind](photos[0].resize((90, 60))))), 0, Probe()) is None
+
+
+def test_damage_in_a_png_is_found(photos: list, dataset_of: Callable) -> None:
+    assert "damaged" in image_fault(dataset_of(("a.png", blanked(encoded(photos[0], "PNG")))), 0, Probe())
+
+
+def test_a_probe_goes_on_after_a_fault(photos: list, dataset_of: Callable) -> None:
+    dataset = dataset_of(("a.jpg", b""), ("b.jpg", b"text"), ("c.jpg", photos[0]), ("d.jpg", photos[0]))
+    Path(dataset.path(3)).unlink()
+    probe = Probe()
+    faults = [probe.fault(dataset, index) for index in range(4)]
+    assert faults == [
+        "empty file",
+        "not an image in a format that DALI decodes",
+        None,
+        "no such file or directory",
+    ]
+
+
+def test_everything_below_a_folder_is_looked_at(tiles: ImageDataset, tmp_path: Path) -> None:
+    for name in ("stray.png", "deep/er/1.jpg", "notes.txt", ".hidden.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(tiles.read(0))
+    with tarfile.open(tmp_path / "deep" / "1.tar", "w") as archive:
+        for extension in ("png", "cls"):
+            member = tarfile.TarInfo(f"0.{extension}")
+            member.size = len(tiles.read(0)) if extension == "png" else 1
+            archive.addfile(member, io.BytesIO(tiles.read(0) if extension == "png" else b"1"))
+    (tmp_path / "bad.tar").write_text("text")
+    found, faults = images_below(tmp_path)
+    assert [name for dataset in found for name in dataset.files] == ["stray.png", "deep/er/1.jpg", "deep/1.tar/0.png"]
+    assert [dataset.read(0).tobytes() for dataset in found] == [tiles.read(0).tobytes()] * 2
+    assert list(faults) == ["bad.tar"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="holds neither images nor shards"):
+        images_below(tmp_path / "empty")

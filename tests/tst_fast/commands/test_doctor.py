@@ -1,0 +1,129 @@
+"""The doctor finds what was spoilt on purpose, and only that."""
+
+import re
+from contextlib import closing
+
+import pytest
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file, save_file
+
+from tst_fast.commands import doctor
+from tst_fast.config.schema import replace
+from tst_fast.policy.policy import Policy
+from tst_fast.run.loop import Run
+from tst_fast.run.plan import count_steps, plan
+
+
+@pytest.fixture(scope="module")
+def healthy(tiny_config, tmp_path_factory):
+    """Flags under which nothing is wrong: a teacher that has learned, and its accuracy."""
+    config = tiny_config("--teacher.arguments={channels: [16, 32]}", "--teacher_training.epochs=15")
+    folder = tmp_path_factory.mktemp("teacher")
+    with closing(Run(replace(config, student_training__epochs=0), folder, Accelerator(cpu=True), quiet=True)) as run:
+        accuracy = run.run()["teacher_accuracy"]
+    assert accuracy > 0.3  # far above chance, after few steps
+    return (
+        "--teacher.arguments={channels: [16, 32]}",
+        f"--teacher.checkpoint={folder / 'teacher.safetensors'}",
+        f"--teacher.expected_accuracy={accuracy}",
+    )
+
+
+def _examine(tiny_flags, flags, capsys):
+    """Exit status, and what the table says, in one line."""
+    status = 0
+    try:
+        doctor.main(["digits", *tiny_flags[1:], *flags])
+    except SystemExit as stopped:
+        status = stopped.code
+    return status, " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+def _marks(table):
+    return {mark: table.count(f"{mark} ") for mark in "✓✗"}
+
+
+def test_a_healthy_run(tiny_flags, healthy, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    status, table = _examine(tiny_flags, healthy, capsys)
+    assert status == 0, table
+    assert _marks(table) == {"✓": 9, "✗": 0}, table
+    assert "! policy without effect here, their gradients being zero: Color" in table  # the digits are grey
+    assert "40 to 40 training images each; 1,397 to test" in table
+    assert "minutes on this machine" in table or "seconds on this machine" in table
+
+
+def _shuffled(tmp_path, healthy):
+    """The same teacher with its classes in another order."""
+    state = load_file(healthy[1].partition("=")[2])
+    for name in ("classifier.weight", "classifier.bias"):
+        state[name] = state[name].roll(1, 0).contiguous()
+    save_file(state, tmp_path / "shuffled.safetensors")
+    return f"--teacher.checkpoint={tmp_path / 'shuffled.safetensors'}"
+
+
+SPOILT = {
+    "classes in another order": (_shuffled, r"✗ teacher .*the order of its classes with that of the data"),
+    "mean in 0..255": (
+        "--data.mean=[78, 78, 78]",
+        r"✗ normalisation .* set --data.mean and --data.std .*✗ teacher .*compare its --data.mean",
+    ),
+    "another mean and std": (
+        ("--data.mean=[0.6, 0.6, 0.6]", "--data.std=[0.2, 0.2, 0.2]"),
+        r"✗ normalisation .*✗ teacher .*compare its --data.mean",
+    ),
+    "alpha": ("--loss.alpha=0", r"✗ distillation .*raise --loss.alpha"),
+}
+
+
+@pytest.mark.parametrize("fault", SPOILT)
+def test_what_was_spoilt_is_found(fault, tiny_flags, healthy, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    flags, message = SPOILT[fault]
+    flags = (flags(tmp_path, healthy),) if callable(flags) else (flags,) if isinstance(flags, str) else flags
+    status, table = _examine(tiny_flags, (*healthy, *flags), capsys)
+    assert status == 1
+    assert _marks(table)["✗"] == message.count("✗") or fault == "mean in 0..255", table  # which spoils much else
+    assert re.search(message, table), table
+
+
+def test_a_weight_without_a_gradient_is_found(tiny_config, healthy, make_run):
+    run = make_run(tiny_config(*healthy))
+    run.teacher.eval()
+    batch = next(iter(run.train_loader))
+    assert [finding.state for finding in doctor._gradients(run, batch)] == ["good"] * 3
+    run.student.register_parameter("unused", torch.nn.Parameter(torch.zeros(2)))
+    found = doctor._gradients(run, batch)[0]
+    assert (found.state, "unused" in found.found) == ("wrong", True)
+    run.teacher.requires_grad_(True)
+    run.updates["student"].loss._teach = lambda images: (run.teacher(images), [])  # as if someone forgot no_grad
+    assert [finding.check for finding in doctor._gradients(run, batch) if finding.state == "wrong"] == [
+        "student's loss",
+        "teacher's weights",
+    ]
+
+
+def test_the_sample_of_test_images_is_of_every_class(tiny_config, healthy, make_run):
+    run = make_run(tiny_config(*healthy))
+    with closing(doctor._some_test_images(run, 200)) as sample:
+        labels = torch.cat([batch.labels for batch in sample])
+    assert len(labels) == 200
+    assert labels.bincount().min() >= 15
+    with closing(doctor._some_test_images(run, 5000)) as sample:
+        assert len(sample.dataset) == 1397
+
+
+def test_a_level_without_a_gradient_is_found(tiny_config, healthy, make_run, monkeypatch):
+    levels = Policy.levels
+    monkeypatch.setattr(Policy, "levels", lambda self: levels(self).detach())
+    run = make_run(tiny_config(*healthy))
+    finding = doctor._policy(run, doctor._training_batches(run))
+    assert (finding.state, "level of ShearX, ShearY" in finding.found) == ("wrong", True)
+
+
+def test_the_steps_of_an_interleaved_search_are_counted(tiny_config):
+    config = tiny_config("--policy.search=interleaved", "--policy.search_every=5", "--policy.search_steps=2")
+    assert count_steps(config, plan(config, 4)) == {"teacher": 8, "search": 6, "student": 12}  # 0 1 5 6 10 11
+    listed = replace(config, policy__search="listed", policy__search_fraction=0.5)
+    assert count_steps(listed, plan(listed, 4)) == {"teacher": 8, "search": 4, "student": 12}

@@ -1,0 +1,79 @@
+"""`tst-fast verify-data`, and leaving out what it found."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from tst_fast.cli import main
+from tst_fast.config.reading import from_flags
+from tst_fast.tasks import load_splits
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Twelve photographs in two classes and two splits; one is cut short and one blanked in the middle."""
+    photo = Image.fromarray(load_sample_images().images[0])
+    for split in ("train", "val"):
+        for label in ("cat", "dog"):
+            folder = tmp_path / "data" / split / label
+            folder.mkdir(parents=True)
+            for i in range(3):
+                photo.crop((i * 90, 40, i * 90 + 200, 240)).save(folder / f"{i}.jpg")
+    cut = tmp_path / "data" / "train" / "dog" / "1.jpg"
+    cut.write_bytes(cut.read_bytes()[:-300])
+    blank = tmp_path / "data" / "val" / "cat" / "2.jpg"
+    content = blank.read_bytes()
+    blank.write_bytes(content[:4000] + bytes(300) + content[4300:])
+    return tmp_path / "data"
+
+
+def _exit_status(*arguments):
+    with pytest.raises(SystemExit) as stopped:
+        main(["verify-data", *map(str, arguments)])
+    return stopped.value.code
+
+
+def _splits(root, *flags):
+    return load_splits(from_flags(["--config=folder", f"--data.root={root}", *flags]).data)
+
+
+def test_bad_images_are_reported_and_left_out(root, tmp_path, capsys, caplog):
+    assert _exit_status(root, "--write-exclude", tmp_path / "bad.txt", "--threads=2") == 1
+    output = capsys.readouterr().out
+    assert "train/dog/1.jpg: truncated or damaged image" in output
+    assert "val/cat/2.jpg: damaged: corrupt jpeg data" in output
+    assert "12 images, 2 bad" in output
+    assert (tmp_path / "bad.txt").read_text() == "train/dog/1.jpg\nval/cat/2.jpg\n"
+
+    whole, kept = _splits(root), _splits(root, f"--data.exclude={tmp_path / 'bad.txt'}")
+    for split, bad in (("train", "dog/1.jpg"), ("test", "cat/2.jpg")):
+        before, after = getattr(whole, split), getattr(kept, split)
+        assert list(after.files) == [name for name in before.files if name != bad]
+    assert "train: skipped 1 of 6 images" in caplog.text
+    for name in ("train/dog/1.jpg", "val/cat/2.jpg"):
+        Path(root / name).unlink()
+    assert _exit_status(root) == 0
+
+
+def test_nothing_to_look_at_is_an_error(tmp_path):
+    assert "holds neither images nor shards" in _exit_status(tmp_path)
+    assert "nothing cannot be read: no such file" in _exit_status(tmp_path / "nothing")
+    (tmp_path / "1.tar").write_text("text")
+    assert _exit_status(tmp_path) == 1
+
+
+def test_imagenet_and_lists_are_read_from_the_flags(root, tmp_path):
+    for split in ("train", "val"):
+        for label, synset in (("cat", "n02123045"), ("dog", "n02099601")):
+            (root / split / label).rename(root / split / synset)
+    imagenet = _splits(root, "--data.name=imagenet")
+    assert imagenet.train.classes == ("n02099601", "n02123045")
+    (tmp_path / "val.txt").write_text("n02123045/0.jpg 1\nn02099601/1.jpg n02099601\n")
+    flat = _splits(root, "--data.name=imagenet", f"--data.test={tmp_path / 'val.txt'}").test
+    assert flat.labels.tolist() == [1, 0]
+    assert Path(flat.path(0)).is_file()
+    (tmp_path / "train.txt").write_text("train/n02123045/0.jpg 4\n")
+    lists = [f"--data.{split}={tmp_path / 'train.txt'}" for split in ("train", "test")]
+    assert _splits(root, "--data.name=list", *lists).train.labels.tolist() == [4]

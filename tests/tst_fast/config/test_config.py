@@ -1,0 +1,92 @@
+"""What a user writes in flags and files: accepted as meant, or refused with the nearest right name."""
+
+import pytest
+
+from tst_fast.config import reading
+from tst_fast.config.schema import replace
+from tst_fast.errors import UserError
+
+
+def _parse(*flags):
+    return reading.from_flags(flags)
+
+
+@pytest.mark.parametrize("preset", reading.presets())
+def test_presets_are_valid(preset):
+    config = _parse("--config", preset, "--data.root", "somewhere")
+    assert config.name == preset.partition("/")[2]
+
+
+def test_flags_override_files_which_override_defaults(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("seed: 3\ndata: {name: digits, batch_size: 32}\npolicy: {search_at: [1]}\n")
+    config = _parse("--config", str(file), "--data.batch_size=16")
+    assert (config.seed, config.data.batch_size, config.policy.search_at) == (3, 16, [1])
+    assert config.loss.tau == 4.0
+
+
+def test_a_saved_configuration_loads_to_the_same(tmp_path):
+    config = _parse("--config=digits", "--student.arguments={channels: [5]}", "--policy.init=some.json")
+    reading.save(config, tmp_path / "config.yaml")
+    assert reading.load(tmp_path / "config.yaml") == config
+
+
+def test_replace_changes_only_what_it_names():
+    config = _parse("--config=digits")
+    changed = replace(config, policy__search_at=[2], seed=9)
+    assert (changed.policy.search_at, changed.seed) == ([2], 9)
+    assert replace(changed, policy__search_at=config.policy.search_at, seed=config.seed) == config
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--config=digit"], "no preset of this name; did you mean 'digits'"),
+        (
+            ["--config=digits", "--polcy.learning_rate=1"],
+            "unknown setting 'polcy.learning_rate'; did you mean 'policy.",
+        ),
+        (["--config=digits", "--data.batch_size=many"], "--data.batch_size: .*int.*many"),
+        (["--config=digits", "--policy.objective=confidance"], "--policy.objective: .*'confidence', 'cross_entropy'"),
+        (["--config=digits", "--policy.operations=[Rotat]"], "unknown operation 'Rotat'; did you mean 'Rotate'"),
+        (["--config=digits", "--policy.operations=[Rotate, Rotate]"], "names an operation twice"),
+        (["--config=digits", "--policy.operations_per_image=15"], "operations_per_image is 15: .* 1 to the 14"),
+        (["--config=digits", "--policy.search_at=[40]"], r"search_at has \[40\], but the student's epochs are 0 to 39"),
+        (["--config=digits", "--data.batch_size=0"], "--data.batch_size is 0: it must be 1 or more"),
+        (["--config=digits", "--data.flip=2"], "--data.flip is 2.0: it is a probability"),
+        (["--config=digits", "--data.std=[1, 0, 1]"], "--data.std is .*: each value must be above 0"),
+        (["--config=digits", "--data.name=folder"], "--data.root is missing"),
+        (["--config=digits", "--data.name=webdataset"], "--data.root is missing"),
+        (["--config=digits", "--data.exclude=bad.txt"], "--data.exclude: digits has no files to leave out"),
+        (["--config=folder", "--data.root=x", "--data.train=a.txt"], "--data.train is for --data.name list or webdat"),
+        (["--config=digits", "--data.name=list", "--data.root=x"], "--data.train is missing: name the text file"),
+        (["--config=digits", "--data.hw_decoder_load=65"], "--data.hw_decoder_load is 65.0: it is a share"),
+        (["--config=digits", "--data.preallocate_width_hint=-1"], "preallocate_width_hint is -1: it is in pixels"),
+        (["--config=digits", "--teacher_training.epochs=0"], "there is no --teacher.checkpoint"),
+        (["--config=digits", "--loss.tau=0"], "--loss.tau is 0.0"),
+        (["--config=digits", "--loss.name=dk"], "--loss.name is 'dk'; did you mean '.*'\? Losses are kd, dkd, dist"),
+        (["--config=digits", "--teacher.sha256=00"], "--teacher.sha256 is given without --teacher.checkpoint"),
+        (["--config=digits", "--student.checkpoint=a", "--student.pretrained=true"], "both give weights"),
+        (["--config=digits", "--data.fraction=0"], "--data.fraction is 0.0: it must be above 0, to 1"),
+        (["--config=digits", "--policy.search_fraction=1.5"], "--policy.search_fraction is 1.5"),
+        (["--config=digits", "--policy.search_steps=21"], "search_steps is 21, but there are only 20 batches"),
+        (["--config=digits", "--policy.search=interleave"], "--policy.search: .*'listed', 'interleaved', 'none'"),
+        (["--config=digits", "--policy.clip_norm=0"], "--policy.clip_norm is 0.0"),
+        (["--config=digits", "--student_training.accumulate=0"], "accumulate is 0: it must be 1 or more"),
+        (["--config=digits", "--student_training.ema_decay=1"], "--student_training.ema_decay is 1.0"),
+        (["--config=digits", "--teacher_training.label_smoothing=1"], "label_smoothing is 1.0"),
+        (["--config=digits", "--teacher_training.mixup=-1"], "--teacher_training.mixup is -1.0"),
+        (["--config=digits", "--student_training.optimizer.warmup_epochs=2"], "0 for one_cycle, which has its own"),
+        (["--config=digits", "--evaluate_every=0"], "--evaluate_every is 0"),
+    ],
+)
+def test_refuses(flags, message):
+    with pytest.raises(UserError, match=message):
+        _parse(*flags)
+
+
+def test_refuses_an_unknown_key_in_a_file(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("data: {name: digits, batchsize: 32}\n")
+    with pytest.raises(UserError, match=r"unknown setting 'data.batchsize'; did you mean 'data.batch_size'"):
+        _parse("--config", str(file))

@@ -1,0 +1,150 @@
+"""What a draw makes of images: additive and in sequence, for the search and for the student alike."""
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from tests.kernels.images import photographs
+from tests.kernels.tolerances import FLOAT32
+from tst_fast.config.schema import DataConfig, LossConfig, PolicyConfig
+from tst_fast.policy.augmenter import Augmenter
+from tst_fast.policy.encoders import AffineEncoder, Encoders
+from tst_fast.policy.policy import Policy
+from tst_fast.run.search import PolicySearch
+from tst_fast.run.student import FromTeacher
+from tst_kernels import OPERATIONS, Draw, apply
+from tst_pipelines import Batch
+
+MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+
+
+def _draw(rows, dtype=torch.float32):
+    """One row (name, level, gate) for each image and slot."""
+    codes = torch.tensor([[OPERATIONS[name].code for name, _, _ in row] for row in rows], dtype=torch.int32)
+    levels = torch.tensor([[level for _, level, _ in row] for row in rows], dtype=dtype)
+    return Draw(codes, levels, torch.tensor([[gate for _, _, gate in row] for row in rows], dtype=dtype))
+
+
+def _augmenter(composition, encoders=None, data=None, policy=None):
+    config = PolicyConfig(composition=composition, learning_rate=0.0)
+    return Augmenter(policy, config, data or DataConfig(mean=MEAN, std=STD), encoders)
+
+
+ROWS = [
+    [("Rotate", 0.7, 1.0), ("Equalize", 0.0, 0.6), ("Contrast", -0.5, 0.9)],
+    [("Solarize", 0.4, 1.0), ("ShearY", -0.3, 0.2), ("Invert", 0.0, 1.0)],
+]
+
+
+@pytest.mark.parametrize("composition", ["additive", "sequential"])
+def test_equals_one_operation_at_a_time_in_float64(composition):
+    images = photographs()
+    expected = []
+    for image, row in zip(images, ROWS, strict=True):
+        original = total = image.permute(2, 0, 1)[None].double() / 255
+        for name, level, gate in row:
+            x = total if composition == "sequential" else original
+            total = total + gate * (apply(x, name, level if OPERATIONS[name].has_level else None) - x)
+        expected.append(total)
+    expected = torch.cat(expected)
+    if composition == "sequential":
+        assert expected.min() >= 0 and expected.max() <= 1  # with nothing clamped
+    else:
+        assert expected.min() < -0.1
+    expected = (expected - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
+    result = _augmenter(composition).apply(images, _draw(ROWS))
+    # Equalize and Solarize see 8-bit values: after an operation, float32 may round the other way.
+    assert ((result - expected).abs() < 10 * FLOAT32).float().mean() > 0.999
+
+
+@pytest.mark.parametrize("composition", ["additive", "sequential"])
+def test_cutout_fills_with_the_mean_in_every_slot(composition):
+    draw = _draw([[("Brightness", 0.0, 1.0), ("Cutout", 0.0, 1.0)]] * 2)
+    result = _augmenter(composition).apply(photographs(), draw)
+    torch.testing.assert_close(result[:, :, 48, 64], torch.zeros(2, 3), atol=FLOAT32, rtol=0)
+
+
+def test_gradients_pass_through_a_sequence():
+    """Of every level and gate, also where later operations stand between it and the result."""
+    images = 0.3 + 0.3 * torch.rand(2, 3, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    rows = [
+        [("Brightness", 0.2, 0.7), ("Rotate", 0.31, 0.8), ("Contrast", 0.3, 0.5)],
+        [("ShearX", 0.33, 0.6), ("Color", -0.4, 0.9), ("Sharpness", 0.5, 0.4)],
+    ]
+    draw = _draw(rows, torch.float64)
+    data = DataConfig(mean=(0.0,) * 3, std=(1.0,) * 3)
+
+    def run(levels, gates):
+        return _augmenter("sequential", data=data).apply(images, Draw(draw.operations, levels, gates))
+
+    assert torch.autograd.gradcheck(run, (draw.levels.requires_grad_(), draw.gates.requires_grad_()))
+
+
+@pytest.mark.parametrize("composition", ["additive", "sequential"])
+def test_encoders_that_do_what_their_operations_do_change_nothing(composition):
+    """The identity plus 0.3 times the level, at the right places, is a shear: the exact prior and the neural agree."""
+    encoders = Encoders(["ShearX", "Brightness", "Invert"])
+    assert list(encoders) == ["ShearX", "Brightness"]
+    height, width = photographs().shape[1:3]
+    with torch.no_grad():
+        for entry in (1, 2):  # about the corner at (-1, -1)
+            encoders["ShearX"].linear.weight[entry, -1] = 0.3 * height / width
+        encoders["Brightness"].linear.weight[0, -1] = 0.9
+    rows = [
+        [("ShearX", 0.7, 1.0), ("Invert", 0.0, 0.6), ("Brightness", -0.5, 0.9)],
+        [("Invert", 0.0, 1.0), ("Brightness", 0.8, 0.2), ("ShearX", -0.3, 0.7)],
+    ]
+    exact, neural = (_augmenter(composition, given).apply(photographs(), _draw(rows)) for given in (None, encoders))
+    torch.testing.assert_close(neural, exact, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("composition", ["additive", "sequential"])
+def test_gradients_reach_levels_and_gates_through_frozen_encoders(composition):
+    torch.manual_seed(0)
+    encoders = Encoders(["Rotate", "Contrast"]).double()
+    for parameter in encoders.parameters():
+        nn.init.normal_(parameter, std=0.05)
+        parameter.requires_grad_(False)
+    with torch.no_grad():
+        encoders["Contrast"].convolution.weight[:, :, 2, 2] += torch.eye(3)
+    images = 0.4 + 0.2 * torch.rand(2, 3, 6, 6, dtype=torch.float64)
+    draw = _draw(
+        [[("Rotate", 0.3, 0.7), ("Contrast", 0.4, 0.6)], [("Contrast", -0.2, 0.5), ("Brightness", 0.3, 0.8)]],
+        torch.float64,
+    )
+
+    def run(levels, gates):
+        return _augmenter(composition, encoders).apply(images, Draw(draw.operations, levels, gates))
+
+    levels, gates = draw.levels.requires_grad_(), draw.gates.requires_grad_()
+    assert torch.autograd.gradcheck(run, (levels, gates))
+    of_levels, of_gates = torch.autograd.grad(run(levels, gates).square().sum(), (levels, gates))
+    assert (of_gates != 0).all() and (of_levels != 0).all()
+    assert isinstance(encoders["Rotate"], AffineEncoder)
+
+
+class _Recorder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 2)
+
+    def forward(self, images):
+        self.seen = images.detach()
+        return self.linear(images.mean(dim=(2, 3)))
+
+
+@pytest.mark.parametrize("composition", ["additive", "sequential"])
+def test_search_and_student_see_the_same_images(composition):
+    policy = Policy([name for name in OPERATIONS if name != "AutoContrast"])
+    augmenter = _augmenter(composition, policy=policy)
+    teacher, student, accelerator = _Recorder(), _Recorder(), Accelerator(cpu=True)
+    batch = Batch(photographs(), torch.tensor([0, 1]), np.arange(2))
+    torch.manual_seed(3)
+    PolicySearch(augmenter, accelerator, teacher, student, window=100).step(batch)
+    in_search = teacher.seen
+    torch.manual_seed(3)
+    FromTeacher(augmenter.data, LossConfig(), accelerator, teacher, augmenter)(student, batch)
+    torch.testing.assert_close(teacher.seen[:2], in_search, atol=0, rtol=0)
+    torch.testing.assert_close(student.seen, teacher.seen, atol=0, rtol=0)

@@ -1,0 +1,1 @@
+"""The commands of `tst-fast` other than `train`, a file each."""

@@ -1,0 +1,154 @@
+"""What a run will cost: seconds by stage, from a few real steps, and memory."""
+
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import nn
+
+from tst_fast.run.loop import Run
+from tst_fast.run.plan import count_steps, plan
+from tst_fast.run.stopwatch import Stopwatch
+from tst_fast.tasks import accuracy
+from tst_pipelines import Batch
+
+STEPS = 4
+SLOW_LOADING = 0.2
+FULL_MEMORY = 0.9
+EVALUATION_BATCHES = 2
+MORE_MEMORY = "raise --student_training.accumulate, or lower --data.batch_size"
+
+Cost = tuple[str, str, str, str]
+"""Check, state, what was found, remedy: see `doctor.Finding`."""
+
+
+def measure_cost(run: Run, training: Iterator[Batch]) -> list[Cost]:
+    """The run's time, its share by stage, and its memory, from a few steps after one to warm up.
+
+    Args:
+        run: not yet run; its networks are trained a little here.
+        training: the student's batches.
+    """
+    config = run.config
+    _steps(run, training, 1)
+    if run.accelerator.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    step = _steps(run, training, STEPS)
+    passes = plan(config, run.train_loader.steps_per_epoch)
+    counts = count_steps(config, passes)
+    seconds = {
+        "loading": step.pop("loading") * sum(one.steps for one in passes),
+        "search": step.pop("search", 0.0) * counts["search"],
+        "training the teacher": step.pop("teacher training", 0.0) * counts["teacher"],
+        **{f"student: {name}": value * counts["student"] for name, value in step.items()},
+        "evaluation": _evaluation(run) * -(-config.student_training.epochs // config.evaluate_every),
+    }
+    total = sum(seconds.values())
+    shares = {name: value / total for name, value in seconds.items() if value}
+    table = ", ".join(f"{name} {100 * share:.0f} %" for name, share in sorted(shares.items(), key=lambda s: -s[1]))
+    found = f"about {_duration(total)} on this machine; {counts['student']:,} student steps"
+    costs = [("time", "good", found, ""), ("share of time", "good", table, "")]
+    if shares["loading"] > SLOW_LOADING:
+        costs[1] = ("share of time", "doubtful", table, "raise --data.threads, or put the images on a faster disk")
+    return [*costs, _memory(run)]
+
+
+def _steps(run: Run, training: Iterator[Batch], number: int) -> dict[str, float]:
+    """Mean seconds of each part of a step."""
+    stopwatch, loading = Stopwatch(run.accelerator.device), 0.0
+    networks = {"forward": run.student}
+    if run.config.distillation.teacher:
+        networks["teacher"] = run.teacher
+    searched = run.config.distillation.teacher and run.config.distillation.augment
+    for _ in range(number):
+        started = time.perf_counter()
+        batch = next(training)
+        loading += time.perf_counter() - started
+        if "teacher" in run.updates:
+            with stopwatch.measure("teacher training"):
+                run.updates["teacher"].step(batch)
+            run.teacher.eval()
+        if searched:
+            with stopwatch.measure("search"):
+                run.updates["search"].step(batch)
+        with stopwatch.measure("step"), _forwards(stopwatch, networks), _loss(stopwatch, run):
+            run.updates["student"].step(batch)
+        if run.accelerator.device.type == "cuda":
+            torch.cuda.synchronize()
+    spent = {name: value / number for name, value in stopwatch.read().items()}
+    inside = spent.pop("loss")
+    spent["backward and step"] = spent.pop("step") - inside
+    spent["augmentation and loss"] = inside - sum(spent[name] for name in networks)
+    return {"loading": loading / number, **spent}
+
+
+@contextmanager
+def _forwards(stopwatch: Stopwatch, networks: dict[str, nn.Module]) -> Iterator[None]:
+    """Measure the forward passes of networks, each under its name."""
+    running: dict[str, ExitStack] = {}
+
+    def enter(name: str) -> None:
+        running[name] = ExitStack()
+        running[name].enter_context(stopwatch.measure(name))
+
+    handles = []
+    for name, network in networks.items():
+        handles.append(network.register_forward_pre_hook(lambda *_, name=name: enter(name)))
+        handles.append(network.register_forward_hook(lambda *_, name=name: running.pop(name).close()))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _loss(stopwatch: Stopwatch, run: Run) -> Iterator[None]:
+    """Measure the student's loss, all that comes before the backward pass."""
+    update = run.updates["student"]
+    loss = update.loss
+
+    def measured(*arguments):
+        with stopwatch.measure("loss"):
+            return loss(*arguments)
+
+    update.loss = measured
+    try:
+        yield
+    finally:
+        update.loss = loss
+
+
+def _evaluation(run: Run) -> float:
+    """Seconds of one evaluation of the student."""
+    batches = min(EVALUATION_BATCHES, run.test_loader.steps_per_epoch)
+    accuracy(run.student, run.test_loader, run.config.data, run.accelerator, 1)
+    started = time.perf_counter()
+    accuracy(run.student, run.test_loader, run.config.data, run.accelerator, batches)
+    return (time.perf_counter() - started) / batches * run.test_loader.steps_per_epoch
+
+
+def _memory(run: Run) -> Cost:
+    device = run.accelerator.device
+    if device.type == "cuda":
+        used, whole = torch.cuda.max_memory_allocated(device), torch.cuda.get_device_properties(device).total_memory
+        where = torch.cuda.get_device_name(device)
+    else:
+        unit = 1 if sys.platform == "darwin" else 1024
+        used, where = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, "this machine"
+        whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    found = f"{used / 2**30:.1f} of the {whole / 2**30:.1f} GiB of {where}"
+    if used > FULL_MEMORY * whole:
+        return "memory", "doubtful", found, MORE_MEMORY
+    return "memory", "good", found, ""
+
+
+def _duration(seconds: float) -> str:
+    for name, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {name}"
+    return f"{seconds:.0f} seconds"

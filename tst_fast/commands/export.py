@@ -1,0 +1,83 @@
+"""`tst-fast export`: a learned policy as a transform of torchvision or DALI, in one file that needs nothing of ours.
+
+A template in `tst_fast/exports` is a program that works; the lines between its marks are replaced by what was learned.
+Operations are those of `kernels`, whichever prior they were learned with.
+"""
+
+import argparse
+import importlib.resources
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tst_fast.errors import UserError, nearest
+from tst_fast.policy.file import LearnedOperation, PolicyFile
+
+TARGETS = {"torchvision": "torchvision_policy.py", "dali": "dali_policy.py"}
+MARKED = re.compile(r"# learned: begin\n.*?# learned: end\n", re.DOTALL)
+DIFFERENCES = {
+    "torchvision": "what is passed together shares one draw: apply it to single images, before they are collated",
+    "dali": "Equalize is OpenCV's, not PIL's; values are rounded to 8 bits after each operation; a sequence is applied "
+    "in the order of the table",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read a policy, write a program, and say what it does otherwise than the search did."""
+    parser = argparse.ArgumentParser("tst-fast export", description="A learned policy for training without tst-fast.")
+    parser.add_argument("--policy", type=Path, required=True, help="policy.json of a run")
+    parser.add_argument("--to", required=True, help=f"one of {', '.join(TARGETS)}")
+    parser.add_argument("--output", type=Path, help="the file to write; by default policy_TO.py beside the policy")
+    given = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
+    try:
+        program = export(PolicyFile.read(given.policy), given.to)
+        output = given.output or given.policy.with_name(f"policy_{given.to}.py")
+        output.write_text(program)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: --output {output} cannot be written: {error.strerror}")
+    print(f"{output}: {DIFFERENCES[given.to]}")
+
+
+def export(policy: PolicyFile, target: str) -> str:
+    """The source of a program that holds the policy.
+
+    Args:
+        policy: what was learned.
+        target: "torchvision" or "dali".
+
+    Raises:
+        UserError: an unknown target, or a policy that the target cannot express.
+    """
+    if target not in TARGETS:
+        raise UserError(
+            f"--to {target}: no such target{nearest(target, list(TARGETS))} Known are {', '.join(TARGETS)}."
+        )
+    if len(policy.fill) != 3:
+        raise UserError(f"the policy is for images of {len(policy.fill)} channels; exports are for 3")
+    templates = importlib.resources.files("tst_fast.policy.exports")
+    template = templates.joinpath(TARGETS[target]).read_text(encoding="utf-8")
+    return MARKED.sub(lambda _: _learned(policy), template, count=1)
+
+
+def _learned(policy: PolicyFile) -> str:
+    origin = "\n".join(f"#   {key}: {json.dumps(value)}" for key, value in policy.provenance.items())
+    return (
+        f"# learned with\n{origin}\n"
+        f"COMPOSITION = {json.dumps(policy.composition)}\n"
+        f"OPERATIONS_PER_IMAGE = {policy.operations_per_image}\n"
+        f"TEMPERATURE = {policy.temperature}\n"
+        f"FILL = {tuple(policy.fill)}\n"
+        f"OPERATIONS = (\n{''.join(map(_row, policy.operations))})\n"
+    )
+
+
+def _row(learned: LearnedOperation) -> str:
+    if learned.level is None:
+        return f'    ("{learned.operation}", {learned.probability:.6f}, None, False),\n'
+    magnitude = f"{'±' if learned.signed else ''}{learned.magnitude:.3g} {learned.unit}"
+    row = f'"{learned.operation}", {learned.probability:.6f}, {learned.level:.6f}, {learned.signed}'
+    return f"    ({row}),  # {magnitude}\n"

@@ -1,0 +1,126 @@
+"""Values that cannot work, refused before anything is loaded."""
+
+from tst_fast.config.schema import Config, DataConfig, PolicyConfig, TrainingConfig
+from tst_fast.errors import UserError, nearest
+from tst_fast.losses.distillation import LOSSES
+from tst_kernels.operations import find_operation
+
+
+def check(config: Config) -> None:
+    """Refuse values that cannot work, before anything is loaded.
+
+    Raises:
+        UserError: the message names the flag, its value and the remedy.
+    """
+    policy, data = config.policy, config.data
+    try:
+        codes = [find_operation(name).code for name in policy.operations]
+    except ValueError as error:
+        raise UserError(f"--policy.operations: {error}") from None
+    _require(len(set(codes)) == len(codes), "--policy.operations names an operation twice: leave one of them out")
+    _require(
+        1 <= policy.operations_per_image <= len(codes),
+        f"--policy.operations_per_image is {policy.operations_per_image}: it must be from 1 to the {len(codes)} "
+        "operations in --policy.operations",
+    )
+    untaught = config.distillation.teacher and not config.teacher.trained and config.teacher_training.epochs == 0
+    _require(not untaught, "--teacher_training.epochs is 0 and there is no --teacher.checkpoint: give one of them")
+    _check_search(policy, config.student_training.epochs)
+    _check_training("teacher_training", config.teacher_training)
+    _check_training("student_training", config.student_training)
+    _check_files(data)
+    _require(0 < data.fraction <= 1, f"--data.fraction is {data.fraction}: it must be above 0, to 1")
+    _require(0 <= data.flip <= 1, f"--data.flip is {data.flip}: it is a probability, from 0 to 1")
+    _require(all(s > 0 for s in data.std), f"--data.std is {data.std}: each value must be above 0")
+    _require(policy.temperature > 0, f"--policy.temperature is {policy.temperature}: it must be above 0")
+    known = list(LOSSES)
+    _require(
+        config.loss.name in known,
+        f"--loss.name is {config.loss.name!r}{nearest(config.loss.name, known)} Losses are {', '.join(known)}.",
+    )
+    _require(config.loss.tau > 0, f"--loss.tau is {config.loss.tau}: it must be above 0")
+    for role in ("teacher", "student"):
+        model = getattr(config, role)
+        twice = model.checkpoint and model.pretrained
+        _require(not twice, f"--{role}.checkpoint and --{role}.pretrained both give weights: leave one of them out")
+        orphan = model.sha256 and not model.checkpoint
+        _require(not orphan, f"--{role}.sha256 is given without --{role}.checkpoint, the file that it is of")
+    positive = {
+        "data.images": data.images,
+        "data.classes": data.classes,
+        "data.image_size": data.image_size,
+        "data.batch_size": data.batch_size,
+        "data.threads": data.threads,
+        "data.prefetch": data.prefetch,
+        "policy.encoder_steps": policy.encoder_steps,
+        "evaluate_every": config.evaluate_every,
+        "log_every": config.log_every,
+        "checkpoint_every": config.checkpoint_every,
+    }
+    for name, value in positive.items():
+        _require(value >= 1, f"--{name} is {value}: it must be 1 or more")
+
+
+def _check_search(policy: PolicyConfig, epochs: int) -> None:
+    late = [epoch for epoch in policy.search_at if not 0 <= epoch < epochs]
+    _require(
+        policy.search != "listed" or not late,
+        f"--policy.search_at has {late}, but the student's epochs are 0 to {epochs - 1}",
+    )
+    share = policy.search_fraction
+    _require(0 < share <= 1, f"--policy.search_fraction is {share}: it must be above 0, to 1")
+    for name in ("search_epochs", "search_every", "search_steps", "search_window", "accumulate"):
+        value = getattr(policy, name)
+        _require(value >= 1, f"--policy.{name} is {value}: it must be 1 or more")
+    _require(
+        policy.search_steps <= policy.search_every,
+        f"--policy.search_steps is {policy.search_steps}, but there are only {policy.search_every} batches in "
+        "--policy.search_every: the policy takes at most one step on each",
+    )
+    _check_clip("policy", policy.clip_norm)
+
+
+def _check_training(name: str, training: TrainingConfig) -> None:
+    optimizer, epochs = training.optimizer, training.epochs
+    _require(epochs >= 0, f"--{name}.epochs is {epochs}: it cannot be negative")
+    for option in ("mixup", "cutmix"):
+        value = getattr(training, option)
+        _require(value >= 0, f"--{name}.{option} is {value}: it cannot be negative")
+    smoothing, parts, decay = training.label_smoothing, training.accumulate, training.ema_decay
+    _require(0 <= smoothing < 1, f"--{name}.label_smoothing is {smoothing}: it must be from 0 to below 1")
+    _require(parts >= 1, f"--{name}.accumulate is {parts}: it must be 1 or more")
+    _require(decay is None or 0 < decay < 1, f"--{name}.ema_decay is {decay}: it must be between 0 and 1, or null")
+    _check_clip(name, training.clip_norm)
+    warmup = optimizer.warmup_epochs
+    _require(
+        warmup == 0 or (0 < warmup < epochs and optimizer.schedule != "one_cycle"),
+        f"--{name}.optimizer.warmup_epochs is {warmup}: it must be from 0 to below --{name}.epochs ({epochs}), and 0 "
+        "for one_cycle, which has its own",
+    )
+
+
+def _check_clip(name: str, norm: float | None) -> None:
+    _require(norm is None or norm > 0, f"--{name}.clip_norm is {norm}: it must be above 0, or null")
+
+
+def _check_files(data: DataConfig) -> None:
+    """What names the images, by the kind of data set that they are."""
+    on_disk = data.name in ("folder", "imagenet", "list", "webdataset")
+    rooted = on_disk or data.name in ("cifar10", "cifar100")
+    _require(not rooted or data.root is not None, "--data.root is missing: name the folder of the images")
+    _require(data.exclude is None or on_disk, f"--data.exclude: {data.name} has no files to leave out")
+    takes = {"train": ("list", "webdataset"), "test": ("list", "webdataset", "imagenet")}
+    for flag, names in takes.items():
+        given = getattr(data, flag) is not None
+        _require(not given or data.name in names, f"--data.{flag} is for --data.name {' or '.join(names)}")
+        _require(given or data.name != "list", f"--data.{flag} is missing: name the text file of lines FILE LABEL")
+    _require(
+        0 <= data.hw_decoder_load <= 1, f"--data.hw_decoder_load is {data.hw_decoder_load}: it is a share, from 0 to 1"
+    )
+    for name in ("preallocate_width_hint", "preallocate_height_hint"):
+        _require(getattr(data, name) >= 0, f"--data.{name} is {getattr(data, name)}: it is in pixels, 0 or more")
+
+
+def _require(valid: bool, message: str) -> None:
+    if not valid:
+        raise UserError(message)

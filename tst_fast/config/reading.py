@@ -1,0 +1,130 @@
+"""Configurations from presets, YAML files and dotted flags, and back to YAML."""
+
+import argparse
+import dataclasses
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ActionConfigFile, ArgumentParser
+
+from tst_fast.config.checks import check
+from tst_fast.config.schema import Config
+from tst_fast.errors import UserError, nearest
+
+PRESETS = Path(__file__).parents[1] / "presets"
+
+
+def presets() -> list[str]:
+    """Names that `--config` knows besides files, as `task/name`; the name alone serves where it is unique."""
+    return sorted(path.relative_to(PRESETS).with_suffix("").as_posix() for path in PRESETS.glob("*/*.yaml"))
+
+
+def add_config(parser: ArgumentParser) -> None:
+    """Give a parser `--config` and a flag for every value of `Config`."""
+    parser.add_argument("--config", action=ActionConfigFile, help=f"one of {', '.join(presets())}, or a YAML file")
+    parser.add_class_arguments(Config)
+
+
+def parse(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Config, argparse.Namespace]:
+    """Read a command line: the configuration, and whatever other arguments `parser` has.
+
+    Raises:
+        UserError: an unknown key or flag (with the nearest known one), or a bad value (with its name).
+    """
+    try:
+        parsed = parser.parse_args(_with_preset_files(arguments))
+    except (argparse.ArgumentError, ValueError) as error:
+        raise UserError(_explain(str(error), parser)) from None
+    values = vars(parser.instantiate(parsed))
+    names = {item.name for item in dataclasses.fields(Config)}
+    config = Config(**{name: values[name] for name in names})
+    check(config)
+    return config, argparse.Namespace(**{name: value for name, value in values.items() if name not in names})
+
+
+def make_parser(program: str, description: str) -> ArgumentParser:
+    """A parser whose errors `parse` can explain."""
+    usage = f"{program} [--config PRESET_OR_FILE] [--a.b value ...]"
+    return ArgumentParser(prog=program, usage=usage, description=description, exit_on_error=False)
+
+
+def from_flags(flags: Sequence[str]) -> Config:
+    """The configuration that a command line without anything else describes.
+
+    Raises:
+        UserError: as `parse`.
+    """
+    parser = make_parser("config", "")
+    add_config(parser)
+    return parse(parser, flags)[0]
+
+
+def load(file: Path) -> Config:
+    """Read a configuration that `save` wrote, or any YAML file of the same form.
+
+    Raises:
+        UserError: as `parse`, or there is no such file.
+    """
+    return from_flags(["--config", str(file)])
+
+
+def save(config: Config, file: Path) -> None:
+    """Write every value, resolved, as YAML."""
+    file.write_text(yaml.safe_dump(_plain(config), sort_keys=False))
+
+
+def _with_preset_files(arguments: Sequence[str]) -> list[str]:
+    """`--config digits` becomes `--config .../presets/digits.yaml`; files are left as they are."""
+    result = list(arguments)
+    for i, word in enumerate(result):
+        if word == "--config" and i + 1 < len(result):
+            result[i + 1] = str(_preset_or_file(result[i + 1]))
+        elif word.startswith("--config="):
+            result[i] = f"--config={_preset_or_file(word.removeprefix('--config='))}"
+    return result
+
+
+def _preset_or_file(name: str) -> Path:
+    found = [preset for preset in presets() if name in (preset, preset.partition("/")[2])]
+    if len(found) == 1:
+        return PRESETS / f"{found[0]}.yaml"
+    if found:
+        raise UserError(f"--config {name} is the name of several presets: say {' or '.join(found)}")
+    if not Path(name).is_file():
+        known = [*presets(), *(preset.partition("/")[2] for preset in presets())]
+        raise UserError(
+            f"--config {name}: no preset of this name{nearest(name, known)} Presets are {', '.join(presets())}; "
+            "there is no such file either."
+        )
+    return Path(name)
+
+
+def _explain(message: str, parser: ArgumentParser) -> str:
+    """Add the nearest known key to what jsonargparse says of an unknown one."""
+    unknown = (
+        r"unrecognized arguments: --(?P<flag>[\w.]+)"
+        r"|Option '(?P<key>[\w.]+)' is not accepted"
+        r"|Group '(?P<group>[\w.]+)' does not accept option '(?P<inner>[\w.]+)'"
+    )
+    found = re.search(unknown, message)
+    if not found:
+        return re.sub(r"Parser key \"([\w.]+)\":\s*", r"--\1: ", message)
+    name = found["flag"] or found["key"] or f"{found['group']}.{found['inner']}"
+    known = [option[2:] for action in parser._actions for option in action.option_strings if option.startswith("--")]
+    return f"unknown setting {name!r}{nearest(name, known)} `--help` lists them all."
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses, paths and tuples as what YAML has."""
+    if dataclasses.is_dataclass(value):
+        return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,332 @@
+"""Everything a run can be told, as typed values; `settings` reads them, `check` refuses what cannot work."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tst_kernels import OPERATIONS
+
+
+@dataclass
+class DataConfig:
+    """Images, and how they are loaded.
+
+    Args:
+        name: digits (scikit-learn's real handwritten digits, made on first use), cifar10, cifar100, folder (class
+            folders of images), imagenet (the same, by synset), list (files and labels in text files), webdataset (tar
+            shards) or synthetic (random images, to measure everything but loading).
+        root: the folder of the images. For folder and imagenet it holds train/CLASS/* and val/CLASS/* (for folder, or
+            test/CLASS/*). For cifar10 and cifar100: a published archive, what it unpacks to, or train/CLASS/* and
+            test/CLASS/*.
+        train: for list: a text file with a line FILE LABEL for each image, FILE relative to root and LABEL a class's
+            number or name. For webdataset: a pattern of shards relative to root; null is train/*.tar.
+        test: the same for the test images; for webdataset, null is val/*.tar. For imagenet with a flat val folder: such
+            a text file, FILE relative to that folder.
+        exclude: a list of images to leave out, as `tst-fast verify-data root --write-exclude` writes it.
+        download: for cifar10 and cifar100: fetch the archive into root if it is not there.
+        images: for synthetic: number of training images; there are a tenth as many test images.
+        classes: for synthetic: number of classes.
+        image_size: side of the images that the networks see, in pixels.
+        batch_size: originals in a training step, over all processes together; a distillation step sees twice as many.
+        crop: pad (zeros around, then a random crop), random_resized (torchvision's RandomResizedCrop).
+        padding: pixels of zeros on each side, for crop pad.
+        flip: probability of a horizontal flip.
+        resize: length of the shorter side before the centre crop in evaluation; null resizes to the square itself.
+        mean: of each channel, 0..1; subtracted from the images.
+        std: of each channel, 0..1; the images are divided by it.
+        loader: dali (reads and decodes each image anew), cached (decodes once and keeps the images as uint8 on the
+            device), or auto: cached for crop pad if the images take 2 GiB at most, and for images without files.
+        threads: CPU threads that decode, in each process.
+        prefetch: batches that DALI prepares ahead.
+        fraction: share of each class's training images that is used, above 0 to 1; each class keeps at least one.
+        fraction_seed: which images these are; apart from `seed`, so that all runs of a comparison learn from the same.
+        hw_decoder_load: share of the JPEGs that a GPU's hardware decoder takes, where it has one.
+        preallocate_width_hint: widest image in pixels that this decoder is prepared for at the start; 0 for none.
+        preallocate_height_hint: the highest, likewise.
+    """
+
+    name: Literal["digits", "cifar10", "cifar100", "folder", "imagenet", "list", "webdataset", "synthetic"] = "folder"
+    root: Path | None = None
+    train: str | None = None
+    test: str | None = None
+    exclude: Path | None = None
+    download: bool = False
+    images: int = 50_000
+    classes: int = 1000
+    image_size: int = 224
+    batch_size: int = 128
+    crop: Literal["pad", "random_resized"] = "random_resized"
+    padding: int = 4
+    flip: float = 0.5
+    resize: int | None = None
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    loader: Literal["auto", "dali", "cached"] = "auto"
+    threads: int = 2
+    prefetch: int = 2
+    fraction: float = 1.0
+    fraction_seed: int = 0
+    hw_decoder_load: float = 0.65
+    preallocate_width_hint: int = 0
+    preallocate_height_hint: int = 0
+
+
+@dataclass
+class ModelConfig:
+    """A network.
+
+    Args:
+        name: one for small images (convnet, resnet8x4, wrn_40_2, vgg8, ...), else torchvision's, else timm's of this
+            name; cifar/, torchvision/ or timm/ before it says whose.
+        arguments: what its constructor takes, for instance {channels: [4, 8, 16]} for convnet.
+        checkpoint: weights to start from: .safetensors, or .pt or .pth holding a state dict, alone or in a published
+            checkpoint. A teacher with one is not trained.
+        sha256: of the checkpoint, in hexadecimal: another file is refused.
+        pretrained: start from the weights that torchvision or timm publish for the data's classes; needs internet. A
+            teacher with them is not trained.
+        expected_accuracy: what `tst-fast doctor` expects of these weights, 0..1; null: nothing in particular.
+    """
+
+    name: str = "resnet18"
+    arguments: dict[str, Any] = field(default_factory=dict)
+    checkpoint: Path | None = None
+    sha256: str | None = None
+    pretrained: bool = False
+    expected_accuracy: float | None = None
+
+    @property
+    def trained(self) -> bool:
+        """Whether it comes with weights."""
+        return self.checkpoint is not None or self.pretrained
+
+
+@dataclass
+class OptimizerConfig:
+    """What steps a network, with a rate that is a function of the step.
+
+    Args:
+        name: sgd, adamw, rmsprop (timm's, with TensorFlow's epsilon, as image recipes mean it), or lamb (NVIDIA apex's
+            FusedLAMB; apex is installed from its source and needs a GPU).
+        learning_rate: the highest rate.
+        momentum: of SGD and RMSprop.
+        betas: of AdamW and LAMB.
+        epsilon: of all but SGD; null is the optimizer's own default.
+        weight_decay: of each.
+        decay_norm_and_bias: whether weight decay reaches biases, norms and what a timm model exempts.
+        nesterov: whether SGD's momentum is Nesterov's.
+        schedule: one_cycle (up in the first quarter, then down to nothing, both along a cosine), multi_step, or cosine
+            (down along a half cosine).
+        milestones: for multi_step: the epochs from which the rate is `decay_factor` times what it was.
+        decay_factor: for multi_step.
+        final_learning_rate: for cosine: what the rate goes down to.
+        warmup_epochs: for multi_step and cosine: epochs in which the rate first rises, linearly with each step.
+        warmup_learning_rate: the rate of the first step of the warm-up.
+    """
+
+    name: Literal["sgd", "adamw", "rmsprop", "lamb"] = "sgd"
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float | None = None
+    weight_decay: float = 1e-4
+    decay_norm_and_bias: bool = True
+    nesterov: bool = True
+    schedule: Literal["one_cycle", "multi_step", "cosine"] = "one_cycle"
+    milestones: list[int] = field(default_factory=list)
+    decay_factor: float = 0.1
+    final_learning_rate: float = 0.0
+    warmup_epochs: int = 0
+    warmup_learning_rate: float = 1e-6
+
+
+@dataclass
+class TrainingConfig:
+    """How one network is trained.
+
+    Args:
+        epochs: passes over the training images.
+        optimizer: what steps it.
+        mixup: strength of mixup (Zhang et al., 2018), the alpha of its beta distribution; 0 is none.
+        cutmix: strength of cutmix (Yun et al., 2019), likewise; with both, each batch gets one of them at random.
+        label_smoothing: share of each label that is spread over all classes.
+        clip_norm: the gradient's norm is cut to this; null leaves it.
+        accumulate: parts in which each batch is taken, one after the other, to save memory; steps and rates stay.
+        ema_decay: decay, at each step, of a moving average of the weights, which is then what is judged and saved;
+            null is none.
+    """
+
+    epochs: int = 100
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    label_smoothing: float = 0.0
+    clip_norm: float | None = None
+    accumulate: int = 1
+    ema_decay: float | None = None
+
+
+@dataclass
+class DistillationConfig:
+    """What the student learns from (TST, section 3).
+
+    Args:
+        teacher: whether there is a teacher at all; without, the student learns from the labels alone.
+        augment: whether each step holds the policy's augmented images beside the originals.
+    """
+
+    teacher: bool = True
+    augment: bool = True
+
+
+@dataclass
+class FeatureConfig:
+    """A layer of the student that imitates one of the teacher.
+
+    Args:
+        student: path of a module of the student, such as layer3 or block2.layer.0.
+        teacher: path of a module of the teacher.
+        weight: of the mean squared error.
+    """
+
+    student: str
+    teacher: str
+    weight: float = 1.0
+
+
+@dataclass
+class LossConfig:
+    """What the student minimises: cross-entropy, a distillation term and, on request, features.
+
+    Args:
+        name: of the term: kd (Hinton et al., 2015), dkd (Zhao et al., 2022) or dist (Huang et al., 2022).
+        alpha: weight of the term.
+        tau: temperature of the term.
+        cross_entropy_weight: weight of the cross-entropy with the labels.
+        standardise: give the term logits of mean 0 and standard deviation 1 (Sun et al., 2024).
+        target_weight: for dkd: of the target class against the rest (the paper's alpha).
+        non_target_weight: for dkd: of the classes other than the target (the paper's beta, from 1 to 8 by pair).
+        inter_weight: for dist: of the correlation over classes (the paper's beta).
+        intra_weight: for dist: of the correlation over images (the paper's gamma).
+        features: layers of the student that imitate layers of the teacher: [{student: layer3, teacher: layer3}].
+    """
+
+    name: str = "kd"
+    alpha: float = 1.0
+    tau: float = 4.0
+    cross_entropy_weight: float = 1.0
+    standardise: bool = False
+    target_weight: float = 1.0
+    non_target_weight: float = 8.0
+    inter_weight: float = 2.0
+    intra_weight: float = 2.0
+    features: list[FeatureConfig] = field(default_factory=list)
+
+
+@dataclass
+class PolicyConfig:
+    """The augmentation that is learned, and when (TST, section 3).
+
+    Args:
+        operations: names of the operations to choose from.
+        operations_per_image: how many distinct operations are drawn for an image.
+        shared_draw: whether the images of a batch share the draw of operations, as in the paper's code.
+        temperature: of the relaxed Bernoulli gates.
+        sign: of operations with a direction: random (drawn for each image), or learned.
+        composition: of the operations drawn for an image: additive (the sum of what each changes, as in the paper), or
+            sequential (one after the other).
+        prior: what applies an operation with a level: exact (the operation), or encoder (the paper's small networks,
+            aligned to it first).
+        encoder_steps: for prior encoder: steps of the alignment of each network.
+        search: when the policy is trained: listed (before the epochs in `search_at`), interleaved (a few steps at a
+            time, all along), or none.
+        search_at: for listed: student epochs before which the policy is trained; empty leaves it untrained.
+        search_epochs: for listed: passes over the training images in each of these searches.
+        search_fraction: for listed: share of the training images in each of these passes, above 0 to 1.
+        search_every: for interleaved: the student's steps from one group of the policy's steps to the next.
+        search_steps: for interleaved: steps in such a group; each is on the batch that the student is about to learn
+            from.
+        search_window: for interleaved: steps of the policy over which the plateau rule averages the loss. In a listed
+            search it is a pass.
+        learning_rate: of the policy's SGD, at the start of each search.
+        momentum: of the policy's SGD.
+        clip_norm: the gradient's norm is cut to this; null leaves it.
+        accumulate: parts in which each batch of the search is taken, to save memory; each has a draw of its own.
+        objective: confidence (what the teacher is sure of and the student is not), or cross_entropy (the teacher's
+            minus the student's).
+        init: a policy.json to start from.
+        compile: run the augmentation on CPUs through torch.compile: pays off in long runs on large images.
+    """
+
+    operations: list[str] = field(default_factory=lambda: [name for name in OPERATIONS if name != "AutoContrast"])
+    operations_per_image: int = 4
+    shared_draw: bool = True
+    temperature: float = 0.05
+    sign: Literal["random", "learned"] = "random"
+    composition: Literal["additive", "sequential"] = "additive"
+    prior: Literal["exact", "encoder"] = "exact"
+    encoder_steps: int = 3000
+    search: Literal["listed", "interleaved", "none"] = "listed"
+    search_at: list[int] = field(default_factory=list)
+    search_epochs: int = 1
+    search_fraction: float = 1.0
+    search_every: int = 20
+    search_steps: int = 1
+    search_window: int = 100
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    clip_norm: float | None = None
+    accumulate: int = 1
+    objective: Literal["confidence", "cross_entropy"] = "confidence"
+    init: Path | None = None
+    compile: bool = False
+
+
+@dataclass
+class Config:
+    """A run.
+
+    Args:
+        name: what the run's folder is called, and what it is.
+        output: where runs are kept; the run's folder is made inside.
+        seed: of everything random: the same seed gives the same run.
+        data: the images.
+        teacher: the network that teaches.
+        teacher_training: how the teacher is trained when it has no checkpoint.
+        student: the network that learns.
+        student_training: how the student is trained.
+        distillation: what the student learns from.
+        loss: what the student minimises.
+        policy: the augmentation.
+        channels_last: keep the networks' weights in the order of memory that GPUs prefer for convolutions.
+        compile_networks: run both networks through torch.compile: slow at first, then faster on GPUs.
+        evaluate_every: student epochs between two evaluations; the last epoch is always evaluated.
+        log_every: steps between two lines of metrics.jsonl.
+        checkpoint_every: steps between two checkpoints, besides the one at the end of each pass over the images.
+    """
+
+    name: str = "run"
+    output: Path = Path("runs")
+    seed: int = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    teacher: ModelConfig = field(default_factory=ModelConfig)
+    teacher_training: TrainingConfig = field(default_factory=TrainingConfig)
+    student: ModelConfig = field(default_factory=ModelConfig)
+    student_training: TrainingConfig = field(default_factory=TrainingConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    channels_last: bool = False
+    compile_networks: bool = False
+    evaluate_every: int = 1
+    log_every: int = 10
+    checkpoint_every: int = 1000
+
+
+def replace(config: Config, **changes: Any) -> Config:
+    """A copy with some values changed; `__` in a name stands for the dot of its flag."""
+    for name, value in changes.items():
+        head, _, rest = name.partition("__")
+        inner = replace(getattr(config, head), **{rest: value}) if rest else value
+        config = dataclasses.replace(config, **{head: inner})
+    return config

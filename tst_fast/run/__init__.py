@@ -1,0 +1,1 @@
+"""The alternation of policy and student, and what keeps it going."""

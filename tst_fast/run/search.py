@@ -1,0 +1,110 @@
+"""The update of the policy: find what the teacher is good at and the student is not (TST, section 3.2)."""
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from tst_fast.losses.search import SEARCH_OBJECTIVES, confidence
+from tst_fast.models.frozen import frozen
+from tst_fast.policy.augmenter import Augmenter
+from tst_fast.run.update import Report, mean_report
+from tst_pipelines import Batch
+
+PLATEAU = 0.02
+PLATEAU_FACTOR = 0.9
+
+
+class PolicySearch:
+    """Trains the policy, a batch at a time, against a frozen teacher and a frozen student.
+
+    Args:
+        augmenter: holds the policy, and the settings of its search. The policy's gradients are averaged over ranks
+            here, since it is too small for DDP to pay off.
+        accelerator: for autocast and reductions.
+        teacher: unwrapped, on the device.
+        student: unwrapped, on the device.
+        window: steps over which the plateau rule averages the loss.
+    """
+
+    def __init__(
+        self, augmenter: Augmenter, accelerator: Accelerator, teacher: nn.Module, student: nn.Module, window: int
+    ) -> None:
+        self.augmenter, self.accelerator = augmenter, accelerator
+        self.policy, self.config = augmenter.policy, augmenter.config
+        self.teacher, self.student, self.window = teacher, student, window
+        self.objective = SEARCH_OBJECTIVES[self.config.objective]
+        self.begin()
+
+    def begin(self) -> None:
+        """Start a search: the optimizer is made anew, and the plateau rule has seen nothing."""
+        settings = {"lr": self.config.learning_rate, "momentum": self.config.momentum}
+        self.optimizer = torch.optim.SGD(self.policy.parameters(), **settings)
+        self.last_loss: float | None = None
+        self.window_loss, self.window_steps = torch.zeros((), device=self.accelerator.device), 0
+
+    def step(self, batch: Batch) -> Report:
+        """One update of the policy; scalars on the device: the loss and both confidences on augmented images."""
+        parts = batch.split(self.config.accumulate)
+        shares = [len(part) / len(batch) for part in parts]
+        with frozen(self.teacher, self.student):
+            reports = [self.backward(part, share) for part, share in zip(parts, shares, strict=True)]
+        for parameter in self.policy.parameters():
+            parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
+        if self.config.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.policy.parameters(), self.config.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        report = mean_report(reports, shares)
+        self._count(report["loss"])
+        return report
+
+    def backward(self, part: Batch, share: float) -> Report:
+        """Add the gradients of a part of a batch, times its share of it, to the policy's; networks must be frozen."""
+        augmented = self.augmenter(part.images)
+        with self.accelerator.autocast():
+            teacher, student = self.teacher(augmented).float(), self.student(augmented).float()
+        loss = self.objective(teacher, student, part.labels)
+        (loss * share).backward()
+        return {
+            "loss": loss.detach(),
+            "teacher_confidence": confidence(teacher.detach(), part.labels),
+            "student_confidence": confidence(student.detach(), part.labels),
+        }
+
+    def _count(self, loss: Tensor) -> None:
+        """At the end of a window, tell the plateau rule its mean loss over all ranks."""
+        self.window_loss, self.window_steps = self.window_loss + loss, self.window_steps + 1
+        if self.window_steps == self.window:
+            self.end_window(self.accelerator.reduce(self.window_loss / self.window, "mean").item())
+            self.window_loss, self.window_steps = torch.zeros_like(self.window_loss), 0
+
+    def end_window(self, loss: float) -> None:
+        """Plateau rule: after a fall of the loss by under 0.02, absolutely and relatively, the rate is times 0.9.
+
+        Args:
+            loss: mean loss of the window, over all ranks.
+        """
+        if self.last_loss is not None:
+            fall = self.last_loss - loss
+            if fall < PLATEAU and fall < PLATEAU * abs(self.last_loss):
+                for group in self.optimizer.param_groups:
+                    group["lr"] *= PLATEAU_FACTOR
+        self.last_loss = loss
+
+    def state_dict(self) -> dict:
+        """Logits, optimizer and what the plateau rule remembers."""
+        return {
+            "policy": self.policy.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "last_loss": self.last_loss,
+            "window_loss": self.window_loss,
+            "window_steps": self.window_steps,
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """Continue from a `state_dict`."""
+        self.policy.load_state_dict(state["policy"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.last_loss = state["last_loss"]
+        self.window_loss = state["window_loss"].to(self.accelerator.device)
+        self.window_steps = state["window_steps"]
