@@ -7,20 +7,15 @@ from pathlib import Path
 sys.path[:] = [folder for folder in sys.path if Path(folder).resolve() != Path(__file__).resolve().parent]
 
 import argparse
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from tempfile import TemporaryDirectory
-
-from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
 
 from tst_fast.config import reading
 from tst_fast.config.schema import Config
 from tst_fast.errors import UserError
-from tst_fast.run.evaluate import evaluate
-from tst_fast.run.loop import Run
-from tst_pipelines import DataError
+from tst_fast.run.evaluate import evaluate_checkpoints
+from tst_fast.run.start import errors_as_messages, new_folder, open_run, start_accelerator
 
 DEFAULT = "digits"
 
@@ -51,48 +46,18 @@ def parse(arguments: Sequence[str]) -> tuple[Config, argparse.Namespace]:
     return reading.parse(parser, arguments if known.config else ["--config", DEFAULT, *arguments])
 
 
-def new_folder(config: Config, prefix: str = "") -> Path:
-    """Where a new run is kept: the same folder in each process."""
-    name = [f"{prefix}{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"]
-    broadcast_object_list(name)
-    return Path(config.output) / name[0]
-
-
-def start_accelerator() -> Accelerator:
-    """Accelerate as `accelerate launch` configured it.
-
-    Raises:
-        UserError: it was told to use float16, which needs loss scaling that two optimizers cannot share.
-    """
-    accelerator = Accelerator()
-    if accelerator.mixed_precision == "fp16":
-        raise UserError("fp16 is not supported: launch with --mixed_precision bf16 or no")
-    return accelerator
-
-
-@contextmanager
-def explained() -> Iterator[None]:
-    """Errors that the user can put right, and Ctrl-C, end the program with a message alone."""
-    try:
-        yield
-    except (UserError, DataError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("stopped; --resume with the run's folder continues")
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, build, run, close."""
-    with explained():
+    with errors_as_messages():
         config, options = parse(sys.argv[1:] if arguments is None else arguments)
         accelerator = start_accelerator()
         if options.evaluate_only:
-            evaluate(config, accelerator)
+            evaluate_checkpoints(config, accelerator)
         elif options.dry_run:
-            with TemporaryDirectory() as folder, closing(Run(config, Path(folder), accelerator, dry=True)) as run:
+            with TemporaryDirectory() as folder, closing(open_run(config, Path(folder), accelerator, dry=True)) as run:
                 run.run()
         else:
-            with closing(Run(config, options.resume or new_folder(config), accelerator)) as run:
+            with closing(open_run(config, options.resume or new_folder(config), accelerator)) as run:
                 if options.resume:
                     run.resume(options.elastic)
                 run.run()

@@ -16,6 +16,7 @@ from tst_pipelines.loaders.dali import DaliLoader, GpuDecoding
 from tst_pipelines.loaders.synthetic import SyntheticDataset, SyntheticLoader
 from tst_pipelines.protocol import Batch, DataError, Dataset, Loader, skip_to_next_epoch
 from tst_pipelines.sampling import stratified
+from tst_pipelines.targets import Targets
 from tst_pipelines.transforms import PadAndCrop, RandomResizedCrop, ResizeCenterCrop, Transform
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "ShardDataset",
     "SyntheticDataset",
     "SyntheticLoader",
+    "Targets",
     "Transform",
     "cached_bytes",
     "cifar",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+
+from tst_pipelines.targets import Targets
 
 
 class DataError(ValueError):
@@ -50,13 +52,22 @@ class Batch:
 
     Attributes:
         images: uint8 [B, H, W, 3], RGB, 0..255, contiguous, on the loader's device; the receiver's own.
-        labels: int64 [B], on the loader's device.
+        labels: on the loader's device, see `Targets`; int64 [B] for recognition.
         indices: int64 [B] in host memory: positions in the data set, so that `dataset.path(i)` names an image.
+        boxes: see `Targets`.
+        sizes: see `Targets`.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
     indices: np.ndarray
+    boxes: torch.Tensor | None = None
+    sizes: torch.Tensor | None = None
+
+    @property
+    def targets(self) -> Targets:
+        """What is asked of a network about the images."""
+        return Targets(self.labels, self.boxes, self.sizes)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -64,8 +75,15 @@ class Batch:
     def split(self, parts: int) -> list[Batch]:
         """Consecutive parts whose sizes differ by one image at most; no part is empty."""
         parts = min(parts, len(self))
-        pieces = self.images.tensor_split(parts), self.labels.tensor_split(parts), np.array_split(self.indices, parts)
+        fields = (self.images, self.labels, self.indices, self.boxes, self.sizes)
+        pieces = [_split(values, parts) for values in fields]
         return [Batch(*piece) for piece in zip(*pieces, strict=True)]
+
+
+def _split(values: torch.Tensor | np.ndarray | None, parts: int) -> Sequence[Any]:
+    if values is None:
+        return [None] * parts
+    return np.array_split(values, parts) if isinstance(values, np.ndarray) else values.tensor_split(parts)
 
 
 @runtime_checkable

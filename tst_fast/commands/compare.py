@@ -15,8 +15,7 @@ from rich.table import Table
 from tst_fast.config import reading
 from tst_fast.config.schema import Config, replace
 from tst_fast.errors import UserError
-from tst_fast.run.loop import Run
-from tst_fast.train import explained, new_folder, start_accelerator
+from tst_fast.run.start import errors_as_messages, new_folder, open_run, start_accelerator
 
 ARMS: dict[str, dict[str, Any]] = {
     "student alone": {"distillation__teacher": False},
@@ -32,7 +31,7 @@ NEURAL_PRIOR: dict[str, dict[str, Any]] = {"TST, neural prior": {"policy__prior"
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train a teacher once, then each arm with each seed; print and write what came out."""
-    with explained():
+    with errors_as_messages():
         parser = reading.make_parser(
             "tst-fast compare", "Student alone, KD, KD with the untrained policy, and TST: one teacher, one budget."
         )
@@ -70,40 +69,40 @@ def compare(
         teaching = replace(config, student_training__epochs=0, policy__search="none")
         result = _run(teaching, folder / "teacher", accelerator)
         config = replace(config, teacher__checkpoint=folder / "teacher" / "teacher.safetensors")
-        console.print(f"teacher: {100 * result['teacher_accuracy']:.2f} %")
+        console.print(f"teacher: {100 * result['teacher'][result['metric']]:.2f} %")
     results: dict[str, list[dict[str, Any]]] = {arm: [] for arm in arms}
     for seed in range(config.seed, config.seed + seeds):
         for arm, changes in arms.items():
             name = f"{arm.replace(',', '').replace(' ', '-').lower()}-seed{seed}"
             result = _run(replace(config, seed=seed, **changes), folder / name, accelerator)
             results[arm].append(result)
-            console.print(f"seed {seed}, {arm}: {100 * result['student_accuracy']:.2f} %")
+            console.print(f"seed {seed}, {arm}: {100 * result['student'][result['metric']]:.2f} %")
     summary = {arm: _summary(runs) for arm, runs in results.items()}
     if accelerator.is_main_process:
         (folder / "compare.json").write_text(json.dumps(summary, indent=2) + "\n")
-    console.print(_table(summary, config, seeds))
+    console.print(_table(summary, f"{config.name}: {result['metric']} on test images in %, {seeds} seeds"))
     console.print(f"everything is in {folder}")
     return summary
 
 
 def _run(config: Config, folder: Path, accelerator: Accelerator) -> dict[str, Any]:
-    with closing(Run(config, folder, accelerator, quiet=True)) as run:
+    with closing(open_run(config, folder, accelerator, quiet=True)) as run:
         return run.run()
 
 
 def _summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Mean and sample standard deviation over seeds, of the last epoch's accuracy and of the best one's."""
+    """Mean and sample standard deviation over seeds, of the last epoch's score and of the best one's."""
     summary: dict[str, Any] = {}
-    for name, key in (("last", "student_accuracy"), ("best", "student_best_accuracy")):
-        values = [run[key] for run in runs]
+    for name, key in (("last", "student"), ("best", "student_best")):
+        values = [run[key][run["metric"]] for run in runs]
         deviation = statistics.stdev(values) if len(values) > 1 else None
         summary[name] = {"mean": statistics.mean(values), "standard_deviation": deviation, "runs": values}
     summary["seconds"] = [run["wall_seconds"] for run in runs]
     return summary
 
 
-def _table(summary: dict[str, Any], config: Config, seeds: int) -> Table:
-    table = Table(title=f"{config.name}: test accuracy in %, {seeds} seeds", title_justify="left")
+def _table(summary: dict[str, Any], title: str) -> Table:
+    table = Table(title=title, title_justify="left")
     table.add_column("")
     for name in ("last epoch", "best epoch"):
         table.add_column(name, justify="right")

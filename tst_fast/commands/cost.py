@@ -10,10 +10,11 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import nn
 
-from tst_fast.run.loop import Run
+from tst_fast.errors import Finding
+from tst_fast.run.evaluate import evaluate
 from tst_fast.run.plan import count_steps, plan
+from tst_fast.run.session import Session
 from tst_fast.run.stopwatch import Stopwatch
-from tst_fast.tasks import accuracy
 from tst_pipelines import Batch
 
 STEPS = 4
@@ -22,62 +23,60 @@ FULL_MEMORY = 0.9
 EVALUATION_BATCHES = 2
 MORE_MEMORY = "raise --student_training.accumulate, or lower --data.batch_size"
 
-Cost = tuple[str, str, str, str]
-"""Check, state, what was found, remedy: see `doctor.Finding`."""
 
-
-def measure_cost(run: Run, training: Iterator[Batch]) -> list[Cost]:
+def measure_cost(session: Session, training: Iterator[Batch]) -> list[Finding]:
     """The run's time, its share by stage, and its memory, from a few steps after one to warm up.
 
     Args:
-        run: not yet run; its networks are trained a little here.
+        session: of a run not yet begun; its networks are trained a little here.
         training: the student's batches.
     """
-    config = run.config
-    _steps(run, training, 1)
-    if run.accelerator.device.type == "cuda":
+    config = session.config
+    _steps(session, training, 1)
+    if session.accelerator.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    step = _steps(run, training, STEPS)
-    passes = plan(config, run.train_loader.steps_per_epoch)
+    step = _steps(session, training, STEPS)
+    passes = plan(config, session.training_loader.steps_per_epoch)
     counts = count_steps(config, passes)
     seconds = {
         "loading": step.pop("loading") * sum(one.steps for one in passes),
         "search": step.pop("search", 0.0) * counts["search"],
         "training the teacher": step.pop("teacher training", 0.0) * counts["teacher"],
         **{f"student: {name}": value * counts["student"] for name, value in step.items()},
-        "evaluation": _evaluation(run) * -(-config.student_training.epochs // config.evaluate_every),
+        "evaluation": _evaluation(session) * -(-config.student_training.epochs // config.evaluate_every),
     }
     total = sum(seconds.values())
     shares = {name: value / total for name, value in seconds.items() if value}
     table = ", ".join(f"{name} {100 * share:.0f} %" for name, share in sorted(shares.items(), key=lambda s: -s[1]))
     found = f"about {_duration(total)} on this machine; {counts['student']:,} student steps"
-    costs = [("time", "good", found, ""), ("share of time", "good", table, "")]
+    costs = [Finding("time", "good", found), Finding("share of time", "good", table)]
     if shares["loading"] > SLOW_LOADING:
-        costs[1] = ("share of time", "doubtful", table, "raise --data.threads, or put the images on a faster disk")
-    return [*costs, _memory(run)]
+        remedy = "raise --data.threads, or put the images on a faster disk"
+        costs[1] = Finding("share of time", "doubtful", table, remedy)
+    return [*costs, _memory(session)]
 
 
-def _steps(run: Run, training: Iterator[Batch], number: int) -> dict[str, float]:
+def _steps(session: Session, training: Iterator[Batch], number: int) -> dict[str, float]:
     """Mean seconds of each part of a step."""
-    stopwatch, loading = Stopwatch(run.accelerator.device), 0.0
-    networks = {"forward": run.student}
-    if run.config.distillation.teacher:
-        networks["teacher"] = run.teacher
-    searched = run.config.distillation.teacher and run.config.distillation.augment
+    stopwatch, loading = Stopwatch(session.accelerator.device), 0.0
+    networks = {"forward": session.student}
+    if session.config.distillation.teacher:
+        networks["teacher"] = session.teacher
+    searched = session.config.distillation.teacher and session.config.distillation.augment
     for _ in range(number):
         started = time.perf_counter()
         batch = next(training)
         loading += time.perf_counter() - started
-        if "teacher" in run.updates:
+        if session.learners.teacher is not None:
             with stopwatch.measure("teacher training"):
-                run.updates["teacher"].step(batch)
-            run.teacher.eval()
+                session.learners.teacher.step(batch)
+            session.teacher.eval()
         if searched:
             with stopwatch.measure("search"):
-                run.updates["search"].step(batch)
-        with stopwatch.measure("step"), _forwards(stopwatch, networks), _loss(stopwatch, run):
-            run.updates["student"].step(batch)
-        if run.accelerator.device.type == "cuda":
+                session.learners.search.step(batch)
+        with stopwatch.measure("step"), _forwards(stopwatch, networks), _loss(stopwatch, session):
+            session.learners.student.step(batch)
+        if session.accelerator.device.type == "cuda":
             torch.cuda.synchronize()
     spent = {name: value / number for name, value in stopwatch.read().items()}
     inside = spent.pop("loss")
@@ -107,9 +106,9 @@ def _forwards(stopwatch: Stopwatch, networks: dict[str, nn.Module]) -> Iterator[
 
 
 @contextmanager
-def _loss(stopwatch: Stopwatch, run: Run) -> Iterator[None]:
+def _loss(stopwatch: Stopwatch, session: Session) -> Iterator[None]:
     """Measure the student's loss, all that comes before the backward pass."""
-    update = run.updates["student"]
+    update = session.learners.student
     loss = update.loss
 
     def measured(*arguments):
@@ -123,17 +122,18 @@ def _loss(stopwatch: Stopwatch, run: Run) -> Iterator[None]:
         update.loss = loss
 
 
-def _evaluation(run: Run) -> float:
+def _evaluation(session: Session) -> float:
     """Seconds of one evaluation of the student."""
-    batches = min(EVALUATION_BATCHES, run.test_loader.steps_per_epoch)
-    accuracy(run.student, run.test_loader, run.config.data, run.accelerator, 1)
+    batches = min(EVALUATION_BATCHES, session.test_loader.steps_per_epoch)
+    asked = session.student, session.test_loader, session.task, session.config.data, session.accelerator
+    evaluate(*asked, 1)
     started = time.perf_counter()
-    accuracy(run.student, run.test_loader, run.config.data, run.accelerator, batches)
-    return (time.perf_counter() - started) / batches * run.test_loader.steps_per_epoch
+    evaluate(*asked, batches)
+    return (time.perf_counter() - started) / batches * session.test_loader.steps_per_epoch
 
 
-def _memory(run: Run) -> Cost:
-    device = run.accelerator.device
+def _memory(session: Session) -> Finding:
+    device = session.accelerator.device
     if device.type == "cuda":
         used, whole = torch.cuda.max_memory_allocated(device), torch.cuda.get_device_properties(device).total_memory
         where = torch.cuda.get_device_name(device)
@@ -143,8 +143,8 @@ def _memory(run: Run) -> Cost:
         whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     found = f"{used / 2**30:.1f} of the {whole / 2**30:.1f} GiB of {where}"
     if used > FULL_MEMORY * whole:
-        return "memory", "doubtful", found, MORE_MEMORY
-    return "memory", "good", found, ""
+        return Finding("memory", "doubtful", found, MORE_MEMORY)
+    return Finding("memory", "good", found)
 
 
 def _duration(seconds: float) -> str:

@@ -3,10 +3,6 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Literal
 
 import numpy as np
 import torch
@@ -18,12 +14,12 @@ from torch import Tensor, nn
 from tst_fast.commands.cost import MORE_MEMORY, measure_cost
 from tst_fast.config import reading
 from tst_fast.config.schema import Config, replace
-from tst_fast.errors import UserError
+from tst_fast.errors import Finding, UserError
 from tst_fast.models.frozen import frozen
-from tst_fast.run.loop import Run
-from tst_fast.run.seeding import reseed
-from tst_fast.tasks import accuracy, evaluation_loader
-from tst_fast.train import explained, start_accelerator
+from tst_fast.run.evaluate import evaluate
+from tst_fast.run.seeding import Stream, reseed
+from tst_fast.run.session import Session
+from tst_fast.run.start import errors_as_messages, start_accelerator
 from tst_pipelines import Batch, Loader
 
 MARKS = {"good": "[green]✓[/]", "doubtful": "[yellow]![/]", "wrong": "[red]✗[/]"}
@@ -32,31 +28,14 @@ ZERO = 1e-6
 """A gradient below this share of the largest is none: what rounding leaves."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What one check found.
-
-    Attributes:
-        check: what was looked at.
-        state: good, doubtful (perhaps meant) or wrong.
-        found: what there is.
-        remedy: what to do about it; empty if it is good.
-    """
-
-    check: str
-    state: Literal["good", "doubtful", "wrong"]
-    found: str
-    remedy: str = ""
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Examine a configuration; exit status 1 if something is wrong."""
-    with explained():
+    with errors_as_messages():
         words = list(sys.argv[1:] if arguments is None else arguments)
         if words and not words[0].startswith("-"):
             words.insert(0, "--config")
         parser = reading.make_parser("tst-fast doctor", "Looks for what would spoil a run, before it.")
-        parser.add_argument("--images", type=int, default=2000, help="test images that the teacher is judged on")
+        parser.add_argument("--images", type=int, default=2000, help="test images that the teacher is evaluated on")
         reading.add_config(parser)
         config, options = reading.parse(parser, words)
         if options.images < 1:
@@ -77,61 +56,45 @@ def examine(config: Config, accelerator: Accelerator, images: int) -> list[Findi
     Args:
         config: of the run.
         accelerator: one process; devices and precision.
-        images: test images to judge the teacher and the normalisation on.
+        images: test images to look at the teacher and the normalisation on.
     """
     config = replace(config, compile_networks=False)  # what is measured inside a network would break its graph
-    with TemporaryDirectory() as folder, closing(Run(config, Path(folder), accelerator, quiet=True, dry=True)) as run:
-        run.reporter.close()
-        findings = [_classes(run)]
-        with closing(_some_test_images(run, images)) as sample:
-            findings.append(_normalisation(run, sample))
+    with closing(Session(config, accelerator, dry=True)) as session:
+        findings = list(session.task.checks(session.splits))
+        with closing(_some_test_images(session, images)) as sample:
+            findings.append(_normalisation(session, sample))
             if config.distillation.teacher:
-                run.teacher.eval()
-                findings.append(_teacher(run, sample))
-        training = _training_batches(run)
+                session.teacher.eval()
+                findings.append(_teacher(session, sample))
+        training = _training_batches(session)
         try:
-            findings += _gradients(run, next(training))
+            findings += _gradients(session, next(training))
             if config.distillation.teacher and config.distillation.augment:
-                findings.append(_policy(run, training))
-            findings += [Finding(*cost) for cost in measure_cost(run, training)]
+                findings.append(_policy(session, training))
+            findings += measure_cost(session, training)
         except torch.OutOfMemoryError:
             findings.append(Finding("memory", "wrong", "a step does not fit into the GPU's", MORE_MEMORY))
     return findings
 
 
-def _some_test_images(run: Run, images: int) -> Loader:
+def _some_test_images(session: Session, images: int) -> Loader:
     """Test images at equal distances, for data sets lie in the order of their classes."""
-    whole = run.test_loader.dataset
+    whole = session.splits.test
     positions = np.unique(np.linspace(0, len(whole) - 1, min(images, len(whole))).astype(np.int64))
-    return evaluation_loader(run.config.data, whole.select(positions), run.accelerator)
+    return session.task.evaluation_loader(whole.select(positions))
 
 
-def _training_batches(run: Run) -> Iterator[Batch]:
+def _training_batches(session: Session) -> Iterator[Batch]:
     """Mixed training batches without end, as the student gets them, each with random numbers of its own."""
     number = 0
     while True:
-        for batch in run.train_loader:
-            reseed(run.config.seed, 5, number)
+        for batch in session.training_loader:
+            reseed(session.config.seed, Stream.DOCTOR_BATCH, number)
             number += 1
-            yield run.mixing["student"](batch)
+            yield session.mixing["student"](batch)
 
 
-def _classes(run: Run) -> Finding:
-    """Images of each class; absent ones."""
-    names = run.train_loader.dataset.classes
-    counts = np.bincount(run.train_loader.dataset.labels, minlength=len(names))
-    judged = np.bincount(run.test_loader.dataset.labels, minlength=len(names))
-    found = f"{len(names)} classes, {counts.min():,} to {counts.max():,} training images each; {judged.sum():,} to test"
-    if (counts == 0).any():
-        absent = ", ".join(names[i] for i in np.flatnonzero(counts == 0)[:5])
-        return Finding("classes", "wrong", found, f"no training image of {absent}: add some, or leave the class out")
-    if (judged == 0).any():
-        absent = ", ".join(names[i] for i in np.flatnonzero(judged == 0)[:5])
-        return Finding("classes", "doubtful", found, f"no test image of {absent}: accuracy says nothing of them")
-    return Finding("classes", "good", found)
-
-
-def _normalisation(run: Run, sample: Loader) -> Finding:
+def _normalisation(session: Session, sample: Loader) -> Finding:
     """Mean and standard deviation of the test images' pixels beside the configured ones."""
     sums = torch.zeros(2, 3, dtype=torch.float64)
     pixels = 0
@@ -141,7 +104,7 @@ def _normalisation(run: Run, sample: Loader) -> Finding:
         pixels += len(values)
     mean = sums[0] / pixels
     std = (sums[1] / pixels - mean.square()).clamp(min=0).sqrt()
-    data = run.config.data
+    data = session.config.data
     shift = (mean - torch.tensor(data.mean, dtype=torch.float64)).abs().max().item()
     ratio = (std / torch.tensor(data.std, dtype=torch.float64)).log().abs().max().exp().item()
     found = f"mean {_numbers(mean)}, std {_numbers(std)}; configured {_numbers(data.mean)} and {_numbers(data.std)}"
@@ -152,20 +115,21 @@ def _normalisation(run: Run, sample: Loader) -> Finding:
     return Finding("normalisation", state, found, remedy)
 
 
-def _teacher(run: Run, sample: Loader) -> Finding:
-    """The teacher's accuracy beside what is expected, within three standard errors and half a percent."""
-    config, chosen = run.config, run.config.teacher
-    if "teacher" in run.updates:
+def _teacher(session: Session, sample: Loader) -> Finding:
+    """The teacher's headline score beside what is expected, within three standard errors and half a percent."""
+    config, chosen = session.config, session.config.teacher
+    if session.learners.teacher is not None:
         return Finding("teacher", "good", f"{chosen.name} has no checkpoint: the run trains it first")
-    judged = len(sample.dataset)
-    value = accuracy(run.teacher, sample, config.data, run.accelerator)
-    found = f"{100 * value:.1f} % of {judged:,} test images"
-    expected = chosen.expected_accuracy
+    number, metric = len(sample.dataset), session.task.metrics[0]
+    found_scores = evaluate(session.teacher, sample, session.task, config.data, session.accelerator).scores
+    value = found_scores[metric.name]
+    found = f"{metric.title} {100 * value:.1f} % on {number:,} test images"
+    expected = chosen.expected_score
     if expected is None:
-        least = 2 / len(run.test_loader.dataset.classes)
-        found += "; --teacher.expected_accuracy would be compared"
+        least = 2 / len(session.splits.test.classes)
+        found += "; --teacher.expected_score would be compared"
     else:
-        least = expected - 3 * (expected * (1 - expected) / judged) ** 0.5 - 0.005
+        least = expected - 3 * (expected * (1 - expected) / number) ** 0.5 - 0.005
         found += f"; expected {100 * expected:.1f} %"
     if value < least:
         remedy = (
@@ -176,9 +140,9 @@ def _teacher(run: Run, sample: Loader) -> Finding:
     return Finding("teacher", "good", found)
 
 
-def _gradients(run: Run, batch: Batch) -> list[Finding]:
+def _gradients(session: Session, batch: Batch) -> list[Finding]:
     """That the student's loss moves each of its weights and none of the teacher's, and heeds teacher and labels."""
-    gradient, missing = _student_gradient(run, batch)
+    gradient, missing = _student_gradient(session, batch)
     if missing:
         some = ", ".join(missing[:3])
         found = f"{len(missing)} of the student's weights get no gradient: {some}{', ...' if len(missing) > 3 else ''}"
@@ -188,15 +152,15 @@ def _gradients(run: Run, batch: Batch) -> list[Finding]:
         findings = [Finding("student's loss", "wrong", "its gradient is not finite", "look at --loss and --data.std")]
     else:
         findings = [Finding("student's loss", "good", f"a gradient of norm {gradient.norm():.3g} reaches every weight")]
-    if not run.config.distillation.teacher:
+    if not session.config.distillation.teacher:
         return findings
-    touched = [name for name, value in run.teacher.named_parameters() if value.grad is not None]
+    touched = [name for name, value in session.teacher.named_parameters() if value.grad is not None]
     if touched:
         findings.append(Finding("teacher's weights", "wrong", f"{len(touched)} get a gradient", "report this as a bug"))
     else:
         findings.append(Finding("teacher's weights", "good", "no gradient reaches them"))
-    handle = run.teacher.register_forward_hook(_invented)
-    unheeded = _alike(gradient, _student_gradient(run, batch)[0])
+    handle = session.teacher.register_forward_hook(lambda module, inputs, output: session.task.scrambled(output))
+    unheeded = _alike(gradient, _student_gradient(session, batch)[0])
     handle.remove()
     if unheeded:
         found = "with invented answers of the teacher, the student's gradient is the same"
@@ -207,38 +171,32 @@ def _gradients(run: Run, batch: Batch) -> list[Finding]:
     return findings
 
 
-def _student_gradient(run: Run, batch: Batch) -> tuple[Tensor, list[str]]:
+def _student_gradient(session: Session, batch: Batch) -> tuple[Tensor, list[str]]:
     """The gradient of the student's loss, flat, and the names of the weights that got none; always the same draw."""
-    reseed(run.config.seed, 6)
-    update = run.updates["student"]
+    reseed(session.config.seed, Stream.DOCTOR_GRADIENT)
+    update = session.learners.student
     update.model.train()
-    part = batch.split(run.config.student_training.accumulate)[0]
+    part = batch.split(session.config.student_training.accumulate)[0]
     loss, _ = update.loss(update.model, part)
-    run.accelerator.backward(loss)
-    named = dict(run.accelerator.unwrap_model(update.model).named_parameters())
+    session.accelerator.backward(loss)
+    named = dict(session.accelerator.unwrap_model(update.model).named_parameters())
     missing = [name for name, value in named.items() if value.grad is None]
     gradient = torch.cat([value.grad.flatten().clone() for value in named.values() if value.grad is not None])
     update.optimizer.zero_grad()
     return gradient, missing
 
 
-def _invented(module: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
-    """Other logits, always the same; a teacher that has yet to learn may answer alike for all images."""
-    generator = torch.Generator().manual_seed(0)
-    return 5 * torch.randn(output.shape, generator=generator).to(output)
-
-
 def _alike(one: Tensor, other: Tensor) -> bool:
     return (one - other).norm().item() <= 1e-3 * one.norm().item()
 
 
-def _policy(run: Run, training: Iterator[Batch]) -> Finding:
+def _policy(session: Session, training: Iterator[Batch]) -> Finding:
     """That each operation's probability and level get a gradient."""
-    search, policy = run.updates["search"], run.policy
+    search, policy = session.learners.search, session.policy
     total = {name: torch.zeros_like(value) for name, value in policy.named_parameters()}
-    with frozen(run.teacher, run.student):
+    with frozen(session.teacher, session.student):
         for _ in range(SEARCH_BATCHES):
-            search.backward(next(training).split(run.config.policy.accumulate)[0], 1.0)
+            search.backward(next(training).split(session.config.policy.accumulate)[0], 1.0)
             for name, value in policy.named_parameters():
                 if value.grad is not None:
                     total[name] += value.grad.abs()

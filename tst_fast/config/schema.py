@@ -85,7 +85,8 @@ class ModelConfig:
         sha256: of the checkpoint, in hexadecimal: another file is refused.
         pretrained: start from the weights that torchvision or timm publish for the data's classes; needs internet. A
             teacher with them is not trained.
-        expected_accuracy: what `tst-fast doctor` expects of these weights, 0..1; null: nothing in particular.
+        expected_score: the task's first metric as `tst-fast doctor` expects it of these weights, 0..1; null: nothing in
+            particular.
     """
 
     name: str = "resnet18"
@@ -93,7 +94,7 @@ class ModelConfig:
     checkpoint: Path | None = None
     sha256: str | None = None
     pretrained: bool = False
-    expected_accuracy: float | None = None
+    expected_score: float | None = None
 
     @property
     def trained(self) -> bool:
@@ -288,6 +289,7 @@ class Config:
 
     Args:
         name: what the run's folder is called, and what it is.
+        task: classification (recognition).
         output: where runs are kept; the run's folder is made inside.
         seed: of everything random: the same seed gives the same run.
         data: the images.
@@ -306,6 +308,7 @@ class Config:
     """
 
     name: str = "run"
+    task: Literal["classification"] = "classification"
     output: Path = Path("runs")
     seed: int = 0
     data: DataConfig = field(default_factory=DataConfig)

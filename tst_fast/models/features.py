@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,18 @@ from torch import Tensor, nn
 from tst_fast.config.schema import FeatureConfig
 from tst_fast.errors import UserError, nearest
 from tst_fast.models.frozen import frozen
+
+
+class FeaturedOutput(NamedTuple):
+    """What a network with features puts out.
+
+    Attributes:
+        output: the network's own.
+        features: after each connector.
+    """
+
+    output: Any
+    features: list[Tensor]
 
 
 class WithFeatures(nn.Module):
@@ -36,14 +49,14 @@ class WithFeatures(nn.Module):
         if self._watching:
             self._seen[path] = output.clone()  # a later layer may write over it
 
-    def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Logits, and for each path the feature after its connector."""
+    def forward(self, images: Tensor) -> FeaturedOutput:
+        """The network's output, and for each path the feature after its connector."""
         self._watching = True
-        logits = self.network(images)
+        output = self.network(images)
         self._watching = False
         features = [connector(self._seen[path]) for connector, path in zip(self.connectors, self.paths, strict=True)]
         self._seen.clear()
-        return logits, features
+        return FeaturedOutput(output, features)
 
 
 def pair_features(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,9 +19,8 @@ from tst_fast.config.schema import Config
 from tst_fast.errors import UserError
 from tst_fast.policy import encoders as encoders_module
 from tst_fast.policy.encoders import Encoders
-from tst_fast.tasks import training_loader
 from tst_kernels import OPERATIONS, apply, normalise, operations, reference
-from tst_pipelines import Dataset
+from tst_pipelines import Loader
 from tst_pipelines.datasets.cache import user_cache, write_whole
 
 LEARNING_RATE, DECAY = 1e-3, 0.999
@@ -45,7 +45,7 @@ class Fit:
 
 
 def aligned_encoders(
-    config: Config, dataset: Dataset, accelerator: Accelerator, quiet: bool = True
+    config: Config, fingerprint: str, open_loader: Callable[[], Loader], accelerator: Accelerator, quiet: bool = True
 ) -> tuple[Encoders, dict[str, Fit]]:
     """Encoders for the policy's operations, frozen, on the device: from the cache, else aligned now and kept there.
 
@@ -53,7 +53,8 @@ def aligned_encoders(
 
     Args:
         config: operations, images, seed and steps.
-        dataset: the training images.
+        fingerprint: of the training images.
+        open_loader: opens a loader of the training images, as the student gets them.
         accelerator: for the device and the other processes.
         quiet: show no progress.
 
@@ -68,10 +69,10 @@ def aligned_encoders(
         encoders = Encoders(config.policy.operations)
     fits: list[dict[str, Fit]] = [{}]
     if accelerator.is_main_process and len(encoders):
-        file = _cache_file(config, dataset)
+        file = _cache_file(config, fingerprint)
         cached = _load(encoders, file)
         if cached is None:
-            images = _sample(config, dataset, accelerator)
+            images = _sample(open_loader())
             encoders.to(accelerator.device)
             cached = align(encoders, images, config.policy.encoder_steps, config.seed, quiet)
             _keep(encoders, cached, file)
@@ -129,9 +130,9 @@ def _fit(name: str, encoder: nn.Module, images: Tensor) -> Fit:
     return Fit(levels, *errors)
 
 
-def _sample(config: Config, dataset: Dataset, accelerator: Accelerator) -> Tensor:
+def _sample(loader: Loader) -> Tensor:
     """Images as training sees them, cropped and flipped, at most 1,024: uint8 [N, H, W, 3]."""
-    loader, found = training_loader(config.data, dataset, accelerator, config.seed), []
+    found = []
     try:
         for batch in loader:
             found.append(batch.images)
@@ -142,12 +143,12 @@ def _sample(config: Config, dataset: Dataset, accelerator: Accelerator) -> Tenso
     return torch.cat(found)[:IMAGES]
 
 
-def _cache_file(config: Config, dataset: Dataset) -> Path:
+def _cache_file(config: Config, fingerprint: str) -> Path:
     """Named by all that the result depends on, this program's code included."""
     data = config.data
     sources = [Path(module.__file__) for module in (operations, reference, encoders_module)]
     key = {
-        "data": [dataset.fingerprint, data.batch_size, data.image_size, data.crop, data.padding, data.flip],
+        "data": [fingerprint, data.batch_size, data.image_size, data.crop, data.padding, data.flip],
         "operations": config.policy.operations,
         "seed": config.seed,
         "steps": config.policy.encoder_steps,

@@ -8,6 +8,7 @@ step lies between an image in 0..1 and another.
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +19,33 @@ from tst_fast.policy.policy import Policy
 from tst_kernels import OPERATIONS, Draw, mix, normalise
 
 NAMES = list(OPERATIONS)
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """What a draw does to places.
+
+    Attributes:
+        theta: floating [B, 2, 3], output to input, in the normalised coordinates of `affine_grid`.
+        erased: floating [B, 4], x1 y1 x2 y2 in pixels of the image before it is warped: what Cutout erased.
+        size: height and width of the images, in pixels.
+    """
+
+    theta: Tensor
+    erased: Tensor
+    size: tuple[int, int]
+
+
+class Augmented(NamedTuple):
+    """Images, and where they have moved.
+
+    Attributes:
+        images: floating [B, 3, H, W], normalised by mean and std.
+        geometry: differentiable in the draw; None where warps were superimposed, and no place has moved as a whole.
+    """
+
+    images: Tensor
+    geometry: Geometry | None
 
 
 @dataclass(frozen=True)
@@ -36,20 +64,21 @@ class Augmenter:
     data: DataConfig
     encoders: Encoders | None = None
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Tensor, sizes: Tensor | None = None) -> Augmented:
         """Augment by a new draw: arguments and result as `apply`."""
-        return self.apply(images, self.policy.draw(len(images)))
+        return self.apply(images, self.policy.draw(len(images)), sizes)
 
-    def apply(self, images: Tensor, draw: Draw) -> Tensor:
+    def apply(self, images: Tensor, draw: Draw, sizes: Tensor | None = None) -> Augmented:
         """Augment by a given draw.
 
         Args:
             images: uint8 [B, H, W, 3], or anything that `tst_kernels.mix` takes.
             draw: on their device; gradients reach its levels and gates, also through encoders.
-
-        Returns:
-            float [B, 3, H, W], normalised by mean and std.
+            sizes: int32 [B, 2], height and width of the pictures in them; None: all of it.
         """
+        return Augmented(self._mixed(images, draw), None)
+
+    def _mixed(self, images: Tensor, draw: Draw) -> Tensor:
         sequential = self.config.composition == "sequential"
         if self.encoders is None and not sequential:
             return mix(images, draw, self.data.mean, self.data.std, compile=self.config.compile)

@@ -80,12 +80,11 @@ class PolicyFile:
             history: what was known before the search and after each of its passes.
             learned: what is known now.
             fingerprint: of the training images.
-            result: the run's accuracies.
+            result: what `result.json` holds.
         """
         policy, data = config.policy, config.data
         networks = {
-            role: {"name": getattr(config, role).name, "accuracy": result[f"{role}_accuracy"]}
-            for role in ("teacher", "student")
+            role: {"name": getattr(config, role).name, "scores": result[role]} for role in ("teacher", "student")
         }
         return cls(
             operations=list(learned),

@@ -1,8 +1,6 @@
-"""What the user sees, and what a run leaves to be read: progress, tables, metrics.jsonl and a plot of the policy."""
+"""What the user sees while a run goes on, and at its end."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +9,37 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from tst_fast.policy.alignment import Fit
-from tst_fast.policy.policy import LearnedOperation
+from tst_fast.policy.file import LearnedOperation
+from tst_fast.report.metrics import Evaluated, Event, PassEnded, StepsTaken
+from tst_fast.report.observer import Observer, Opening
 
 STAGES = {"teacher": "teacher learns", "search": "policy searches", "student": "student learns"}
+SHOWN_GAPS = 5
 
 
-class Reporter:
-    """Progress bars and messages on the terminal, and metrics in a file; only the main process shows and writes.
+class Terminal(Observer):
+    """Progress bars, tables and the result.
 
     Args:
-        folder: the run's folder.
-        steps: of each stage in the whole run.
-        active: whether this is the main process.
-        transient: take the bars away at the end.
+        quiet: show bars alone, and take them away at the end.
+        dry: the run takes two steps of everything: its scores mean nothing.
     """
 
-    def __init__(self, folder: Path, steps: dict[str, int], active: bool = True, transient: bool = False) -> None:
-        self.active = active
-        self.console = Console(quiet=not active)
-        self._file = (folder / "metrics.jsonl").open("a") if active else None
+    def __init__(self, quiet: bool = False, dry: bool = False) -> None:
+        self.quiet, self.dry = quiet, dry
+        self.console = Console()
+        self._progress: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._opening: Opening | None = None
+
+    def opened(self, opening: Opening) -> None:
+        """Say what there is to learn from, and start the bars."""
+        self._opening = opening
+        if not self.quiet:
+            train, test = opening.images
+            self._say(f"{train:,} training and {test:,} test images, by {opening.loader}")
+            if opening.fits:
+                self._say(alignment_table(opening.fits))
         columns = (
             TextColumn("{task.description:<15}"),
             BarColumn(),
@@ -38,46 +48,67 @@ class Reporter:
             TextColumn("{task.fields[note]}"),
         )
         # Without a terminal, bars are printed once, at the end.
-        hidden = transient and not self.console.is_terminal
-        self._progress = Progress(*columns, console=self.console, transient=transient, disable=hidden)
-        self._tasks: dict[str, TaskID] = {
-            stage: self._progress.add_task(STAGES[stage], total=total, note="", start=False)
-            for stage, total in steps.items()
-            if total
+        hidden = self.quiet and not self.console.is_terminal
+        self._progress = Progress(*columns, console=self.console, transient=self.quiet, disable=hidden)
+        self._tasks = {
+            stage: self._progress.add_task(title, total=opening.steps[stage], note="", start=False)
+            for stage, title in STAGES.items()
+            if opening.steps[stage]
         }
         self._progress.start()
 
-    def advance(self, stage: str, done: int, note: str | None = None) -> None:
-        """Move a stage's bar to `done` steps."""
-        task = self._tasks[stage]
-        self._progress.start_task(task)
-        self._progress.update(task, completed=done, **({} if note is None else {"note": note}))
+    def event(self, event: Event) -> None:
+        """Move the stage's bar."""
+        match event:
+            case StepsTaken() if event.stage in self._tasks:
+                task = self._tasks[event.stage]
+                self._progress.start_task(task)
+                done = self._opening.before[event.pass_index] + event.step
+                self._progress.update(task, completed=done, note=f"{event.images_per_second:,.0f} images/s")
+            case PassEnded():
+                self._progress.update(self._tasks[event.stage], note=f"{event.images_per_second:,.0f} images/s")
+            case Evaluated() if event.role == event.stage and event.role in self._tasks:
+                name, title = next(iter(self._opening.titles.items()))
+                task = self._progress.tasks[self._tasks[event.role]]
+                rate = task.fields["note"].partition(",")[0]
+                self._progress.update(task.id, note=f"{rate}, {title} {100 * event.scores[name]:.1f} %")
 
-    def metric(self, **values: Any) -> None:
-        """Append one object to metrics.jsonl."""
-        if self._file:
-            self._file.write(json.dumps(values) + "\n")
-            self._file.flush()
-
-    def position(self) -> int:
-        """Bytes in metrics.jsonl, for `rewind`."""
-        return self._file.tell() if self._file else 0
-
-    def rewind(self, position: int) -> None:
-        """Drop what was written to metrics.jsonl after `position`: a resumed run writes it again."""
-        if self._file:
-            self._file.truncate(position)
-            self._file.seek(position)
-
-    def say(self, message: str | Table) -> None:
-        """Print above the bars."""
-        self.console.print(message, highlight=False)
+    def ended(self, result: Mapping[str, Any], history: Sequence[Sequence[LearnedOperation]], folder: Path) -> None:
+        """Stop the bars, and show what came out."""
+        self.close()
+        if self.quiet:
+            return
+        if len(history) > 1:
+            self._say(policy_table(history[0], history[-1]))
+            self._say(f"the search took {100 * result['search_share']:.0f} % of its and the student's time")
+        if not self.dry:
+            self._show_scores(result)
+        kept = "two steps of everything went well; nothing is kept" if self.dry else f"everything is in {folder}"
+        self._say(f"{result['wall_seconds']:.0f} s; {kept}")
 
     def close(self) -> None:
-        """Stop the bars and close the file. Closing twice is allowed."""
-        self._progress.stop()
-        if self._file:
-            self._file.close()
+        """Stop the bars."""
+        if self._progress is not None:
+            self._progress.stop()
+
+    def _show_scores(self, result: Mapping[str, Any]) -> None:
+        for role in ("teacher", "student"):
+            for name, title in self._opening.titles.items():
+                if result[role] is not None:
+                    score = 100 * result[role][name]
+                    self._say(f"{role} {title} on {result['test_images']:,} test images: {score:.2f} %")
+        if result["held_out_gaps"]:
+            pairs = [
+                [100 * gap[name]["gap"] for name in ("trained", "untrained")]
+                for gap in result["held_out_gaps"][-SHOWN_GAPS:]
+            ]
+            self._say(
+                "confidence on augmented test images, teacher's minus student's, in points, after each search (in "
+                f"brackets: untrained policy): {', '.join(f'{after:.1f} ({before:.1f})' for after, before in pairs)}"
+            )
+
+    def _say(self, message: str | Table) -> None:
+        self.console.print(message, highlight=False)
 
 
 def policy_table(before: Sequence[LearnedOperation], after: Sequence[LearnedOperation]) -> Table:
@@ -97,32 +128,6 @@ def _magnitude(row: LearnedOperation) -> str:
     return f"{'±' if row.signed else ''}{row.magnitude:.3g}"
 
 
-def plot_policy(history: Sequence[Sequence[LearnedOperation]], file: Path) -> None:
-    """Draw each operation's probability and level over the passes of the search, as a PNG.
-
-    Args:
-        history: what the policy knew before the search and after each of its passes.
-        file: where to.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    probability, level = figure.subplots(1, 2, sharex=True)
-    for i, row in enumerate(history[0]):
-        style = {"label": row.operation, "color": f"C{i % 10}", "linestyle": ("-", "--")[i // 10]}
-        probability.plot([rows[i].probability for rows in history], **style)
-        if row.level is not None:
-            level.plot([rows[i].level for rows in history], **style)
-    lowest = -1 if any(row.level is not None and row.level < 0 for rows in history for row in rows) else 0
-    for axes, title, bottom in ((probability, "probability", 0), (level, f"level, {lowest} to 1", lowest)):
-        axes.set(title=title, xlabel="search passes", ylim=(bottom, 1))
-        axes.grid(alpha=0.3)
-    figure.legend(*probability.get_legend_handles_labels(), loc="outside right center")
-    figure.savefig(file, dpi=120)
-
-
 def alignment_table(fits: Mapping[str, Fit]) -> Table:
     """How well each encoder follows its operation."""
     title = "Mean squared error of the encoders, pixels in 0..1, mean over the levels"
@@ -135,28 +140,3 @@ def alignment_table(fits: Mapping[str, Fit]) -> Table:
         share = f"{100 * encoder / identity:.1f} %" if identity > 1e-8 else ""
         table.add_row(operation, f"{encoder:.5f}", f"{identity:.5f}", share)
     return table
-
-
-def write_alignment(fits: Mapping[str, Fit], folder: Path) -> None:
-    """Each encoder's error over the level, beside that of doing nothing: encoders.json and encoders.png."""
-    values = {operation: asdict(fit) for operation, fit in fits.items()}
-    (folder / "encoders.json").write_text(json.dumps(values, indent=2) + "\n")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    columns = min(4, len(fits))
-    rows = -(-len(fits) // columns)
-    figure = Figure(figsize=(3 * columns, 2.4 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(rows, columns, squeeze=False).flatten()
-    for axes, (operation, fit) in zip(panels, fits.items(), strict=False):
-        axes.plot(fit.levels, fit.encoder, label="encoder")
-        axes.plot(fit.levels, fit.identity, "--", color="grey", label="doing nothing")
-        axes.set(title=operation, xlabel="level")
-        axes.set_ylim(bottom=0)
-        axes.grid(alpha=0.3)
-    for axes in panels[len(fits) :]:
-        axes.axis("off")
-    panels[0].set_ylabel("mean squared error")
-    panels[0].legend()
-    figure.savefig(folder / "encoders.png", dpi=120)

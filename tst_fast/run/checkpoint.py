@@ -10,7 +10,7 @@ import torch
 from tst_fast.errors import UserError
 
 KEPT = 2
-VERSION = 1
+VERSION = 2
 
 
 def save(folder: Path, name: str, state: dict[str, Any]) -> None:

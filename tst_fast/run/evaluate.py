@@ -1,18 +1,55 @@
-"""What checkpoints are worth: accuracy on the test images, and nothing else."""
+"""How good a network is on the test images."""
 
 from contextlib import closing
 
+import torch
 from accelerate import Accelerator
 from rich.console import Console
+from torch import nn
 
-from tst_fast.config.schema import Config
+from tst_fast.config.schema import Config, DataConfig
 from tst_fast.errors import UserError
 from tst_fast.run.session import make_network
-from tst_fast.tasks import accuracy, evaluation_loader, load_splits
+from tst_fast.tasks import make_task
+from tst_fast.tasks.metrics import Evaluation
+from tst_fast.tasks.task import Task
+from tst_kernels import normalise
+from tst_pipelines import Loader, skip_to_next_epoch
 
 
-def evaluate(config: Config, accelerator: Accelerator) -> dict[str, float]:
-    """Accuracy, 0..1, of the teacher and of the student, of those that have a checkpoint; printed as well.
+@torch.no_grad()
+def evaluate(
+    network: nn.Module,
+    loader: Loader,
+    task: Task,
+    data: DataConfig,
+    accelerator: Accelerator,
+    batches: int | None = None,
+) -> Evaluation:
+    """The task's scores over all images of all ranks.
+
+    Args:
+        network: unwrapped; it is put in eval mode and left so.
+        loader: gives each image once.
+        task: what is counted.
+        data: mean and std.
+        accelerator: for autocast and the sums over ranks.
+        batches: of each rank, at most; None: all.
+    """
+    network.eval()
+    evaluator = task.evaluator(loader.dataset)
+    for batch in loader:
+        with accelerator.autocast():
+            output = network(normalise(batch.images, data.mean, data.std))
+        evaluator.update(output, batch)
+        if loader.step == batches:
+            skip_to_next_epoch(loader)
+            break
+    return evaluator.result(accelerator)
+
+
+def evaluate_checkpoints(config: Config, accelerator: Accelerator) -> dict[str, dict[str, float]]:
+    """The scores of the teacher and of the student, of those that have a checkpoint; printed as well.
 
     Raises:
         UserError: neither has one.
@@ -21,11 +58,14 @@ def evaluate(config: Config, accelerator: Accelerator) -> dict[str, float]:
     if not roles:
         raise UserError("--evaluate_only needs --teacher.checkpoint, --student.checkpoint or both")
     console = Console(quiet=not accelerator.is_main_process, highlight=False)
-    test = load_splits(config.data).test
-    accuracies = {}
-    with closing(evaluation_loader(config.data, test, accelerator)) as loader:
+    task = make_task(config, accelerator)
+    test = task.splits().test
+    found = {}
+    with closing(task.evaluation_loader(test)) as loader:
         for role in roles:
-            network = make_network(config, role, len(test.classes), accelerator.device)
-            accuracies[role] = accuracy(network, loader, config.data, accelerator)
-            console.print(f"{role} accuracy on {len(test):,} test images: {100 * accuracies[role]:.2f} %")
-    return accuracies
+            network = make_network(config, role, task, test, accelerator.device)
+            found[role] = evaluate(network, loader, task, config.data, accelerator).scores
+            for metric in task.metrics:
+                score = found[role][metric.name]
+                console.print(f"{role} {metric.title} on {len(test):,} test images: {100 * score:.2f} %")
+    return found

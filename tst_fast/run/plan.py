@@ -1,6 +1,7 @@
 """The order of a run: which network learns in which pass over the images, and when the policy does."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -67,6 +68,19 @@ def count_steps(config: Config, passes: list[Pass]) -> dict[Stage, int]:
         counts[one.stage] += one.steps
     counts["search"] += sum(policy_learns(config, step) for step in range(counts["student"]))
     return counts
+
+
+def steps_before(passes: Sequence[Pass], index: int, stage: Stage) -> int:
+    """Steps of a stage in the passes before one."""
+    return sum(one.steps for one in passes[:index] if one.stage == stage)
+
+
+def search_ends(config: Config, passes: Sequence[Pass], index: int) -> bool:
+    """Whether a pass in which the policy learned is the last of its search; an interleaved one ends with the run."""
+    following = passes[index + 1 : index + 2]
+    if search_of(config) == "interleaved":
+        return not following
+    return not following or following[0].stage != "search" or following[0].opens_search
 
 
 def rehearsal(passes: list[Pass]) -> list[Pass]:

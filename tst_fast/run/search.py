@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from tst_fast.losses.search import SEARCH_OBJECTIVES, confidence
 from tst_fast.models.frozen import frozen
 from tst_fast.policy.augmenter import Augmenter
-from tst_fast.run.update import Report, mean_report
+from tst_fast.run.update import Scalars, weighted_mean
+from tst_fast.tasks.task import Task
 from tst_pipelines import Batch
 
 PLATEAU = 0.02
@@ -18,6 +19,7 @@ class PolicySearch:
     """Trains the policy, a batch at a time, against a frozen teacher and a frozen student.
 
     Args:
+        task: what is asked of the networks.
         augmenter: holds the policy, and the settings of its search. The policy's gradients are averaged over ranks
             here, since it is too small for DDP to pay off.
         accelerator: for autocast and reductions.
@@ -27,9 +29,15 @@ class PolicySearch:
     """
 
     def __init__(
-        self, augmenter: Augmenter, accelerator: Accelerator, teacher: nn.Module, student: nn.Module, window: int
+        self,
+        task: Task,
+        augmenter: Augmenter,
+        accelerator: Accelerator,
+        teacher: nn.Module,
+        student: nn.Module,
+        window: int,
     ) -> None:
-        self.augmenter, self.accelerator = augmenter, accelerator
+        self.task, self.augmenter, self.accelerator = task, augmenter, accelerator
         self.policy, self.config = augmenter.policy, augmenter.config
         self.teacher, self.student, self.window = teacher, student, window
         self.objective = SEARCH_OBJECTIVES[self.config.objective]
@@ -42,33 +50,40 @@ class PolicySearch:
         self.last_loss: float | None = None
         self.window_loss, self.window_steps = torch.zeros((), device=self.accelerator.device), 0
 
-    def step(self, batch: Batch) -> Report:
-        """One update of the policy; scalars on the device: the loss and both confidences on augmented images."""
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        return self.optimizer.param_groups[0]["lr"]
+
+    def step(self, batch: Batch) -> Scalars:
+        """One update of the policy; on the device: the loss and both confidences on augmented images."""
         parts = batch.split(self.config.accumulate)
         shares = [len(part) / len(batch) for part in parts]
         with frozen(self.teacher, self.student):
-            reports = [self.backward(part, share) for part, share in zip(parts, shares, strict=True)]
+            scalars = [self.backward(part, share) for part, share in zip(parts, shares, strict=True)]
         for parameter in self.policy.parameters():
             parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
         if self.config.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.policy.parameters(), self.config.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        report = mean_report(reports, shares)
-        self._count(report["loss"])
-        return report
+        means = weighted_mean(scalars, shares)
+        self._count(means["loss"])
+        return means
 
-    def backward(self, part: Batch, share: float) -> Report:
+    def backward(self, part: Batch, share: float) -> Scalars:
         """Add the gradients of a part of a batch, times its share of it, to the policy's; networks must be frozen."""
-        augmented = self.augmenter(part.images)
+        augmented, geometry = self.augmenter(part.images, part.sizes)
+        asked = self.task.decisions(part.targets, geometry)
         with self.accelerator.autocast():
-            teacher, student = self.teacher(augmented).float(), self.student(augmented).float()
-        loss = self.objective(teacher, student, part.labels)
+            outputs = self.teacher(augmented), self.student(augmented)
+        teacher, student = (self.task.answers(output, asked) for output in outputs)
+        loss = self.objective(teacher, student, asked.labels, asked.weights)
         (loss * share).backward()
         return {
             "loss": loss.detach(),
-            "teacher_confidence": confidence(teacher.detach(), part.labels),
-            "student_confidence": confidence(student.detach(), part.labels),
+            "teacher_confidence": confidence(teacher.detach(), asked.labels, asked.weights),
+            "student_confidence": confidence(student.detach(), asked.labels, asked.weights),
         }
 
     def _count(self, loss: Tensor) -> None:

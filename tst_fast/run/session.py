@@ -1,123 +1,175 @@
-"""What a run is made of: networks, policy and what updates each, from its configuration."""
+"""Everything that a run works with, made from its configuration: data, networks, policy and what updates each."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import nn
 
 from tst_fast.config.schema import Config
-from tst_fast.models import build_model, load_weights
+from tst_fast.models import load_weights
 from tst_fast.models.features import pair_features
 from tst_fast.policy.alignment import Fit, aligned_encoders
 from tst_fast.policy.augmenter import Augmenter
 from tst_fast.policy.policy import Policy
-from tst_fast.run.plan import Pass, Stage
+from tst_fast.run.plan import Stage, plan, rehearsal
 from tst_fast.run.search import PolicySearch
-from tst_fast.run.seeding import reseed
+from tst_fast.run.seeding import Stream, reseed
 from tst_fast.run.student import FromLabels, FromTeacher
 from tst_fast.run.update import Loss, ModelUpdate
-from tst_fast.tasks.mixing import Mixing
-from tst_pipelines import Loader
+from tst_fast.tasks import make_task
+from tst_fast.tasks.task import Role, Task
+from tst_pipelines import Batch, Dataset
 
 
 @dataclass
-class Parts:
-    """Everything that learns, and what it learns by.
+class Learners:
+    """What is trained, each by the one that updates it.
 
     Attributes:
+        student: its update.
+        search: the policy's; None where there is no teacher.
+        teacher: the teacher's; None where it came with weights, or has learned already.
+    """
+
+    student: ModelUpdate
+    search: PolicySearch | None = None
+    teacher: ModelUpdate | None = None
+
+    def of(self, stage: Stage) -> ModelUpdate | PolicySearch:
+        """The one that a stage trains."""
+        return {"teacher": self.teacher, "search": self.search, "student": self.student}[stage]
+
+    def state_dict(self) -> dict[str, dict[str, Any]]:
+        """Of each that there is."""
+        learners = {"student": self.student, "search": self.search, "teacher": self.teacher}
+        return {stage: learner.state_dict() for stage, learner in learners.items() if learner is not None}
+
+    def load_state_dict(self, state: dict[str, dict[str, Any]]) -> None:
+        """Continue from a `state_dict`."""
+        for stage, values in state.items():
+            self.of(stage).load_state_dict(values)
+
+
+class Session:
+    """What a run works with; opened once, closed once.
+
+    Each network has its own seed, so that arms of a comparison start alike.
+
+    Args:
+        config: of the run.
+        accelerator: processes, devices and precision.
+        dry: take two steps of everything, and keep nothing.
+        quiet: show no progress.
+
+    Attributes:
+        task: recognition, detection or segmentation.
+        splits: the images; `training_loader` and `test_loader` load them.
+        passes: of the run, in order.
         augmenter: holds the policy.
         fits: how well each encoder of a neural prior follows its operation.
         student: unwrapped, on the device.
         teacher: the same; None if there is none.
-        mixing: of each stage.
-        updates: of each stage.
-    """
-
-    augmenter: Augmenter
-    fits: dict[str, Fit]
-    student: nn.Module
-    teacher: nn.Module | None = None
-    mixing: dict[Stage, Mixing] = field(default_factory=dict)
-    updates: dict[Stage, ModelUpdate | PolicySearch] = field(default_factory=dict)
-
-
-def build(config: Config, passes: list[Pass], loader: Loader, accelerator: Accelerator, quiet: bool) -> Parts:
-    """Make all that the passes need. Each network has its own seed, so that arms of a comparison start alike.
-
-    Args:
-        config: of the run.
-        passes: of the run.
-        loader: of the training images.
-        accelerator: devices and precision.
-        quiet: show no progress.
+        mixing: what happens to a batch first, in each stage.
+        learners: what updates each.
 
     Raises:
-        UserError: networks, checkpoints, features or a policy that cannot be what `config` says.
+        UserError, tst_pipelines.DataError: something of the configuration or the data cannot work.
     """
-    classes, steps = len(loader.dataset.classes), loader.steps_per_epoch
-    images = config.data.batch_size // accelerator.num_processes
-    augmenter, fits = _make_augmenter(config, loader, accelerator, quiet)
-    parts = Parts(augmenter, fits, make_network(config, "student", classes, accelerator.device))
-    mixing = Mixing(config.student_training, classes, images)  # the policy is searched on what the student learns
-    parts.mixing = {"student": mixing, "search": mixing}
-    learner, loss = parts.student, FromLabels(config.data)
-    if config.distillation.teacher:
-        parts.teacher = make_network(config, "teacher", classes, accelerator.device)
-        if passes and passes[0].stage == "teacher":
-            parts.mixing["teacher"] = Mixing(config.teacher_training, classes, images)
-            parts.updates["teacher"] = ModelUpdate(
-                parts.teacher, config.teacher_training, FromLabels(config.data), steps, accelerator
+
+    def __init__(self, config: Config, accelerator: Accelerator, dry: bool = False, quiet: bool = True) -> None:
+        self.config, self.accelerator, self.dry = config, accelerator, dry
+        self.task = make_task(config, accelerator)
+        with accelerator.local_main_process_first():  # what is downloaded or written is so once
+            self.splits = self.task.splits()
+        self.training_loader = self.task.training_loader(self.splits.train)
+        self.test_loader = self.task.evaluation_loader(self.splits.test)
+        passes = plan(config, self.training_loader.steps_per_epoch)
+        self.passes = rehearsal(passes) if dry else passes
+        self.augmenter, self.fits = self._make_augmenter(quiet)
+        self.student = self._make_network("student")
+        self.teacher = self._make_network("teacher") if config.distillation.teacher else None
+        self.mixing = self._make_mixing()
+        self.learners = self._make_learners()
+
+    @property
+    def policy(self) -> Policy:
+        """The augmenter's."""
+        return self.augmenter.policy
+
+    @property
+    def teaches_first(self) -> bool:
+        """Whether the run begins with training the teacher."""
+        return bool(self.passes) and self.passes[0].stage == "teacher"
+
+    def close(self) -> None:
+        """Release loaders and networks. Closing twice is allowed."""
+        self.training_loader.close()
+        self.test_loader.close()
+        self.accelerator.free_memory()
+
+    def _make_network(self, role: Role) -> nn.Module:
+        return make_network(self.config, role, self.task, self.splits.train, self.accelerator.device)
+
+    def _make_augmenter(self, quiet: bool) -> tuple[Augmenter, dict[str, Fit]]:
+        """The policy and what applies it; the encoders' fits, if it has any."""
+        config, chosen, train = self.config, self.config.policy, self.splits.train
+        drawn = chosen.operations_per_image, chosen.shared_draw, chosen.temperature, chosen.sign
+        policy = Policy(chosen.operations, *drawn)
+        if chosen.init:
+            policy.load(chosen.init)
+        encoders, fits = None, {}
+        if chosen.prior == "encoder" and config.distillation.augment and config.distillation.teacher:
+            encoders, fits = aligned_encoders(
+                config, train.fingerprint, lambda: self.task.training_loader(train), self.accelerator, quiet
             )
-        listed = next((one.steps for one in passes if one.stage == "search"), None)
-        parts.updates["search"] = PolicySearch(
-            augmenter, accelerator, parts.teacher, parts.student, window=listed or config.policy.search_window
-        )
-        learner, loss = _taught(config, parts, accelerator)
-    parts.updates["student"] = ModelUpdate(
-        learner, config.student_training, loss, steps, accelerator, kept=parts.student
-    )
-    return parts
+        return Augmenter(policy.to(self.accelerator.device), chosen, config.data, encoders), fits
+
+    def _make_mixing(self) -> dict[Stage, Callable[[Batch], Batch]]:
+        mixing = self.task.mixing(self.config.student_training, self.splits.train)
+        stages: dict[Stage, Callable[[Batch], Batch]] = {"student": mixing, "search": mixing}
+        if self.teaches_first:
+            stages["teacher"] = self.task.mixing(self.config.teacher_training, self.splits.train)
+        return stages
+
+    def _make_learners(self) -> Learners:
+        config, accelerator = self.config, self.accelerator
+        steps, from_labels = self.training_loader.steps_per_epoch, FromLabels(self.task, config.data)
+        teacher = search = None
+        if self.teaches_first:
+            teacher = ModelUpdate(self.teacher, config.teacher_training, from_labels, steps, accelerator)
+        if self.teacher is not None:
+            listed = next((one.steps for one in self.passes if one.stage == "search"), None)
+            window = listed or config.policy.search_window
+            search = PolicySearch(self.task, self.augmenter, accelerator, self.teacher, self.student, window)
+        learner, loss = (self.student, from_labels) if self.teacher is None else self._taught()
+        student = ModelUpdate(learner, config.student_training, loss, steps, accelerator, kept=self.student)
+        return Learners(student, search, teacher)
+
+    def _taught(self) -> tuple[nn.Module, Loss]:
+        """The student as it is trained, and what it learns from the teacher."""
+        config, learner, guide = self.config, self.student, self.teacher
+        if config.loss.features:
+            reseed(config.seed, Stream.CONNECTORS)
+            learner, guide = pair_features(learner, guide, config.loss.features, config.data.image_size)
+        augmenter = self.augmenter if config.distillation.augment else None
+        return learner, FromTeacher(self.task, config, self.accelerator, guide, augmenter)
 
 
-def make_network(config: Config, role: Literal["teacher", "student"], classes: int, device: torch.device) -> nn.Module:
+def make_network(config: Config, role: Role, task: Task, dataset: Dataset, device: torch.device) -> nn.Module:
     """A network as `config` describes it, on the device; each role has a seed of its own.
 
     Raises:
         UserError: an unknown name, arguments that it does not take, or a checkpoint that does not fit.
     """
     chosen = getattr(config, role)
-    reseed(config.seed, {"teacher": 1, "student": 2}[role])
-    network = build_model(chosen.name, classes, chosen.arguments, chosen.pretrained)
+    reseed(config.seed, {"teacher": Stream.TEACHER, "student": Stream.STUDENT}[role])
+    network = task.network(role, dataset)
     if chosen.checkpoint:
         load_weights(network, chosen.checkpoint, role, chosen.sha256)
     network = network.to(device, memory_format=torch.channels_last if config.channels_last else torch.preserve_format)
     if config.compile_networks:
         network.compile()
     return network
-
-
-def _make_augmenter(
-    config: Config, loader: Loader, accelerator: Accelerator, quiet: bool
-) -> tuple[Augmenter, dict[str, Fit]]:
-    """The policy and what applies it; the encoders' fits, if it has any."""
-    chosen = config.policy
-    drawn = chosen.operations_per_image, chosen.shared_draw, chosen.temperature, chosen.sign
-    policy = Policy(chosen.operations, *drawn)
-    if chosen.init:
-        policy.load(chosen.init)
-    encoders, fits = None, {}
-    if chosen.prior == "encoder" and config.distillation.augment and config.distillation.teacher:
-        encoders, fits = aligned_encoders(config, loader.dataset, accelerator, quiet)
-    return Augmenter(policy.to(accelerator.device), chosen, config.data, encoders), fits
-
-
-def _taught(config: Config, parts: Parts, accelerator: Accelerator) -> tuple[nn.Module, Loss]:
-    """The student as it is trained, and what it learns from the teacher."""
-    learner, guide = parts.student, parts.teacher
-    if config.loss.features:
-        reseed(config.seed, 4)
-        learner, guide = pair_features(learner, guide, config.loss.features, config.data.image_size)
-    augmenter = parts.augmenter if config.distillation.augment else None
-    return learner, FromTeacher(config.data, config.loss, accelerator, guide, augmenter)

@@ -3,89 +3,106 @@
 Each is called with (model, batch) and returns a scalar loss and scalars to report.
 """
 
+from typing import Any
+
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from tst_fast.config.schema import DataConfig, LossConfig
-from tst_fast.losses.distillation import feature_distance, make_loss
+from tst_fast.config.schema import Config, DataConfig
+from tst_fast.losses.distillation import make_term
+from tst_fast.losses.features import feature_distance
 from tst_fast.losses.search import confidence
+from tst_fast.models.features import FeaturedOutput
 from tst_fast.policy.augmenter import Augmenter
+from tst_fast.tasks.task import Task
 from tst_kernels import normalise
-from tst_pipelines import Batch
+from tst_pipelines import Batch, Targets
 
 
 class FromLabels:
-    """Cross-entropy on plain images.
+    """The task's own loss on plain images.
 
     Args:
+        task: what is asked.
         data: mean and std.
     """
 
-    def __init__(self, data: DataConfig) -> None:
-        self.data = data
+    def __init__(self, task: Task, data: DataConfig) -> None:
+        self.task, self.data = task, data
 
     def __call__(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and nothing else to report."""
-        logits = model(normalise(batch.images, self.data.mean, self.data.std)).float()
-        return F.cross_entropy(logits, batch.labels), {}
+        output = model(normalise(batch.images, self.data.mean, self.data.std))
+        return self.task.supervised(output, batch.targets), {}
 
 
 class FromTeacher:
     """Distillation on plain images, or, with an augmenter, half on what it makes of them and half on plain ones.
 
     Args:
-        data: mean and std.
-        config: the loss; where it has features, teacher and student return them, as `features.WithFeatures` does.
+        task: what is asked.
+        config: mean and std, and the loss; where it has features, teacher and student return them, as
+            `features.WithFeatures` does.
         accelerator: for the teacher's autocast; a prepared model has its own.
         teacher: frozen, in eval mode, on the device.
         augmenter: applies the policy; None leaves it out.
     """
 
     def __init__(
-        self,
-        data: DataConfig,
-        config: LossConfig,
-        accelerator: Accelerator,
-        teacher: nn.Module,
-        augmenter: Augmenter | None,
+        self, task: Task, config: Config, accelerator: Accelerator, teacher: nn.Module, augmenter: Augmenter | None
     ) -> None:
-        self.data, self.accelerator = data, accelerator
+        self.task, self.data, self.config, self.accelerator = task, config.data, config.loss, accelerator
         self.teacher, self.augmenter = teacher, augmenter
-        self.loss = make_loss(config)
-        self.feature_weights = [pair.weight for pair in config.features]
+        self.term = make_term(config.loss.name, config.loss.standardise, vars(config.loss))
 
     def __call__(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and the mean confidence of both networks on the augmented images."""
-        images = self._images(batch)
-        student, student_features = _parts(model(images))
+        images, targets = self._images(batch)
+        student, student_features = _with_features(model(images))
         teacher, teacher_features = self._teach(images)
-        size = len(batch)  # augmented images come first, if there are any
-        halves = list(zip(student.split(size), teacher.split(size), strict=True))
-        loss = sum(self.loss(*half, batch.labels) for half in halves) / len(halves)
-        for weight, one, other in zip(self.feature_weights, student_features, teacher_features, strict=True):
-            loss = loss + weight * feature_distance(one, other)
-        if self.augmenter is None:
-            return loss, {}
+        halves = zip(*(self.task.parts(output, len(targets)) for output in (student, teacher)), targets, strict=True)
+        losses, confidences = zip(*(self._half(*half) for half in halves), strict=True)
+        loss = sum(losses) / len(losses)
+        pairs = zip(self.config.features, student_features, teacher_features, strict=True)
+        for pair, one, other in pairs:
+            loss = loss + pair.weight * feature_distance(one, other)
+        return loss, {} if self.augmenter is None else confidences[0]
+
+    def _half(self, student: Any, teacher: Any, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss on the augmented or the plain images, and both networks' confidence there."""
+        asked = self.task.decisions(targets)
+        answers = [self.task.answers(output, asked) for output in (student, teacher)]
+        supervised = self.task.supervised(student, targets)
+        loss = self.config.cross_entropy_weight * supervised + self.config.alpha * self.term(
+            *answers, asked.labels, asked.weights
+        )
+        imitation = self.task.imitation(student, teacher, targets)
+        if imitation is not None:
+            loss = loss + imitation
         return loss, {
-            "teacher_confidence": confidence(teacher[:size], batch.labels),
-            "student_confidence": confidence(student[:size].detach(), batch.labels),
+            f"{role}_confidence": confidence(logits.detach(), asked.labels, asked.weights)
+            for role, logits in zip(("student", "teacher"), answers, strict=True)
         }
 
     @torch.no_grad()
-    def _images(self, batch: Batch) -> Tensor:
-        """Normalised plain images, after augmented ones if there is an augmenter."""
+    def _images(self, batch: Batch) -> tuple[Tensor, list[Targets]]:
+        """Normalised plain images, after augmented ones if there is an augmenter; the targets of each half."""
         plain = normalise(batch.images, self.data.mean, self.data.std)
-        return plain if self.augmenter is None else torch.cat([self.augmenter(batch.images), plain])
+        if self.augmenter is None:
+            return plain, [batch.targets]
+        augmented, geometry = self.augmenter(batch.images, batch.sizes)
+        moved = batch.targets if geometry is None else self.task.moved(batch.targets, geometry)
+        return torch.cat([augmented, plain]), [moved, batch.targets]
 
     @torch.no_grad()
-    def _teach(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def _teach(self, images: Tensor) -> tuple[Any, list[Tensor]]:
         with self.accelerator.autocast():
-            return _parts(self.teacher(images))
+            return _with_features(self.teacher(images))
 
 
-def _parts(output: Tensor | tuple[Tensor, list[Tensor]]) -> tuple[Tensor, list[Tensor]]:
-    """Logits and features in full precision, of a network with or without features."""
-    logits, features = output if isinstance(output, tuple) else (output, [])
-    return logits.float(), [feature.float() for feature in features]
+def _with_features(output: Any) -> tuple[Any, list[Tensor]]:
+    """The output and, in full precision, the features of a network with or without features."""
+    if isinstance(output, FeaturedOutput):
+        return output.output, [feature.float() for feature in output.features]
+    return output, []

@@ -1,91 +1,23 @@
-"""The update of a network's weights: optimizer, rate, accumulation, clipping and the moving average."""
+"""The update of a network's weights: accumulation, clipping and the moving average."""
 
-import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
-import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from tst_fast.config.schema import OptimizerConfig, TrainingConfig
-from tst_fast.errors import UserError
+from tst_fast.config.schema import TrainingConfig
+from tst_fast.run.optimizers import learning_rate, make_optimizer
 from tst_pipelines import Batch
 
-INSTALL_APEX = "APEX_CPP_EXT=1 APEX_CUDA_EXT=1 pip install --no-build-isolation git+https://github.com/NVIDIA/apex"
-Report = dict[str, Tensor]
-Loss = Callable[[nn.Module, Batch], tuple[Tensor, Report]]
+Scalars = dict[str, Tensor]
+"""Values to report, on the device, by name."""
+Loss = Callable[[nn.Module, Batch], tuple[Tensor, Scalars]]
 
 
-def learning_rate(config: OptimizerConfig, step: int, total_steps: int, epochs: int) -> float:
-    """The rate of a step: a function of its number alone, so that resuming needs nothing but the number.
-
-    Args:
-        config: the schedule and its highest rate.
-        step: from 0.
-        total_steps: of the whole training.
-        epochs: of the whole training, for warm-up and milestones.
-    """
-    highest = config.learning_rate
-    if config.schedule == "one_cycle":
-        return highest * _one_cycle(step, total_steps)
-    warmup = config.warmup_epochs * total_steps // epochs
-    if step < warmup:  # torch's LinearLR
-        return config.warmup_learning_rate + (highest - config.warmup_learning_rate) * step / warmup
-    if config.schedule == "multi_step":  # torch's MultiStepLR
-        epoch = step * epochs // total_steps
-        return highest * config.decay_factor ** sum(epoch >= milestone for milestone in config.milestones)
-    # torch's CosineAnnealingLR (Loshchilov and Hutter, 2017) over what warm-up leaves.
-    share = (step - warmup) / (total_steps - warmup)
-    final = config.final_learning_rate
-    return final + (highest - final) * (1 + math.cos(math.pi * share)) / 2
-
-
-def _one_cycle(step: int, total_steps: int) -> float:
-    """The factor of torch.optim.lr_scheduler.OneCycleLR with pct_start 0.25 (Smith and Topin, 2017)."""
-    peak = max(0.25 * total_steps - 1, 0)
-    start, end = 1 / 25, 1.0
-    share = step / peak if peak else 1.0
-    if step > peak:
-        start, end, share = 1.0, 1 / 250_000, (step - peak) / max(total_steps - 1 - peak, 1)
-    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
-
-
-def make_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """The optimizer that `config` names.
-
-    Raises:
-        UserError: it is NVIDIA apex's, and apex is not installed.
-    """
-    parameters = list(model.parameters())
-    on_gpu = parameters[0].is_cuda
-    if not config.decay_norm_and_bias:
-        from timm.optim import param_groups_weight_decay  # timm takes a second to import, so only where it is asked for
-
-        named = model.no_weight_decay() if hasattr(model, "no_weight_decay") else ()  # timm's models know more of them
-        parameters = param_groups_weight_decay(model, config.weight_decay, no_weight_decay_list=named)
-    common = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
-    if config.name == "sgd":
-        nesterov = config.nesterov and config.momentum > 0
-        return torch.optim.SGD(parameters, momentum=config.momentum, nesterov=nesterov, fused=on_gpu, **common)
-    if config.epsilon is not None:
-        common["eps"] = config.epsilon
-    if config.name == "rmsprop":
-        from timm.optim import RMSpropTF
-
-        return RMSpropTF(parameters, momentum=config.momentum, **common)
-    if config.name == "adamw":
-        return torch.optim.AdamW(parameters, betas=config.betas, fused=on_gpu, **common)
-    try:
-        from apex.optimizers import FusedLAMB
-    except ImportError:  # not installed, or the other project that PyPI calls apex
-        raise UserError(f"--optimizer.name lamb needs NVIDIA apex, built from its source: {INSTALL_APEX}") from None
-    return FusedLAMB(parameters, betas=config.betas, **common)
-
-
-def mean_report(reports: Sequence[Report], shares: Sequence[float]) -> Report:
-    """The mean of the parts' reports, each weighted by its share of the batch."""
-    return {name: sum(r[name] * share for r, share in zip(reports, shares, strict=True)) for name in reports[0]}
+def weighted_mean(scalars: Sequence[Scalars], shares: Sequence[float]) -> Scalars:
+    """The mean of the parts' values, each weighted by its share of the batch."""
+    return {name: sum(s[name] * share for s, share in zip(scalars, shares, strict=True)) for name in scalars[0]}
 
 
 def _moving_average(model: nn.Module, decay: float) -> nn.Module:
@@ -106,7 +38,7 @@ class ModelUpdate:
         loss: what the network learns from.
         steps_per_epoch: batches in an epoch, the same on each rank.
         accelerator: places, wraps and steps the network.
-        kept: the part of `model` that is averaged, judged and kept; None: all of it.
+        kept: the part of `model` that is averaged, evaluated and saved; None: all of it.
     """
 
     def __init__(
@@ -126,24 +58,28 @@ class ModelUpdate:
         self.model, self.optimizer = accelerator.prepare(model, make_optimizer(model, config.optimizer))
 
     @property
-    def outcome(self) -> nn.Module:
-        """What is judged and saved: the moving average if there is one, else the network itself, unwrapped."""
+    def evaluated(self) -> nn.Module:
+        """What is evaluated and saved: the moving average if there is one, else the network itself, unwrapped."""
         return self.kept if self.average is None else self.average.module
 
-    def step(self, batch: Batch) -> Report:
-        """One update; what to report, as scalars on the device."""
-        rate = learning_rate(self.config.optimizer, self.step_count, self.total_steps, self.config.epochs)
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        return learning_rate(self.config.optimizer, self.step_count, self.total_steps, self.config.epochs)
+
+    def step(self, batch: Batch) -> Scalars:
+        """One update; what to report."""
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = self.learning_rate
         self.model.train()
         parts = batch.split(self.config.accumulate)
-        shares, reports = [len(part) / len(batch) for part in parts], []
+        shares, scalars = [len(part) / len(batch) for part in parts], []
         for number, (part, share) in enumerate(zip(parts, shares, strict=True), start=1):
             # Ranks exchange gradients once, after the last part.
             with nullcontext() if number == len(parts) else self.accelerator.no_sync(self.model):
-                loss, report = self.loss(self.model, part)
+                loss, reported = self.loss(self.model, part)
                 self.accelerator.backward(loss * share)
-            reports.append({"loss": loss.detach(), **report})
+            scalars.append({"loss": loss.detach(), **reported})
         if self.config.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         self.optimizer.step()
@@ -151,7 +87,7 @@ class ModelUpdate:
         self.step_count += 1
         if self.average is not None:
             self.average.update(self.kept, step=self.step_count)
-        return mean_report(reports, shares)
+        return weighted_mean(scalars, shares)
 
     def state_dict(self) -> dict:
         """Weights, their moving average, optimizer and step count."""

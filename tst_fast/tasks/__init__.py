@@ -1,5 +1,22 @@
-"""What is learned from images: the data, and how good a network is at it."""
+"""Recognition, detection and segmentation: what a run asks of them is `task.Task`."""
 
-from tst_fast.tasks.classification import Splits, accuracy, evaluation_loader, load_splits, training_loader
+from importlib import import_module
 
-__all__ = ["Splits", "accuracy", "evaluation_loader", "load_splits", "training_loader"]
+from accelerate import Accelerator
+
+from tst_fast.config.schema import Config
+from tst_fast.tasks.task import Task
+
+CLASSES = {"classification": "Classification"}
+"""The class of each task, in the module of its name; only the one asked for is imported."""
+
+
+def make_task(config: Config, accelerator: Accelerator) -> Task:
+    """The task that `config` names, once it has found nothing wrong in it.
+
+    Raises:
+        UserError: the configuration cannot work for this task.
+    """
+    task = getattr(import_module(f"tst_fast.tasks.{config.task}"), CLASSES[config.task])(config, accelerator)
+    task.check()
+    return task

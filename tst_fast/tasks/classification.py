@@ -1,15 +1,22 @@
 """Object recognition: one label an image."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 
-from tst_fast.config.schema import DataConfig
-from tst_fast.errors import UserError
+from tst_fast.config.schema import Config, DataConfig, TrainingConfig
+from tst_fast.errors import Finding, UserError
+from tst_fast.losses.search import label_distribution
+from tst_fast.models import build_model
+from tst_fast.policy.augmenter import Geometry
 from tst_fast.tasks.image_files import image_files
-from tst_kernels import normalise
+from tst_fast.tasks.metrics.classification import Accuracy
+from tst_fast.tasks.mixing import Mixing
+from tst_fast.tasks.task import Decisions, Metric, Role, Splits
 from tst_pipelines import (
     CACHE_LIMIT,
     ArrayDataset,
@@ -23,21 +30,116 @@ from tst_pipelines import (
     ResizeCenterCrop,
     SyntheticDataset,
     SyntheticLoader,
+    Targets,
     Transform,
     cached_bytes,
     cifar,
     digits,
-    skip_to_next_epoch,
     stratified,
 )
 
 
-@dataclass(frozen=True)
-class Splits:
-    """Images to learn from and images to be judged by."""
+class Classification:
+    """The `Task` of recognition: a network's output is logits [B, C], and every image is a decision."""
 
-    train: Dataset
-    test: Dataset
+    name = "classification"
+    metrics = (Metric("accuracy", "accuracy"),)
+    composes_warps = False
+
+    def __init__(self, config: Config, accelerator: Accelerator) -> None:
+        self.config, self.accelerator = config, accelerator
+
+    def check(self) -> None:
+        """Every configuration that `checks.check` lets through can work."""
+
+    def splits(self) -> Splits:
+        """Images to learn from and to evaluate on; see `load_splits`."""
+        return load_splits(self.config.data)
+
+    def training_loader(self, dataset: Dataset) -> Loader:
+        """See `Task`; padded and cropped, or a random region resized."""
+        data = self.config.data
+        if data.batch_size % self.accelerator.num_processes:
+            raise UserError(
+                f"--data.batch_size {data.batch_size} does not divide among {self.accelerator.num_processes} processes"
+            )
+        if data.crop == "pad":
+            transform = PadAndCrop(data.image_size, data.padding, data.flip)
+        else:
+            transform = RandomResizedCrop(data.image_size, flip=data.flip)
+        return _loader(data, dataset, transform, self.accelerator, True, self.config.seed)
+
+    def evaluation_loader(self, dataset: Dataset) -> Loader:
+        """See `Task`; resized, then the centre."""
+        data = self.config.data
+        return _loader(data, dataset, ResizeCenterCrop(data.image_size, data.resize), self.accelerator, False, 0)
+
+    def mixing(self, training: TrainingConfig, dataset: Dataset) -> Mixing:
+        """Mixup, cutmix and label smoothing, as `training` says."""
+        images = self.config.data.batch_size // self.accelerator.num_processes
+        return Mixing(training, len(dataset.classes), images)
+
+    def network(self, role: Role, dataset: Dataset) -> nn.Module:
+        """See `build_model`."""
+        chosen = getattr(self.config, role)
+        return build_model(chosen.name, len(dataset.classes), chosen.arguments, chosen.pretrained)
+
+    def moved(self, targets: Targets, geometry: Geometry) -> Targets:
+        """A class has no place in the image."""
+        return targets
+
+    def decisions(self, targets: Targets, geometry: Geometry | None = None) -> Decisions:
+        """A row for each image."""
+        return Decisions(targets.labels)
+
+    def answers(self, output: Tensor, decisions: Decisions) -> Tensor:
+        """The logits."""
+        return output.float()
+
+    def parts(self, output: Tensor, count: int) -> Sequence[Tensor]:
+        """Equal parts of the logits."""
+        return output.split(len(output) // count)
+
+    def supervised(self, output: Tensor, targets: Targets) -> Tensor:
+        """Cross-entropy."""
+        return F.cross_entropy(output.float(), targets.labels)
+
+    def imitation(self, student: Tensor, teacher: Tensor, targets: Targets) -> None:
+        """Nothing besides the logits."""
+
+    def evaluator(self, dataset: Dataset) -> Accuracy:
+        """Accuracy, whole and by class."""
+        return Accuracy(dataset.classes, self.accelerator.device)
+
+    def checks(self, splits: Splits) -> Iterator[Finding]:
+        """Images of each class; absent ones."""
+        names = splits.train.classes
+        counts, tested = (np.bincount(data.labels, minlength=len(names)) for data in (splits.train, splits.test))
+        found = (
+            f"{len(names)} classes, {counts.min():,} to {counts.max():,} training images each; {tested.sum():,} to test"
+        )
+        if (counts == 0).any():
+            absent = ", ".join(names[i] for i in np.flatnonzero(counts == 0)[:5])
+            yield Finding("classes", "wrong", found, f"no training image of {absent}: add some, or leave the class out")
+        elif (tested == 0).any():
+            absent = ", ".join(names[i] for i in np.flatnonzero(tested == 0)[:5])
+            yield Finding("classes", "doubtful", found, f"no test image of {absent}: accuracy says nothing of them")
+        else:
+            yield Finding("classes", "good", found)
+
+    def scrambled(self, output: Tensor) -> Tensor:
+        """Random logits."""
+        generator = torch.Generator().manual_seed(0)
+        return 5 * torch.randn(output.shape, generator=generator).to(output)
+
+    def confidences(self, output: Tensor, targets: Targets) -> Tensor:
+        """The probability of the true class."""
+        probabilities = output.float().softmax(dim=1)
+        return (label_distribution(targets.labels, probabilities) * probabilities).sum(dim=1)
+
+    def pictures(self, images: Tensor, targets: Targets, output: Tensor) -> Sequence[np.ndarray]:
+        """The images as they are: an answer is written below them."""
+        return list(images[..., :3].cpu().numpy())
 
 
 def load_splits(config: DataConfig) -> Splits:
@@ -64,28 +166,6 @@ def _whole_splits(config: DataConfig) -> Splits:
     if config.name in ("cifar10", "cifar100"):
         return Splits(*cifar(config.name, config.root, config.download))
     return Splits(*image_files(config))
-
-
-def training_loader(config: DataConfig, dataset: Dataset, accelerator: Accelerator, seed: int) -> Loader:
-    """Shuffled, cropped and flipped batches, each rank its share.
-
-    Raises:
-        UserError: the batch does not divide among the processes.
-        tst_pipelines.DataError: the batch exceeds the data set.
-    """
-    processes = accelerator.num_processes
-    if config.batch_size % processes:
-        raise UserError(f"--data.batch_size {config.batch_size} does not divide among {processes} processes")
-    if config.crop == "pad":
-        transform = PadAndCrop(config.image_size, config.padding, config.flip)
-    else:
-        transform = RandomResizedCrop(config.image_size, flip=config.flip)
-    return _loader(config, dataset, transform, accelerator, True, seed)
-
-
-def evaluation_loader(config: DataConfig, dataset: Dataset, accelerator: Accelerator) -> Loader:
-    """Each image once over all ranks, in order."""
-    return _loader(config, dataset, ResizeCenterCrop(config.image_size, config.resize), accelerator, False, 0)
 
 
 def _loader(
@@ -116,29 +196,3 @@ def _cached(config: DataConfig, dataset: Dataset, transform: Transform) -> bool:
     if config.loader != "auto":
         return config.loader == "cached"
     return in_memory or (config.crop == "pad" and cached_bytes(dataset, transform) <= CACHE_LIMIT)
-
-
-@torch.no_grad()
-def accuracy(
-    model: nn.Module, loader: Loader, config: DataConfig, accelerator: Accelerator, batches: int | None = None
-) -> float:
-    """Share of images whose highest logit is their label, over all ranks, 0..1.
-
-    Args:
-        model: unwrapped; it is put in eval mode and left so.
-        loader: gives each image once.
-        config: mean and std.
-        accelerator: for autocast and the sum over ranks.
-        batches: of each rank, at most; None: all.
-    """
-    model.eval()
-    counts = torch.zeros(2, dtype=torch.float64, device=accelerator.device)  # right, all
-    for batch in loader:
-        with accelerator.autocast():
-            logits = model(normalise(batch.images, config.mean, config.std))
-        counts += torch.stack([(logits.argmax(1) == batch.labels).sum(), counts.new_tensor(len(batch))])
-        if loader.step == batches:
-            skip_to_next_epoch(loader)
-            break
-    right, every = accelerator.reduce(counts, "sum").tolist()
-    return right / every

@@ -1,0 +1,189 @@
+"""metrics.jsonl: what a run says as it goes, a typed event a line; what writes it and what reads it."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from tst_fast.errors import UserError
+from tst_fast.report.observer import Observer
+
+VERSION = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that happened in a run.
+
+    Attributes:
+        stage: teacher, search or student.
+        epoch: of the network that is trained; for a search, of the student that it precedes.
+        pass_index: of the run's passes, from 0; `pass` in the file.
+        global_step: steps of all passes until then.
+    """
+
+    event: ClassVar[str]
+    stage: str
+    epoch: int
+    pass_index: int
+    global_step: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepsTaken(Event):
+    """Some steps of a stage.
+
+    Attributes:
+        step: of the pass, the last of them.
+        learning_rate: of the next step.
+        images_per_second: since the pass began or was resumed, of all ranks together.
+        means: over these steps and all ranks: loss, and both networks' confidence on augmented images.
+    """
+
+    event = "steps"
+    step: int
+    learning_rate: float
+    images_per_second: float
+    means: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassEnded(Event):
+    """A pass over the training images, or over a part of them.
+
+    Attributes:
+        mean_loss: over its steps.
+        images_per_second: of all ranks together.
+        seconds: that the steps of each stage took in it, on this rank's device.
+    """
+
+    event = "pass"
+    mean_loss: float
+    images_per_second: float
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated(Event):
+    """A network on the test images.
+
+    Attributes:
+        role: teacher or student.
+        scores: by metric, 0..1.
+        by_class: of a metric by class, metric to class to score.
+        confusion: rows of the confusion matrix, where the task has one.
+    """
+
+    event = "evaluation"
+    role: str
+    scores: dict[str, float]
+    by_class: dict[str, dict[str, float]] = field(default_factory=dict)
+    confusion: list[list[int]] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyMoved(Event):
+    """What the policy knows after a pass in which it learned.
+
+    Attributes:
+        operations: by name: probability, and level and magnitude where it has them.
+        search_share: the search's share of the time that search and student took so far.
+    """
+
+    event = "policy"
+    operations: dict[str, dict[str, float | None]]
+    search_share: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchEnded(Event):
+    """A search, and what became of the test images by it.
+
+    Attributes:
+        gap: mean confidence of both networks on augmented test images, and the difference, "trained" and "untrained".
+        pictures: files in the run's folder: fixed test images "plain", under the "trained" and the "untrained" policy,
+            and "operations": under each operation alone, a row each, at what was learned.
+        confidences: of the networks in these images' true classes: of pictures by name, role to a value an image.
+    """
+
+    event = "search"
+    gap: dict[str, dict[str, float]]
+    pictures: dict[str, str] = field(default_factory=dict)
+    confidences: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+
+
+EVENTS: dict[str, type[Event]] = {
+    kind.event: kind for kind in (StepsTaken, PassEnded, Evaluated, PolicyMoved, SearchEnded)
+}
+
+
+def to_line(event: Event) -> str:
+    """An event as one line of JSON."""
+    values = dataclasses.asdict(event)
+    return json.dumps({"event": event.event, "version": VERSION, "pass": values.pop("pass_index"), **values})
+
+
+def from_line(line: str) -> Event:
+    """What `to_line` wrote.
+
+    Raises:
+        ValueError: it is nothing of the kind, or of another version.
+    """
+    values = json.loads(line)
+    if not isinstance(values, dict) or values.get("version") != VERSION:
+        raise ValueError(f"no event of version {VERSION}")
+    kind, values["pass_index"] = EVENTS[values.pop("event")], values.pop("pass")
+    del values["version"]
+    return kind(**values)
+
+
+def read_metrics(file: Path) -> list[Event]:
+    """Every event of a metrics.jsonl; of a run that was killed, the last line may be half there and is left out.
+
+    Raises:
+        UserError: the file is missing, or holds something else, such as the metrics of an older version.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} cannot be read: {error}") from None
+    events = []
+    for number, line in enumerate(text.split("\n")[:-1], start=1):
+        try:
+            events.append(from_line(line))
+        except (ValueError, KeyError, TypeError):
+            raise UserError(
+                f"{file}, line {number}, is no event that this program knows (version {VERSION}): the run was made by "
+                "another version of it"
+            ) from None
+    return events
+
+
+class MetricsLog(Observer):
+    """Writes events to a file, whole lines at once.
+
+    Args:
+        file: appended to.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file.open("a", encoding="utf-8")
+
+    def event(self, event: Event) -> None:
+        """Append an event."""
+        self._file.write(to_line(event) + "\n")
+        self._file.flush()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the file ends."""
+        return {"position": self._file.tell()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Drop what was written after a `state_dict`: a resumed run writes it again."""
+        self._file.truncate(state["position"])
+        self._file.seek(state["position"])
+
+    def close(self) -> None:
+        """Close the file. Closing twice is allowed."""
+        self._file.close()

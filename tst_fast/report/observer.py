@@ -1,0 +1,59 @@
+"""Who is told what a run does: the terminal, metrics.jsonl, trackers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tst_fast.policy.alignment import Fit
+from tst_fast.policy.file import LearnedOperation
+
+if TYPE_CHECKING:
+    from tst_fast.report.metrics import Event
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What is known of a run before its first step.
+
+    Attributes:
+        name: of the configuration.
+        steps: of each stage in the whole run.
+        before: of each pass, the steps of its stage in the passes before it.
+        images: training and test images.
+        loader: what loads them.
+        titles: of the task's metrics, by name; the first is the headline.
+        fits: how well each encoder of a neural prior follows its operation.
+    """
+
+    name: str
+    steps: Mapping[str, int]
+    before: Sequence[int]
+    images: tuple[int, int]
+    loader: str
+    titles: Mapping[str, str]
+    fits: Mapping[str, Fit]
+
+
+class Observer:
+    """Is told of a run, in the main process alone; does nothing with what it does not override."""
+
+    def opened(self, opening: Opening) -> None:
+        """The run is about to take its first step, or the first after it was resumed."""
+
+    def event(self, event: Event) -> None:
+        """Something happened."""
+
+    def ended(self, result: Mapping[str, Any], history: Sequence[Sequence[LearnedOperation]], folder: Path) -> None:
+        """The run is over.
+
+        Args:
+            result: what result.json holds.
+            history: what the policy knew before the search and after each of its passes.
+            folder: the run's.
+        """
+
+    def close(self) -> None:
+        """Let go of everything. Closing twice is allowed."""

@@ -1,0 +1,44 @@
+"""What a run leaves behind: result.json, the student, and what the policy learned."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tst_fast.models import save_weights
+from tst_fast.policy.file import PolicyFile
+from tst_fast.report.plots import plot_policy
+from tst_fast.run.progress import Progress
+from tst_fast.run.session import Session
+
+
+def make_result(session: Session, progress: Progress) -> dict[str, Any]:
+    """What `result.json` holds: the scores of both networks by metric, and what they cost."""
+    headline, scores, clock = session.task.metrics[0].name, progress.student_scores, progress.clock
+    best = max(scores, key=lambda one: one[headline], default=None)
+    return {
+        "task": session.task.name,
+        "metric": headline,
+        "teacher": progress.teacher_scores,
+        "student": None if not scores else {k: v for k, v in scores[-1].items() if k != "epoch"},
+        "student_best": best,
+        "test_images": len(session.splits.test),
+        "held_out_gaps": progress.gaps,
+        "images_per_second": clock.images_per_second,
+        "search_share": clock.search_share,
+        "wall_seconds": clock.total,
+        "seed": session.config.seed,
+        "processes": session.accelerator.num_processes,
+    }
+
+
+def write_artefacts(session: Session, progress: Progress, result: dict[str, Any], folder: Path) -> None:
+    """Write what a finished run leaves in its folder."""
+    learned = PolicyFile.of_run(
+        session.config, progress.history, session.policy.learned(), session.splits.train.fingerprint, result
+    )
+    learned.write(folder / "policy.json")
+    student = session.learners.student.evaluated
+    save_weights(student, folder / "student.safetensors", session.config.student.name)
+    (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
+    if len(progress.history) > 1:
+        plot_policy(progress.history, folder / "policy.png")

@@ -1,0 +1,77 @@
+"""What steps a network, and its rate at each step."""
+
+import math
+
+import torch
+from torch import nn
+
+from tst_fast.config.schema import OptimizerConfig
+from tst_fast.errors import UserError
+
+INSTALL_APEX = "APEX_CPP_EXT=1 APEX_CUDA_EXT=1 pip install --no-build-isolation git+https://github.com/NVIDIA/apex"
+
+
+def learning_rate(config: OptimizerConfig, step: int, total_steps: int, epochs: int) -> float:
+    """The rate of a step: a function of its number alone, so that resuming needs nothing but the number.
+
+    Args:
+        config: the schedule and its highest rate.
+        step: from 0.
+        total_steps: of the whole training.
+        epochs: of the whole training, for warm-up and milestones.
+    """
+    highest = config.learning_rate
+    if config.schedule == "one_cycle":
+        return highest * _one_cycle(step, total_steps)
+    warmup = config.warmup_epochs * total_steps // epochs
+    if step < warmup:  # torch's LinearLR
+        return config.warmup_learning_rate + (highest - config.warmup_learning_rate) * step / warmup
+    if config.schedule == "multi_step":  # torch's MultiStepLR
+        epoch = step * epochs // total_steps
+        return highest * config.decay_factor ** sum(epoch >= milestone for milestone in config.milestones)
+    # torch's CosineAnnealingLR (Loshchilov and Hutter, 2017) over what warm-up leaves.
+    share = (step - warmup) / (total_steps - warmup)
+    final = config.final_learning_rate
+    return final + (highest - final) * (1 + math.cos(math.pi * share)) / 2
+
+
+def _one_cycle(step: int, total_steps: int) -> float:
+    """The factor of torch.optim.lr_scheduler.OneCycleLR with pct_start 0.25 (Smith and Topin, 2017)."""
+    peak = max(0.25 * total_steps - 1, 0)
+    start, end = 1 / 25, 1.0
+    share = step / peak if peak else 1.0
+    if step > peak:
+        start, end, share = 1.0, 1 / 250_000, (step - peak) / max(total_steps - 1 - peak, 1)
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
+
+def make_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """The optimizer that `config` names.
+
+    Raises:
+        UserError: it is NVIDIA apex's, and apex is not installed.
+    """
+    parameters = list(model.parameters())
+    on_gpu = parameters[0].is_cuda
+    if not config.decay_norm_and_bias:
+        from timm.optim import param_groups_weight_decay  # timm takes a second to import, so only where it is asked for
+
+        named = model.no_weight_decay() if hasattr(model, "no_weight_decay") else ()  # timm's models know more of them
+        parameters = param_groups_weight_decay(model, config.weight_decay, no_weight_decay_list=named)
+    common = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    if config.name == "sgd":
+        nesterov = config.nesterov and config.momentum > 0
+        return torch.optim.SGD(parameters, momentum=config.momentum, nesterov=nesterov, fused=on_gpu, **common)
+    if config.epsilon is not None:
+        common["eps"] = config.epsilon
+    if config.name == "rmsprop":
+        from timm.optim import RMSpropTF
+
+        return RMSpropTF(parameters, momentum=config.momentum, **common)
+    if config.name == "adamw":
+        return torch.optim.AdamW(parameters, betas=config.betas, fused=on_gpu, **common)
+    try:
+        from apex.optimizers import FusedLAMB
+    except ImportError:  # not installed, or the other project that PyPI calls apex
+        raise UserError(f"--optimizer.name lamb needs NVIDIA apex, built from its source: {INSTALL_APEX}") from None
+    return FusedLAMB(parameters, betas=config.betas, **common)

@@ -1,0 +1,121 @@
+"""What a policy makes of some fixed test images, kept in a run's folder after each search."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from tst_fast.models.frozen import frozen
+from tst_fast.policy.augmenter import Augmented
+from tst_fast.run.held_out_gap import both_policies
+from tst_fast.run.seeding import Stream, reseed
+from tst_fast.run.session import Session
+from tst_kernels import Draw, normalise
+from tst_pipelines import Batch
+
+IMAGES = 8
+SIDE = 128
+"""Pixels: longer sides are scaled down."""
+GAP = 2
+"""Pixels between two images of a strip."""
+
+Confidences = dict[str, dict[str, list[float]]]
+
+
+def fixed_images(session: Session) -> Batch:
+    """A few test images of this rank, at equal distances, for data sets lie in the order of their classes."""
+    dataset, ranks = session.splits.test, session.accelerator.num_processes
+    positions = np.unique(np.linspace(0, len(dataset) - 1, IMAGES * ranks).astype(np.int64))
+    loader = session.task.evaluation_loader(dataset.select(positions))
+    try:
+        parts = [batch for batch in loader if len(batch)]
+    finally:
+        loader.close()
+    return parts[0]
+
+
+@torch.no_grad()
+def draw_search(session: Session, batch: Batch, folder: Path, number: int) -> tuple[dict[str, str], Confidences]:
+    """Write the pictures of `report.metrics.SearchEnded`, for the policy as it is now.
+
+    Args:
+        session: its policy, networks and task.
+        batch: of `fixed_images`.
+        folder: the run's.
+        number: of the search, from 0.
+
+    Returns:
+        Files relative to the folder, and both networks' confidence in the true class of each image, by picture.
+    """
+    (folder / "pictures").mkdir(exist_ok=True)
+    images, mean, std = batch.images, session.config.data.mean, session.config.data.std
+    made = {"plain": Augmented(normalise(images, mean, std), None)}
+    for name, augmenter in both_policies(session.augmenter).items():
+        reseed(session.config.seed, Stream.PICTURES)
+        made[name] = augmenter(images, batch.sizes)
+    pictures, found = {}, {}
+    with frozen(session.teacher, session.student):
+        for name, augmented in made.items():
+            rows, found[name] = _asked(session, batch, augmented)
+            pictures[name] = _save([rows], folder, "plain" if name == "plain" else f"search{number:02}-{name}")
+        pictures["operations"] = _save(_each_operation(session, batch), folder, f"search{number:02}-operations")
+    return pictures, found
+
+
+def _asked(session: Session, batch: Batch, augmented: Augmented) -> tuple[list[np.ndarray], dict[str, list[float]]]:
+    """Pictures of images with the student's answers, and how sure each network is of the truth, an image at a time."""
+    task, networks = session.task, {"teacher": session.teacher, "student": session.student}
+    outputs = {}
+    for role, network in networks.items():
+        with session.accelerator.autocast():
+            outputs[role] = network(augmented.images)
+    targets = batch.targets
+    moved = targets if augmented.geometry is None else task.moved(targets, augmented.geometry)
+    drawn = task.pictures(_pixels(session, augmented.images), moved, outputs["student"])
+    return list(drawn), {role: task.confidences(output, moved).tolist() for role, output in outputs.items()}
+
+
+def _each_operation(session: Session, batch: Batch) -> list[list[np.ndarray]]:
+    """The images under each operation alone, applied for sure at the level that was learned."""
+    policy, size, device = session.policy, len(batch), batch.images.device
+    rows = []
+    for operation, level in zip(policy.operations, policy.levels().tolist(), strict=True):
+        draw = Draw(
+            operations=torch.full((size, 1), operation.code, dtype=torch.int32, device=device),
+            levels=torch.full((size, 1), level, device=device),
+            gates=torch.ones(size, 1, device=device),
+            centres=torch.full((size, 2), 0.5, device=device),
+        )
+        augmented = session.augmenter.apply(batch.images, draw, batch.sizes)
+        rows.append(list(_pixels(session, augmented.images).cpu().numpy()))
+    return rows
+
+
+def _pixels(session: Session, images: Tensor) -> Tensor:
+    """Normalised images [B, 3, H, W] as uint8 [B, H, W, 3]."""
+    data = session.config.data
+    mean, std = (images.new_tensor(values)[:, None, None] for values in (data.mean, data.std))
+    return ((images.float() * std + mean).clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1)
+
+
+def _save(rows: Sequence[Sequence[np.ndarray]], folder: Path, name: str) -> str:
+    """Images uint8 [H, W, 3] in rows, as one PNG; its name relative to the folder."""
+    small = [[_thumbnail(image) for image in row] for row in rows]
+    width, height = (max(size) for size in zip(*(image.size for row in small for image in row), strict=True))
+    columns = max(map(len, small))
+    grid = Image.new("RGB", (columns * (width + GAP) - GAP, len(small) * (height + GAP) - GAP), "white")
+    for y, row in enumerate(small):
+        for x, image in enumerate(row):
+            grid.paste(image, (x * (width + GAP), y * (height + GAP)))
+    file = Path("pictures") / f"{name}.png"
+    grid.save(folder / file)
+    return file.as_posix()
+
+
+def _thumbnail(image: np.ndarray) -> Image.Image:
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    picture.thumbnail((SIDE, SIDE))
+    return picture

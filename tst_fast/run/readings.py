@@ -1,0 +1,75 @@
+"""Values that steps leave on the device, read together now and then, so that a step waits for nothing."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from tst_fast.run.plan import Stage
+from tst_fast.run.update import Scalars
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the steps of one stage left since the last reading.
+
+    Attributes:
+        stage: whose steps.
+        means: over steps and ranks, by name.
+        steps: how many.
+    """
+
+    stage: Stage
+    means: dict[str, float]
+    steps: int
+
+
+class NotFinite(Exception):
+    """A step left a value that is NaN or infinite; the same on each rank.
+
+    Attributes:
+        stage: of the step.
+        step: in its pass.
+        indices: of this rank's images in that step, int64; None where another rank's made it.
+    """
+
+    def __init__(self, stage: Stage, step: int, indices: np.ndarray | None) -> None:
+        super().__init__(f"step {step} of {stage}")
+        self.stage, self.step, self.indices = stage, step, indices
+
+
+class Readings:
+    """Collects the scalars of steps.
+
+    Args:
+        accelerator: for the mean over ranks.
+    """
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self.accelerator = accelerator
+        self._pending: dict[Stage, list[tuple[int, np.ndarray, Scalars]]] = {}
+
+    def add(self, stage: Stage, step: int, indices: np.ndarray, scalars: Scalars) -> None:
+        """Keep what a step on these images left."""
+        self._pending.setdefault(stage, []).append((step, indices, scalars))
+
+    def read(self) -> list[Reading]:
+        """Wait for the devices, and empty the collection.
+
+        Raises:
+            NotFinite: on each rank.
+        """
+        readings = []
+        for stage, pending in self._pending.items():
+            names = list(pending[0][2])
+            own = torch.stack([torch.stack([scalars[name] for name in names]) for _, _, scalars in pending])
+            values = self.accelerator.reduce(own, "mean").cpu()
+            if not values.isfinite().all():
+                finite = own.isfinite().all(1).tolist()
+                step, indices, _ = pending[finite.index(False) if False in finite else 0]
+                raise NotFinite(stage, step, None if all(finite) else indices)
+            means = dict(zip(names, values.double().mean(0).tolist(), strict=True))
+            readings.append(Reading(stage, means, len(values)))
+        self._pending.clear()
+        return readings

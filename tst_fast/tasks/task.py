@@ -1,0 +1,150 @@
+"""What a run asks of a task. Nothing outside `tasks` knows more of one than this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+from torch import Tensor, nn
+
+from tst_fast.config.schema import TrainingConfig
+from tst_fast.errors import Finding
+from tst_fast.policy.augmenter import Geometry
+from tst_fast.tasks.metrics import Evaluator
+from tst_pipelines import Batch, Dataset, Loader, Targets
+
+Role = Literal["teacher", "student"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that a network is judged by, in 0..1; more is better.
+
+    Attributes:
+        name: its key in result.json and metrics.jsonl, such as "accuracy".
+        title: for people, such as "mean IoU".
+    """
+
+    name: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Images to learn from, and images to evaluate on."""
+
+    train: Dataset
+    test: Dataset
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What the targets ask, as a table: one choice among C classes in each row (an image, a pixel, an object).
+
+    It depends on the targets alone, so that a teacher's and a student's answers have the same rows. No rows at all are
+    legal: every loss is then 0, with a graph.
+
+    Attributes:
+        labels: int64 [N], or a distribution over classes, floating [N, C].
+        weights: floating [N], not negative, their sum at most 1; None: every row counts the same.
+        rows: where in a network's output the rows are; the task's own business.
+    """
+
+    labels: Tensor
+    weights: Tensor | None = None
+    rows: Any = None
+
+
+class Task(Protocol):
+    """Recognition, detection or segmentation: its data, its networks, and what their answers mean.
+
+    Made from a configuration and an `Accelerator`. A network's output is of the task's own type; the loop hands it on.
+    """
+
+    name: ClassVar[str]
+    metrics: ClassVar[Sequence[Metric]]
+    """The first is the headline: what is shown, compared, and expected of a checkpoint."""
+    composes_warps: ClassVar[bool]
+    """Whether targets have places in the image, so that an image's warps must be one affine map (see `Augmenter`)."""
+
+    def check(self) -> None:
+        """Refuse a configuration that cannot work for this task, before anything is loaded.
+
+        Raises:
+            UserError: the message names the flag and the remedy.
+        """
+        ...
+
+    def splits(self) -> Splits:
+        """The images that the configuration names.
+
+        Raises:
+            UserError, tst_pipelines.DataError: they are not there, or not as they should be.
+        """
+        ...
+
+    def training_loader(self, dataset: Dataset) -> Loader:
+        """Shuffled and cropped batches, each rank its share."""
+        ...
+
+    def evaluation_loader(self, dataset: Dataset) -> Loader:
+        """Each image once over all ranks, in order."""
+        ...
+
+    def mixing(self, training: TrainingConfig, dataset: Dataset) -> Callable[[Batch], Batch]:
+        """What happens to a batch before anything learns from it: mixup, cutmix, smoothing, or nothing."""
+        ...
+
+    def network(self, role: Role, dataset: Dataset) -> nn.Module:
+        """Images [B, 3, H, W], normalised as the network was trained, to its output; weights fresh or published.
+
+        Raises:
+            UserError: an unknown name, or arguments that it does not take.
+        """
+        ...
+
+    def moved(self, targets: Targets, geometry: Geometry) -> Targets:
+        """The targets of images that a draw has moved, for the student's training."""
+        ...
+
+    def decisions(self, targets: Targets, geometry: Geometry | None = None) -> Decisions:
+        """What the targets ask; with a geometry, of images that it has moved, in the search: differentiable in it."""
+        ...
+
+    def answers(self, output: Any, decisions: Decisions) -> Tensor:
+        """A network's logits, float32 [N, C], to the decisions."""
+        ...
+
+    def parts(self, output: Any, count: int) -> Sequence[Any]:
+        """The outputs of one forward pass over `count` batches of one size, one after the other."""
+        ...
+
+    def supervised(self, output: Any, targets: Targets) -> Tensor:
+        """The task's own loss, from the targets alone: a scalar, the mean over the images."""
+        ...
+
+    def imitation(self, student: Any, teacher: Any, targets: Targets) -> Tensor | None:
+        """What the student imitates besides its answers (boxes, feature maps), weighed; None where there is nothing."""
+        ...
+
+    def evaluator(self, dataset: Dataset) -> Evaluator:
+        """What counts over the batches of one evaluation of this data set."""
+        ...
+
+    def checks(self, splits: Splits) -> Iterator[Finding]:
+        """What the doctor finds in this task's data."""
+        ...
+
+    def scrambled(self, output: Any) -> Any:
+        """Other answers of the same form, always the same: whether a loss heeds them is what the doctor asks."""
+        ...
+
+    def confidences(self, output: Any, targets: Targets) -> Tensor:
+        """Of each image, how sure an output is of the truth: floating [B], 0..1."""
+        ...
+
+    def pictures(self, images: Tensor, targets: Targets, output: Any) -> Sequence[np.ndarray]:
+        """For the report: uint8 [H, W, 3] for each image uint8 [B, H, W, 3], with a network's answer drawn in."""
+        ...
