@@ -13,7 +13,7 @@ endif
 LAUNCH := $(PYTHON) -m accelerate.commands.launch --quiet \
 	--num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
 
-.PHONY: run test test-long lint install bench bench-gpu compile-report compile-matrix sanitize
+.PHONY: run test test-long mutants lint install bench bench-gpu compile-report compile-matrix sanitize
 
 run: install
 	$(LAUNCH) tst_fast/train.py $(ARGS)
@@ -24,6 +24,10 @@ test: install lint
 # Tests of many minutes each, which `make test` leaves out.
 test-long: install
 	$(PYTHON) -m pytest -m long $(ARGS)
+
+# Faults made on purpose, each of which a test must see; `make mutants ARGS=WORD` makes those that WORD is in.
+mutants: install
+	$(PYTHON) tests/mutants.py $(ARGS)
 
 lint: install
 	$(PYTHON) -m ruff check .

@@ -1,6 +1,7 @@
 """A run of seconds for the tests: tiny networks, few passes, real digits."""
 
 import functools
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,39 @@ def steps(monkeypatch):
     for kind in counts:
         monkeypatch.setattr(kind, "step", counted(kind, kind.step))
     return counts
+
+
+class Clock:
+    """Stands still but for what a test says takes time."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """What the program reads the time from."""
+    clock = Clock()
+    monkeypatch.setattr(time, "perf_counter", clock)
+    return clock
+
+
+@pytest.fixture
+def slow_steps(clock, monkeypatch):
+    """By the clock of the test, a step of a network takes two seconds, one of the policy five, and all else nothing."""
+
+    def slowed(step, seconds):
+        def wrapped(self, batch):
+            clock.now += seconds
+            return step(self, batch)
+
+        return wrapped
+
+    for kind, seconds in ((ModelUpdate, 2.0), (PolicySearch, 5.0)):
+        monkeypatch.setattr(kind, "step", slowed(kind.step, seconds))
 
 
 @dataclass

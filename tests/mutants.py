@@ -1,0 +1,345 @@
+"""Faults made on purpose, and the test that must fail for each: `make mutants`.
+
+Each is made in a copy of the tree, one at a time. The table has failed where a fault goes unseen, where its old text no
+longer stands exactly once in its file (change the row with the code), and where the test fails without any fault.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+FAILED = 1
+"""pytest's exit status where tests failed, and not something else."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A fault.
+
+    Attributes:
+        what: it does.
+        file: it is made in, relative to the root.
+        old: text of the file, exactly once in it.
+        new: what stands there instead.
+        test: pytest's name of one that must fail, relative to `tests/`.
+    """
+
+    what: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+MUTANTS = [
+    # What the student minimises.
+    Mutant(
+        "the student's loss is on the plain half only",
+        "tst_fast/run/student.py",
+        "loss = sum(self.loss(*half, batch.labels) for half in halves) / len(halves)",
+        "loss = self.loss(*halves[-1], batch.labels)",
+        "tst_fast/run/test_student.py::test_half_is_on_what_the_policy_makes_of_the_images_and_half_on_the_images",
+    ),
+    Mutant(
+        "both halves count whole",
+        "tst_fast/run/student.py",
+        "for half in halves) / len(halves)",
+        "for half in halves)",
+        "tst_fast/run/test_student.py::test_half_is_on_what_the_policy_makes_of_the_images_and_half_on_the_images",
+    ),
+    Mutant(
+        "the teacher learns from the student",
+        "tst_fast/run/student.py",
+        "zip(student.split(size), teacher.split(size), strict=True)",
+        "zip(teacher.split(size), student.split(size), strict=True)",
+        "tst_fast/run/test_student.py::test_half_is_on_what_the_policy_makes_of_the_images_and_half_on_the_images",
+    ),
+    Mutant(
+        "the confidence that is reported is that on plain images",
+        "tst_fast/run/student.py",
+        "confidence(teacher[:size], batch.labels)",
+        "confidence(teacher[size:], batch.labels)",
+        "tst_fast/run/test_student.py::test_half_is_on_what_the_policy_makes_of_the_images_and_half_on_the_images",
+    ),
+    Mutant(
+        "a feature's weight is ignored",
+        "tst_fast/run/student.py",
+        "loss + weight * feature_distance(one, other)",
+        "loss + feature_distance(one, other)",
+        "tst_fast/run/test_student.py::test_a_feature_counts_by_its_weight",
+    ),
+    Mutant(
+        "KD without the square of its temperature",
+        "tst_fast/losses/distillation.py",
+        "return tau**2 * divergence",
+        "return divergence",
+        "tst_fast/run/test_student.py::test_without_augmentation_all_is_on_the_images",
+    ),
+    # What the policy minimises.
+    Mutant(
+        "the policy looks for what the teacher does not know",
+        "tst_fast/losses/search.py",
+        "return -(weights * (teacher.log_softmax(dim=1) + missed)).sum(dim=1).mean()",
+        "return (weights * (teacher.log_softmax(dim=1) + missed)).sum(dim=1).mean()",
+        "tst_fast/run/test_search.py::test_probability_rises_where_only_the_student_is_fooled",
+    ),
+    Mutant(
+        "teacher and student swapped in the search",
+        "tst_fast/run/search.py",
+        "self.objective(teacher, student, part.labels)",
+        "self.objective(student, teacher, part.labels)",
+        "tst_fast/run/test_search.py::test_probability_rises_where_only_the_student_is_fooled",
+    ),
+    Mutant(
+        "the policy climbs",
+        "tst_fast/run/search.py",
+        "(loss * share).backward()",
+        "(loss * -share).backward()",
+        "tst_fast/run/test_search.py::test_probability_rises_where_only_the_student_is_fooled",
+    ),
+    Mutant(
+        "the search moves the networks' statistics",
+        "tst_fast/models/frozen.py",
+        "model.eval().requires_grad_(False)",
+        "model.requires_grad_(False)",
+        "tst_fast/run/test_search.py::test_teacher_and_student_stay_as_they_were",
+    ),
+    Mutant(
+        "momentum and rate of the policy outlive its search",
+        "tst_fast/run/loop.py",
+        'self.updates["search"].begin()',
+        "pass",
+        "tst_fast/run/test_metrics.py::test_each_search_begins_with_the_rate_that_was_asked_for",
+    ),
+    # The alternation.
+    Mutant(
+        "the student learns from a batch before the policy does",
+        "tst_fast/run/loop.py",
+        """            self._update("search", batch)
+        self._update(stage, batch)
+""",
+        """            self._update(stage, batch)
+            return self._update("search", batch)
+        self._update(stage, batch)
+""",
+        "tst_fast/run/test_metrics.py::test_the_policy_takes_its_interleaved_step_just_before_the_student",
+    ),
+    Mutant(
+        "the same random numbers in each step of a pass",
+        "tst_fast/run/loop.py",
+        "reseed(self.config.seed, 3, self.accelerator.process_index, self.pass_index, self.step)",
+        "reseed(self.config.seed, 3, self.accelerator.process_index, self.pass_index)",
+        "tst_fast/run/test_metrics.py::test_every_step_has_random_numbers_of_its_own",
+    ),
+    Mutant(
+        "the same random numbers in each pass",
+        "tst_fast/run/loop.py",
+        "reseed(self.config.seed, 3, self.accelerator.process_index, self.pass_index, self.step)",
+        "reseed(self.config.seed, 3, self.accelerator.process_index, self.step)",
+        "tst_fast/run/test_metrics.py::test_every_step_has_random_numbers_of_its_own",
+    ),
+    Mutant(
+        "the student is evaluated on what it learns from",
+        "tst_fast/run/loop.py",
+        "accuracy(network, self.test_loader, ",
+        "accuracy(network, self.train_loader, ",
+        "tst_fast/run/test_loop.py::test_a_run_leaves_what_it_promises",
+    ),
+    # The arms of a comparison.
+    Mutant(
+        "KD is run as KD with the untrained policy",
+        "tst_fast/commands/compare.py",
+        '"KD": {"distillation__augment": False}',
+        '"KD": {"policy__search": "none"}',
+        "tst_fast/commands/test_compare.py::test_what_the_student_of_an_arm_is_shown",
+    ),
+    Mutant(
+        "KD with the untrained policy is run as TST",
+        "tst_fast/commands/compare.py",
+        '"KD, untrained policy": {"policy__search": "none"}',
+        '"KD, untrained policy": {}',
+        "tst_fast/commands/test_compare.py::test_what_the_student_of_an_arm_is_shown",
+    ),
+    Mutant(
+        "every seed is the first",
+        "tst_fast/commands/compare.py",
+        "replace(config, seed=seed, **changes)",
+        "replace(config, **changes)",
+        "tst_fast/commands/test_compare.py::test_what_the_student_of_an_arm_is_shown",
+    ),
+    # What a reader is told.
+    Mutant(
+        "before and after are swapped in the table",
+        "tst_fast/report/terminal.py",
+        "for old, new in zip(before, after, strict=True):",
+        "for new, old in zip(before, after, strict=True):",
+        "tst_fast/report/test_terminal.py::test_the_table_goes_from_before_to_after",
+    ),
+    Mutant(
+        "a run tells after and before",
+        "tst_fast/run/loop.py",
+        "policy_table(self.history[0], self.history[-1])",
+        "policy_table(self.history[-1], self.history[0])",
+        "tst_fast/report/test_terminal.py::test_a_run_tells_what_its_policy_file_holds",
+    ),
+    Mutant(
+        "no magnitudes in the table",
+        "tst_fast/report/terminal.py",
+        "row(new.operation, probability, magnitude, new.unit)",
+        'row(new.operation, probability, "", new.unit)',
+        "tst_fast/report/test_terminal.py::test_the_table_goes_from_before_to_after",
+    ),
+    Mutant(
+        "no curves of the levels",
+        "tst_fast/report/terminal.py",
+        "        if row.level is not None:\n",
+        "        if False:\n",
+        "tst_fast/report/test_terminal.py::test_the_plot_shows_each_probability_and_level_over_the_passes",
+    ),
+    Mutant(
+        "the mean loss of a pass is 0",
+        "tst_fast/run/loop.py",
+        '"mean_loss": self._pass_loss / self.step',
+        '"mean_loss": 0.0',
+        "tst_fast/run/test_metrics.py::test_the_mean_loss_of_a_pass_is_that_of_its_steps",
+    ),
+    Mutant(
+        "several steps count as one in the mean loss",
+        "tst_fast/run/loop.py",
+        'means["loss"] * len(values)',
+        'means["loss"]',
+        "tst_fast/run/test_metrics.py::test_the_mean_loss_of_a_pass_is_that_of_its_steps",
+    ),
+    # Time.
+    Mutant(
+        "the stopwatch counts double",
+        "tst_fast/run/stopwatch.py",
+        "self._seconds[name] += ended - started",
+        "self._seconds[name] += 2 * (ended - started)",
+        "tst_fast/run/test_time.py::test_seconds_add_up_by_name_until_they_are_read",
+    ),
+    Mutant(
+        "an interleaved search's time is also the student's",
+        "tst_fast/run/loop.py",
+        "+= seconds - searching",
+        "+= seconds",
+        "tst_fast/run/test_time.py::test_a_run_says_how_long_the_student_and_the_search_took",
+    ),
+    Mutant(
+        "a listed search's time counts twice",
+        "tst_fast/run/loop.py",
+        'self.clock["search_seconds"] += seconds\n',
+        'self.clock["search_seconds"] += seconds + searching\n',
+        "tst_fast/run/test_time.py::test_a_run_says_how_long_the_student_and_the_search_took",
+    ),
+    Mutant(
+        "the doctor expects one step of a search",
+        "tst_fast/commands/cost.py",
+        'step.pop("search", 0.0) * counts["search"]',
+        'step.pop("search", 0.0)',
+        "tst_fast/run/test_time.py::test_the_doctor_expects_of_each_stage_its_seconds_times_its_steps",
+    ),
+    # Checkpoints.
+    Mutant(
+        "every checkpoint is kept",
+        "tst_fast/run/checkpoint.py",
+        "        old.unlink()",
+        "        pass",
+        "tst_fast/run/test_checkpoint.py::test_the_two_newest_are_kept",
+    ),
+    Mutant(
+        "a checkpoint is written straight to its final name",
+        "tst_fast/run/checkpoint.py",
+        'temporary = folder / f"{name}.tmp"',
+        'temporary = folder / f"{name}.pt"',
+        "tst_fast/run/test_checkpoint.py::test_a_write_that_fails_harms_no_checkpoint",
+    ),
+    # The gap on held-out images.
+    Mutant(
+        "the gap is measured without its seed",
+        "tst_fast/run/gap.py",
+        "reseed(seed, 5, accelerator.process_index)",
+        "pass",
+        "tst_fast/run/test_gap.py::test_a_seed_gives_the_same_gap_again_and_another_another",
+    ),
+    Mutant(
+        "the two policies are drawn from with other random numbers",
+        "tst_fast/run/gap.py",
+        "reseed(seed, 5, accelerator.process_index)",
+        "reseed(seed, 5, accelerator.process_index, len(found))",
+        "tst_fast/run/test_gap.py::test_both_policies_are_drawn_from_alike",
+    ),
+    Mutant(
+        "the gap is measured with a draw for each batch",
+        "tst_fast/run/gap.py",
+        "policy.shared_draw = False",
+        "pass",
+        "tst_fast/run/test_gap.py::test_each_image_has_a_draw_of_its_own",
+    ),
+    Mutant(
+        "the untrained policy of the gap is the trained one",
+        "tst_fast/run/gap.py",
+        "    policy.reset()\n",
+        "",
+        "tst_fast/run/test_gap.py::test_a_seed_gives_the_same_gap_again_and_another_another",
+    ),
+]
+
+
+def copy_tree(folder: Path) -> None:
+    """What git knows of, as it stands in the tree."""
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True)
+    for name in listed.stdout.decode().splitlines():
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+
+
+def run_tests(folder: Path, tests: Sequence[str]) -> int:
+    """pytest's exit status, in a copy of the tree."""
+    packages = os.pathsep.join(str(folder / part) for part in (".", "kernels", "pipelines"))
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    environment = {**os.environ, "PYTHONPATH": packages, "PYTHONDONTWRITEBYTECODE": "1"}
+    names = [f"tests/{test}" for test in tests]
+    return subprocess.run([*command, *names], cwd=folder, env=environment, capture_output=True, timeout=600).returncode
+
+
+def verdict(mutant: Mutant, folder: Path) -> str | None:
+    """What is wrong with a row of the table, or None; the copy is left as it was."""
+    file = folder / mutant.file
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    if text.count(mutant.old) != 1:
+        return f"its old text stands {text.count(mutant.old)} times in {mutant.file}"
+    file.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+    try:
+        status = run_tests(folder, [mutant.test])
+    finally:
+        file.write_text(text, encoding="utf-8")
+    return None if status == FAILED else f"{mutant.test} does not see it (pytest's exit status {status})"
+
+
+def main(words: Sequence[str]) -> None:
+    """Make each fault, or those alone whose words hold one of `words`; exit status 1 if the table has failed."""
+    chosen = [m for m in MUTANTS if not words or any(word in f"{m.what} {m.file} {m.test}" for word in words)]
+    wrong = 0
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary).resolve()
+        copy_tree(folder)
+        if run_tests(folder, sorted({mutant.test for mutant in chosen})):
+            sys.exit("error: these tests do not all pass before any fault is made: run them with pytest first")
+        for mutant in chosen:
+            fault = verdict(mutant, folder)
+            wrong += fault is not None
+            print(f"{'seen' if fault is None else 'WRONG'}: {mutant.what}{f': {fault}' if fault else ''}", flush=True)
+    print(f"{len(chosen)} faults, {wrong} rows wrong")
+    sys.exit(1 if wrong or not chosen else 0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
