@@ -20,7 +20,7 @@ def test_without_dali_the_loader_says_how_to_install_it() -> None:
     program = """
 import sys
 sys.modules["nvidia.dali"] = None  # as if not installed
-import numpy, pipelines
+import numpy, tst_pipelines
 dataset = tst_pipelines.ImageDataset("data", ("a/1.png",), numpy.zeros(1, "int64"), ("a",))
 try:
     tst_pipelines.DaliLoader(dataset, tst_pipelines.PadAndCrop(32), 1, training=True)

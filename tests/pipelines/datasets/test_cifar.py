@@ -19,8 +19,7 @@ import pytest
 import torchvision
 from PIL import Image
 
-from tst_pipelines import ArrayDataset, DataError, ImageDataset
-from tst_pipelines.datasets import cifar
+from tst_pipelines import ArrayDataset, DataError, ImageDataset, cifar
 
 MODULE = sys.modules["tst_pipelines.datasets.cifar"]  # the function of this name hides it
 FINE = {"cifar10": 10, "cifar100": 100}

@@ -76,7 +76,7 @@ def test_a_killed_write_leaves_no_broken_image(tmp_path: Path, monkeypatch: pyte
 
 
 def test_two_processes_at_once(cache: Path, tmp_path: Path) -> None:
-    program = "import sys; from pipelines import digits; print(*[d.fingerprint for d in digits(sys.argv[1])])"
+    program = "import sys; from tst_pipelines import digits; print(*[d.fingerprint for d in digits(sys.argv[1])])"
     command = [sys.executable, "-c", program, str(tmp_path)]
     runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     answers = [run.communicate()[0].split() for run in runs]

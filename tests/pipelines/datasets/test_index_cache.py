@@ -128,7 +128,6 @@ import numpy as np
 from PIL import Image
 from tst_pipelines import DaliLoader, RandomResizedCrop, image_folder
 from tst_pipelines.datasets import cache, folders
-from tst_pipelines.datasets import cache
 from tst_pipelines.datasets.names import Names
 from tst_pipelines.sampling import Sampler
 
@@ -146,8 +145,8 @@ def simulate(root, images, classes):
     for index in np.concatenate([sampler.indices(0, step) for step in range(4)]):
         Image.new("RGB", (40, 30), "red").save(root / listing.names[index])
     listing.folders = ["", *listing.classes]
-    listing.stamps = [user_cache.stamp(root / folder) for folder in listing.folders]
-    user_cache.SETTLED_SECONDS = -60
+    listing.stamps = [cache.stamp(root / folder) for folder in listing.folders]
+    cache.SETTLED_SECONDS = -60
     folders._recollection(root).keep(folders._arrays(listing), np.array(listing.stamps))
 
 root, images = Path(sys.argv[1]), int(sys.argv[2])

@@ -23,10 +23,9 @@ from tst_pipelines import (
     RandomResizedCrop,
     ResizeCenterCrop,
     Transform,
-    cached,
     cached_bytes,
-    decode,
 )
+from tst_pipelines.loaders import cached, decode
 from tst_pipelines.sampling import uniforms
 
 small = st.integers(1, 7)
