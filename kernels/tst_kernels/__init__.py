@@ -1,7 +1,7 @@
 """Differentiable, fused image augmentation: torch and Triton, nothing else of the project.
 
 >>> import torch
->>> from kernels import OPERATIONS, apply
+>>> from tst_kernels import OPERATIONS, apply
 >>> image = torch.rand(1, 3, 32, 32)
 >>> level = torch.tensor([0.5], requires_grad=True)
 >>> apply(image, "Rotate", level).mean().backward()   # gradients reach the level

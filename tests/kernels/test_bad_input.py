@@ -69,11 +69,11 @@ def test_triton_needs_a_gpu_or_its_interpreter(monkeypatch):
 
 
 def test_triton_may_be_missing():
-    """Without Triton, `import kernels` and the torch backend work, and asking for Triton says what to install."""
+    """Without Triton, `import tst_kernels` and the torch backend work, and asking for Triton says what to install."""
     program = (
         "import importlib.util as u, sys; find = u.find_spec;"
         "u.find_spec = lambda name, *rest: None if name == 'triton' else find(name, *rest);"
-        "sys.modules['triton'] = None; import torch; from kernels import apply; x = torch.zeros(1, 3, 4, 4);"
+        "sys.modules['triton'] = None; import torch; from tst_kernels import apply; x = torch.zeros(1, 3, 4, 4);"
         "apply(x, 'Invert');\ntry: apply(x, 'Invert', backend='triton')\nexcept ValueError as error: print(error)"
     )
     output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
@@ -87,10 +87,10 @@ def test_triton_is_not_imported_before_it_is_needed():
 
 
 def test_kernels_stand_alone():
-    """A fresh interpreter that imports and uses `kernels` loads no other room, nor DALI, nor Accelerate."""
+    """A fresh interpreter that imports and uses `tst_kernels` loads no other room, nor DALI, nor Accelerate."""
     program = (
         "import sys, torch, tst_kernels; tst_kernels.apply(torch.zeros(1, 3, 4, 4), 'Invert');"
-        "print([m for m in sys.modules if m.split('.')[0] in ('tst_fast', 'pipelines', 'nvidia', 'accelerate')])"
+        "print([m for m in sys.modules if m.split('.')[0] in ('tst_fast', 'tst_pipelines', 'nvidia', 'accelerate')])"
     )
     output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert output.strip() == "[]"

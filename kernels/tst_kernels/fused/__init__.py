@@ -1,6 +1,6 @@
 """The augmentation as Triton kernels: one pass forward, one backward, gradients to everything.
 
-Nothing here is imported before a Triton kernel is asked for, so that `import kernels` needs no Triton.
+Nothing here is imported before a Triton kernel is asked for, so that `import tst_kernels` needs no Triton.
 
 | file | stage |
 | --- | --- |
