@@ -8,12 +8,12 @@ distribution over classes, floating [B, C], as mixup makes it. A task with logit
 
 import inspect
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tst_fast.config.schema import LossConfig
 from tst_fast.losses.search import label_distribution
 
 
@@ -98,7 +98,23 @@ def standardise(logits: Tensor) -> Tensor:
     return (logits - logits.mean(dim=1, keepdim=True)) / (logits.std(dim=1, keepdim=True) + 1e-7)
 
 
-def make_loss(config: LossConfig) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+class LossSettings(Protocol):
+    """What every loss is told; a term's keyword parameters are further attributes, by name.
+
+    Attributes:
+        name: of the term, see `LOSSES`.
+        alpha: weight of the term.
+        cross_entropy_weight: weight of the cross-entropy with the labels.
+        standardise: give the term standardised logits.
+    """
+
+    name: str
+    alpha: float
+    cross_entropy_weight: float
+    standardise: bool
+
+
+def make_loss(config: LossSettings) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """The loss that `config` describes: (student logits, teacher logits, labels) to a scalar, the batch mean."""
     term = LOSSES[config.name]
     taken = [p.name for p in inspect.signature(term).parameters.values() if p.kind is p.KEYWORD_ONLY]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,9 +19,8 @@ from tst_fast.config.schema import Config
 from tst_fast.errors import UserError
 from tst_fast.policy import encoders as encoders_module
 from tst_fast.policy.encoders import Encoders
-from tst_fast.tasks import training_loader
 from tst_kernels import OPERATIONS, apply, normalise, operations, reference
-from tst_pipelines import Dataset
+from tst_pipelines import Dataset, Loader
 from tst_pipelines.datasets.cache import user_cache, write_whole
 
 LEARNING_RATE, DECAY = 1e-3, 0.999
@@ -45,7 +45,7 @@ class Fit:
 
 
 def aligned_encoders(
-    config: Config, dataset: Dataset, accelerator: Accelerator, quiet: bool = True
+    config: Config, dataset: Dataset, open_loader: Callable[[], Loader], accelerator: Accelerator, quiet: bool = True
 ) -> tuple[Encoders, dict[str, Fit]]:
     """Encoders for the policy's operations, frozen, on the device: from the cache, else aligned now and kept there.
 
@@ -54,6 +54,7 @@ def aligned_encoders(
     Args:
         config: operations, images, seed and steps.
         dataset: the training images.
+        open_loader: gives a loader of them as training sees them, at its beginning; called where none are cached.
         accelerator: for the device and the other processes.
         quiet: show no progress.
 
@@ -71,7 +72,7 @@ def aligned_encoders(
         file = _cache_file(config, dataset)
         cached = _load(encoders, file)
         if cached is None:
-            images = _sample(config, dataset, accelerator)
+            images = _sample(open_loader())
             encoders.to(accelerator.device)
             cached = align(encoders, images, config.policy.encoder_steps, config.seed, quiet)
             _keep(encoders, cached, file)
@@ -129,9 +130,9 @@ def _fit(name: str, encoder: nn.Module, images: Tensor) -> Fit:
     return Fit(levels, *errors)
 
 
-def _sample(config: Config, dataset: Dataset, accelerator: Accelerator) -> Tensor:
-    """Images as training sees them, cropped and flipped, at most 1,024: uint8 [N, H, W, 3]."""
-    loader, found = training_loader(config.data, dataset, accelerator, config.seed), []
+def _sample(loader: Loader) -> Tensor:
+    """Its first images, at most 1,024: uint8 [N, H, W, 3]. Closes the loader."""
+    found = []
     try:
         for batch in loader:
             found.append(batch.images)

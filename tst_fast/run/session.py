@@ -1,6 +1,7 @@
 """What a run is made of: networks, policy and what updates each, from its configuration."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import torch
@@ -18,6 +19,7 @@ from tst_fast.run.search import PolicySearch
 from tst_fast.run.seeding import reseed
 from tst_fast.run.student import FromLabels, FromTeacher
 from tst_fast.run.update import Loss, ModelUpdate
+from tst_fast.tasks import training_loader
 from tst_fast.tasks.mixing import Mixing
 from tst_pipelines import Loader
 
@@ -109,7 +111,9 @@ def _make_augmenter(
         policy.load(chosen.init)
     encoders, fits = None, {}
     if chosen.prior == "encoder" and config.distillation.augment and config.distillation.teacher:
-        encoders, fits = aligned_encoders(config, loader.dataset, accelerator, quiet)
+        images = loader.dataset
+        open_loader = partial(training_loader, config.data, images, accelerator, config.seed)
+        encoders, fits = aligned_encoders(config, images, open_loader, accelerator, quiet)
     return Augmenter(policy.to(accelerator.device), chosen, config.data, encoders), fits
 
 
