@@ -46,6 +46,8 @@ setup(
             "pytest-xdist>=3.6,<4",
             "hypothesis>=6.115,<7",
             "ruff>=0.17,<0.18",
+            "pyright[nodejs]==1.1.414",
+            "setuptools>=77,<85",
             "torchdistill>=1.1.5,<1.2",
         ],
         "benchmark": ["kornia>=0.9,<0.10", "triton-augment>=0.3,<0.4; sys_platform == 'linux'"],

@@ -1,15 +1,17 @@
-"""What the README shows of the kernels runs as it stands."""
+"""What both READMEs show of the kernels runs as it stands."""
 
 import re
 from pathlib import Path
 
+import pytest
 import torch
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
 
 
-def test_the_example_runs():
-    (example,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+@pytest.mark.parametrize("readme", ["README.md", "kernels/README.md"])
+def test_the_example_runs(readme):
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / readme).read_text(encoding="utf-8"), re.DOTALL)
     names: dict = {}
     exec(example, names)
     assert names["rotated"].shape == names["mixed"].shape == (8, 3, 224, 224)

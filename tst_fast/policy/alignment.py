@@ -20,7 +20,7 @@ from tst_fast.errors import UserError
 from tst_fast.policy import encoders as encoders_module
 from tst_fast.policy.encoders import Encoders
 from tst_kernels import OPERATIONS, apply, normalise, operations, reference
-from tst_pipelines import Loader
+from tst_pipelines import Dataset, Loader
 from tst_pipelines.datasets.cache import user_cache, write_whole
 
 LEARNING_RATE, DECAY = 1e-3, 0.999
@@ -45,7 +45,7 @@ class Fit:
 
 
 def aligned_encoders(
-    config: Config, fingerprint: str, open_loader: Callable[[], Loader], accelerator: Accelerator, quiet: bool = True
+    config: Config, dataset: Dataset, open_loader: Callable[[], Loader], accelerator: Accelerator, quiet: bool = True
 ) -> tuple[Encoders, dict[str, Fit]]:
     """Encoders for the policy's operations, frozen, on the device: from the cache, else aligned now and kept there.
 
@@ -53,8 +53,8 @@ def aligned_encoders(
 
     Args:
         config: operations, images, seed and steps.
-        fingerprint: of the training images.
-        open_loader: opens a loader of the training images, as the student gets them.
+        dataset: the training images.
+        open_loader: gives a loader of them as training sees them, at its beginning; called where none are cached.
         accelerator: for the device and the other processes.
         quiet: show no progress.
 
@@ -69,7 +69,7 @@ def aligned_encoders(
         encoders = Encoders(config.policy.operations)
     fits: list[dict[str, Fit]] = [{}]
     if accelerator.is_main_process and len(encoders):
-        file = _cache_file(config, fingerprint)
+        file = _cache_file(config, dataset)
         cached = _load(encoders, file)
         if cached is None:
             images = _sample(open_loader())
@@ -131,7 +131,7 @@ def _fit(name: str, encoder: nn.Module, images: Tensor) -> Fit:
 
 
 def _sample(loader: Loader) -> Tensor:
-    """Images as training sees them, cropped and flipped, at most 1,024: uint8 [N, H, W, 3]."""
+    """Its first images, at most 1,024: uint8 [N, H, W, 3]. Closes the loader."""
     found = []
     try:
         for batch in loader:
@@ -143,12 +143,12 @@ def _sample(loader: Loader) -> Tensor:
     return torch.cat(found)[:IMAGES]
 
 
-def _cache_file(config: Config, fingerprint: str) -> Path:
+def _cache_file(config: Config, dataset: Dataset) -> Path:
     """Named by all that the result depends on, this program's code included."""
     data = config.data
     sources = [Path(module.__file__) for module in (operations, reference, encoders_module)]
     key = {
-        "data": [fingerprint, data.batch_size, data.image_size, data.crop, data.padding, data.flip],
+        "data": [dataset.fingerprint, data.batch_size, data.image_size, data.crop, data.padding, data.flip],
         "operations": config.policy.operations,
         "seed": config.seed,
         "steps": config.policy.encoder_steps,

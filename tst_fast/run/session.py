@@ -123,7 +123,7 @@ class Session:
         encoders, fits = None, {}
         if chosen.prior == "encoder" and config.distillation.augment and config.distillation.teacher:
             encoders, fits = aligned_encoders(
-                config, train.fingerprint, lambda: self.task.training_loader(train), self.accelerator, quiet
+                config, train, lambda: self.task.training_loader(train), self.accelerator, quiet
             )
         return Augmenter(policy.to(self.accelerator.device), chosen, config.data, encoders), fits
 

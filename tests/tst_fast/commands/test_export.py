@@ -227,7 +227,9 @@ def test_the_command_writes_a_program_that_needs_nothing_of_ours(tmp_path, capsy
         file = tmp_path / f"policy_{target}.py"
         assert str(file) in capsys.readouterr().out
         # In a folder of its own: nothing of the project can be imported.
-        check = f"import policy_{target}, sys; assert not {{'tst_kernels', 'tst_fast', 'tst_pipelines'}} & set(sys.modules)"
+        check = (
+            f"import policy_{target}, sys; assert not {{'tst_kernels', 'tst_fast', 'tst_pipelines'}} & set(sys.modules)"
+        )
         subprocess.run([sys.executable, "-W", "error", "-c", check], cwd=tmp_path, env={}, check=True)
         assert "#   seed: 3\n" in file.read_text()
 

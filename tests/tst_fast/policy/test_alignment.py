@@ -1,5 +1,7 @@
 """Encoders learn their operations, and what was aligned is kept and found again."""
 
+from functools import partial
+
 import pytest
 import torch
 from accelerate import Accelerator
@@ -9,6 +11,7 @@ from tst_fast.errors import UserError
 from tst_fast.policy import alignment
 from tst_fast.policy.alignment import align, aligned_encoders
 from tst_fast.policy.encoders import Encoders
+from tst_fast.tasks import training_loader
 from tst_kernels import apply, normalise
 from tst_pipelines import digits
 from tst_pipelines.datasets.cache import user_cache
@@ -55,7 +58,9 @@ def aligned(tiny_config, tmp_path, monkeypatch):
 
     def run(*flags):
         config = tiny_config(OPERATIONS, "--policy.operations_per_image=2", "--policy.encoder_steps=3", *flags)
-        return aligned_encoders(config, data, Accelerator(cpu=True))
+        accelerator = Accelerator(cpu=True)
+        open_loader = partial(training_loader, config.data, data, accelerator, config.seed)
+        return aligned_encoders(config, data, open_loader, accelerator)
 
     return run
 

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from tst_fast.run.gap import confidence_gaps
 
 from tst_fast.policy.policy import Policy
-from tst_fast.run.gap import confidence_gaps
 
 
 @pytest.fixture

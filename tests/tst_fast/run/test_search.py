@@ -8,12 +8,12 @@ import pytest
 import torch
 from accelerate import Accelerator
 from torch import nn
+from tst_fast.run.gap import confidences, untrained
 
 from tst_fast.config.schema import DataConfig, PolicyConfig
 from tst_fast.models.frozen import frozen
 from tst_fast.policy.augmenter import Augmenter
 from tst_fast.policy.policy import Policy
-from tst_fast.run.gap import confidences, untrained
 from tst_fast.run.search import PolicySearch
 from tst_pipelines import Batch
 
