@@ -14,7 +14,8 @@ from tst_pipelines.datasets.shards import ShardDataset, image_shards
 from tst_pipelines.loaders.cached import CACHE_LIMIT, CachedLoader, cached_bytes
 from tst_pipelines.loaders.dali import DaliLoader, GpuDecoding
 from tst_pipelines.loaders.synthetic import SyntheticDataset, SyntheticLoader
-from tst_pipelines.protocol import Batch, DataError, Dataset, Loader, skip_to_next_epoch
+from tst_pipelines.loaders.two_crops import TwoCrops
+from tst_pipelines.protocol import Batch, DataError, Dataset, Loader, go_to_epoch, skip_to_next_epoch
 from tst_pipelines.sampling import stratified
 from tst_pipelines.targets import Targets
 from tst_pipelines.transforms import PadAndCrop, RandomResizedCrop, ResizeCenterCrop, Transform
@@ -38,9 +39,11 @@ __all__ = [
     "SyntheticLoader",
     "Targets",
     "Transform",
+    "TwoCrops",
     "cached_bytes",
     "cifar",
     "digits",
+    "go_to_epoch",
     "image_folder",
     "image_list",
     "image_shards",

@@ -132,6 +132,12 @@ class Loader(Protocol):
         ...
 
 
+def go_to_epoch(loader: Loader, epoch: int) -> None:
+    """Move to the start of an epoch; one that is there already stays as it is, with what it has prefetched."""
+    if (loader.epoch, loader.step) != (epoch, 0):
+        loader.load_state_dict({**loader.state_dict(), "epoch": epoch, "step": 0, "offset": 0})
+
+
 def skip_to_next_epoch(loader: Loader) -> None:
     """Leave out the rest of the current epoch."""
     loader.load_state_dict({**loader.state_dict(), "epoch": loader.epoch + 1, "step": 0, "offset": 0})

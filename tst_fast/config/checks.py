@@ -23,6 +23,11 @@ def check(config: Config) -> None:
         f"--policy.operations_per_image is {policy.operations_per_image}: it must be from 1 to the {len(codes)} "
         "operations in --policy.operations",
     )
+    halves = config.distillation
+    _require(
+        not (halves.second_crop and halves.augment and halves.teacher),
+        "--distillation.second_crop takes the place of the augmented images: give --distillation.augment false with it",
+    )
     untaught = config.distillation.teacher and not config.teacher.trained and config.teacher_training.epochs == 0
     _require(not untaught, "--teacher_training.epochs is 0 and there is no --teacher.checkpoint: give one of them")
     _check_search(policy, config.student_training.epochs)
@@ -62,11 +67,19 @@ def check(config: Config) -> None:
 
 
 def _check_search(policy: PolicyConfig, epochs: int) -> None:
-    late = [epoch for epoch in policy.search_at if not 0 <= epoch < epochs]
+    auto = policy.search_at == "auto"
+    late = [] if auto else [epoch for epoch in policy.search_at if not 0 <= epoch < epochs]
     _require(
         policy.search != "listed" or not late,
         f"--policy.search_at has {late}, but the student's epochs are 0 to {epochs - 1}",
     )
+    sure = policy.search_confidences
+    _require(
+        not auto or (sure and sure == sorted(set(sure)) and sure[0] > 0 and sure[-1] < 1),
+        f"--policy.search_confidences is {sure}: for --policy.search_at auto it must hold values between 0 and 1, from "
+        "low to high",
+    )
+    _require(policy.student_weight > 0, f"--policy.student_weight is {policy.student_weight}: it must be above 0")
     share = policy.search_fraction
     _require(0 < share <= 1, f"--policy.search_fraction is {share}: it must be above 0, to 1")
     for name in ("search_epochs", "search_every", "search_steps", "search_window", "accumulate"):

@@ -6,8 +6,11 @@ from torch import Tensor
 EPSILON = 1e-6
 
 
-def confidence_gap(teacher: Tensor, student: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-    """-log p_T(y|x') - log(1 - p_S(y|x') + 1e-6): low where the teacher is sure and the student is not.
+Terms = tuple[Tensor, Tensor]
+
+
+def confidence_terms(teacher: Tensor, student: Tensor, labels: Tensor, weights: Tensor | None = None) -> Terms:
+    """-log p_T(y|x') and -log(1 - p_S(y|x') + 1e-6): low where the teacher is sure, and where the student is not.
 
     Args:
         teacher: logits, floating [N, C].
@@ -16,24 +19,25 @@ def confidence_gap(teacher: Tensor, student: Tensor, labels: Tensor, weights: Te
         weights: of the rows, floating [N]; None: the mean over them.
 
     Returns:
-        A scalar.
+        The teacher's term and the student's, scalars; the policy minimises a weighted sum of both.
     """
-    missed = (1 - student.softmax(dim=1) + EPSILON).log()
     shares = label_distribution(labels, teacher)
-    return total(-(shares * (teacher.log_softmax(dim=1) + missed)).sum(dim=1), weights)
+    missed = (1 - student.softmax(dim=1) + EPSILON).log()
+    rows = [-(shares * logs).sum(dim=1) for logs in (teacher.log_softmax(dim=1), missed)]
+    return total(rows[0], weights), total(rows[1], weights)
 
 
-def cross_entropy_gap(teacher: Tensor, student: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-    """CE_T - CE_S: the method's older form. Arguments as `confidence_gap`."""
-    losses = [F.cross_entropy(logits, labels, reduction="none") for logits in (teacher, student)]
-    return total(losses[0], weights) - total(losses[1], weights)
+def cross_entropy_terms(teacher: Tensor, student: Tensor, labels: Tensor, weights: Tensor | None = None) -> Terms:
+    """CE_T and -CE_S: the method's older form. Arguments as `confidence_terms`."""
+    rows = [F.cross_entropy(logits, labels, reduction="none") for logits in (teacher, student)]
+    return total(rows[0], weights), -total(rows[1], weights)
 
 
-SEARCH_OBJECTIVES = {"confidence": confidence_gap, "cross_entropy": cross_entropy_gap}
+SEARCH_OBJECTIVES = {"confidence": confidence_terms, "cross_entropy": cross_entropy_terms}
 
 
 def confidence(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean probability of the true class, 0..1; arguments as in `confidence_gap`."""
+    """Mean probability of the true class, 0..1; arguments as in `confidence_terms`."""
     return total((label_distribution(labels, logits) * logits.softmax(dim=1)).sum(dim=1), weights)
 
 

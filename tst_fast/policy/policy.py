@@ -72,14 +72,27 @@ class Policy(nn.Module):
         zeros, logits = torch.zeros_like(self.probability_logits), self.magnitude_logits
         return zeros.index_copy(0, self._levelled, torch.where(self._learned_sign, logits.tanh(), logits.sigmoid()))
 
-    def draw(self, batch_size: int) -> Draw:
-        """Operations, levels and gates for a batch, differentiable in the logits; from torch's global generator."""
+    def draw(self, batch_size: int, straight_through: bool = False) -> Draw:
+        """Operations, levels and gates for a batch, differentiable in the logits; from torch's global generator.
+
+        Args:
+            batch_size: images.
+            straight_through: gates of 0 or 1, whose derivative by the probability is taken to be 1 (Bengio et al.,
+                2013), and a draw of operations for each image: a gradient with far less noise, at a slight bias.
+                Otherwise gates are relaxed, and have the exact derivative of what was drawn.
+        """
         device = self.probability_logits.device
         size = (batch_size, self.operations_per_image)
-        order = torch.rand(1 if self.shared_draw else batch_size, len(self.operations), device=device)
+        shared = self.shared_draw and not straight_through
+        order = torch.rand(1 if shared else batch_size, len(self.operations), device=device)
         chosen = order.topk(self.operations_per_image).indices.expand(size)
         uniform = torch.rand(size, device=device).clamp(1e-6, 1 - 1e-6)
-        gates = ((self.probability_logits[chosen] + uniform.logit()) / self.temperature).sigmoid()
+        logits = self.probability_logits[chosen]
+        if straight_through:
+            probabilities = logits.sigmoid()
+            gates = (logits.detach() + uniform.logit() > 0).to(logits.dtype) + (probabilities - probabilities.detach())
+        else:
+            gates = ((logits + uniform.logit()) / self.temperature).sigmoid()
         flipped = self._random_sign[chosen] & (torch.rand(size, device=device) < 0.5)
         levels = self.levels()[chosen]
         return Draw(
@@ -127,6 +140,14 @@ class Policy(nn.Module):
         probabilities = [rows[o.name].probability for o in self.operations]
         levels = [rows[o.name].level for o in self.operations if o.has_level]
         self._set(torch.tensor(probabilities, dtype=torch.float64), torch.tensor(levels, dtype=torch.float64))
+
+    @torch.no_grad()
+    def randomise(self, generator: torch.Generator) -> None:
+        """Draw every probability and level uniformly from 0..1 (where a sign is learned, from -1..1)."""
+        probabilities = torch.rand(len(self.probability_logits), generator=generator)
+        levels = torch.rand(len(self.magnitude_logits), generator=generator)
+        learned = self._learned_sign.cpu()
+        self._set(probabilities, torch.where(learned, 2 * levels - 1, levels))
 
     def _set(self, probabilities: Tensor, levels: Tensor) -> None:
         """Give every logit the value that means this probability [N], or this level [operations with a level]."""

@@ -36,6 +36,7 @@ class StepsTaken(Event):
 
     Attributes:
         step: of the pass, the last of them.
+        stage_step: of all passes of the stage.
         learning_rate: of the next step.
         images_per_second: since the pass began or was resumed, of all ranks together.
         means: over these steps and all ranks: loss, and both networks' confidence on augmented images.
@@ -43,6 +44,7 @@ class StepsTaken(Event):
 
     event = "steps"
     step: int
+    stage_step: int
     learning_rate: float
     images_per_second: float
     means: dict[str, float]
@@ -105,12 +107,17 @@ class SearchEnded(Event):
         pictures: files in the run's folder: fixed test images "plain", under the "trained" and the "untrained" policy,
             and "operations": under each operation alone, a row each, at what was learned.
         confidences: of the networks in these images' true classes: of pictures by name, role to a value an image.
+        signal: by operation, of its probability and level: the mean gradient of the search in units of its standard
+            error, positive where it strengthens.
+        warnings: what the signal says should be changed, in words.
     """
 
     event = "search"
     gap: dict[str, dict[str, float]]
     pictures: dict[str, str] = field(default_factory=dict)
     confidences: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    signal: dict[str, dict[str, float]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
 
 EVENTS: dict[str, type[Event]] = {

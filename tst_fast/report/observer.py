@@ -20,8 +20,7 @@ class Opening:
 
     Attributes:
         name: of the configuration.
-        steps: of each stage in the whole run.
-        before: of each pass, the steps of its stage in the passes before it.
+        steps: of each stage in the whole run; of the search, at most.
         images: training and test images.
         loader: what loads them.
         titles: of the task's metrics, by name; the first is the headline.
@@ -30,7 +29,6 @@ class Opening:
 
     name: str
     steps: Mapping[str, int]
-    before: Sequence[int]
     images: tuple[int, int]
     loader: str
     titles: Mapping[str, str]

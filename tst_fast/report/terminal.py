@@ -10,7 +10,7 @@ from rich.table import Table
 
 from tst_fast.policy.alignment import Fit
 from tst_fast.policy.file import LearnedOperation
-from tst_fast.report.metrics import Evaluated, Event, PassEnded, StepsTaken
+from tst_fast.report.metrics import Evaluated, Event, PassEnded, SearchEnded, StepsTaken
 from tst_fast.report.observer import Observer, Opening
 
 STAGES = {"teacher": "teacher learns", "search": "policy searches", "student": "student learns"}
@@ -63,8 +63,10 @@ class Terminal(Observer):
             case StepsTaken() if event.stage in self._tasks:
                 task = self._tasks[event.stage]
                 self._progress.start_task(task)
-                done = self._opening.before[event.pass_index] + event.step
-                self._progress.update(task, completed=done, note=f"{event.images_per_second:,.0f} images/s")
+                self._progress.update(task, completed=event.stage_step, note=f"{event.images_per_second:,.0f} images/s")
+            case SearchEnded() if not self.quiet:
+                for warning in event.warnings:
+                    self._say(f"warning: {warning}")
             case PassEnded():
                 self._progress.update(self._tasks[event.stage], note=f"{event.images_per_second:,.0f} images/s")
             case Evaluated() if event.role == event.stage and event.role in self._tasks:

@@ -23,14 +23,25 @@ from tst_fast.run.artefacts import make_result, write_artefacts
 from tst_fast.run.evaluate import evaluate
 from tst_fast.run.held_out_gap import held_out_gaps
 from tst_fast.run.pictures import draw_search, fixed_images
-from tst_fast.run.plan import DRY_STEPS, Pass, Stage, policy_learns, search_ends, search_of, steps_before
+from tst_fast.run.plan import (
+    DRY_STEPS,
+    Pass,
+    Stage,
+    most_steps,
+    policy_learns,
+    search_ends,
+    search_is_due,
+    search_of,
+    steps_before,
+)
 from tst_fast.run.progress import Progress
 from tst_fast.run.readings import NotFinite, Readings
 from tst_fast.run.seeding import Stream, reseed
 from tst_fast.run.session import Session
+from tst_fast.run.signal import Verdict
 from tst_fast.run.stopwatch import Stopwatch
 from tst_fast.tasks.metrics import Evaluation
-from tst_pipelines import Batch, skip_to_next_epoch
+from tst_pipelines import Batch, go_to_epoch
 
 
 class Run:
@@ -91,6 +102,7 @@ class Run:
             load_weights(self.session.teacher, self.folder / "teacher.safetensors", "teacher")
         self.session.training_loader.load_state_dict(state["loader"], elastic)
         self.progress = Progress.from_state(state["progress"])
+        self.session.plan_passes(self.progress.searches)
         if self.log is not None:
             self.log.load_state_dict(state["log"])
 
@@ -104,11 +116,10 @@ class Run:
             getattr(observer, what)(*arguments)
 
     def _opening(self) -> Opening:
-        session, passes = self.session, self.session.passes
+        session = self.session
         return Opening(
             name=self.config.name,
-            steps={stage: steps_before(passes, len(passes), stage) for stage in ("teacher", "search", "student")},
-            before=[steps_before(passes, index, one.stage) for index, one in enumerate(passes)],
+            steps=most_steps(self.config, session.training_loader.steps_per_epoch, session.passes),
             images=(len(session.splits.train), len(session.splits.test)),
             loader=type(session.training_loader).__name__,
             titles={metric.name: metric.title for metric in session.task.metrics},
@@ -116,8 +127,10 @@ class Run:
         )
 
     def _one_pass(self, current: Pass) -> None:
-        progress, loader = self.progress, self.session.training_loader
+        progress, loader = self.progress, self.session.loader_of(current.stage)
         self._settle(current.stage)
+        if progress.step == 0:
+            go_to_epoch(loader, current.loader_epoch)
         if current.opens_search and progress.step == 0:
             self.learners.search.begin()
         started, first = time.perf_counter(), progress.step
@@ -130,7 +143,6 @@ class Run:
             if progress.step % self.config.log_every == 0 or saves:
                 self._read(current, taken * self.config.data.batch_size / seconds)
             if progress.step == current.steps < loader.steps_per_epoch:
-                skip_to_next_epoch(loader)  # so that each pass begins with an order of its own
                 break
             if saves:
                 self._save_checkpoint()
@@ -143,8 +155,8 @@ class Run:
 
     def _one_step(self, stage: Stage, batch: Batch) -> None:
         """One update on a batch; in an interleaved search, the policy's and then the student's."""
-        progress = self.progress
-        reseed(self.config.seed, Stream.STEP, self.accelerator.process_index, progress.pass_index, progress.step)
+        step, current = self.progress.step, self.session.passes[self.progress.pass_index]
+        reseed(self.config.seed, Stream.STEP, self.accelerator.process_index, current.loader_epoch, step)
         batch = self.session.mixing[stage](batch)
         if stage == "student" and policy_learns(self.config, self.learners.student.step_count):
             self._update("search", batch)
@@ -170,6 +182,11 @@ class Run:
         if current.stage == "student" and self._evaluation_is_due(current):
             scores = self._evaluate("student", self.learners.student.evaluated, current)
             progress.student_scores.append({"epoch": current.epoch, **scores})
+        if current.stage == "student" and search_is_due(
+            self.config, progress.pass_confidence / progress.step, len(progress.searches)
+        ):
+            progress.searches.append(current.epoch + 1)
+            self.session.plan_passes(progress.searches)
         if current.ends_teacher:
             teacher = self.session.teacher
             teacher.load_state_dict(self.learners.teacher.evaluated.state_dict())
@@ -193,7 +210,10 @@ class Run:
             batch = fixed_images(self.session)
             if self.accelerator.is_main_process:
                 pictures, confidences = draw_search(self.session, batch, self.folder, len(progress.gaps) - 1)
-            self._event(SearchEnded, current, gap=gap, pictures=pictures, confidences=confidences)
+            signal = self.learners.search.signal.statistics()
+            warnings = Verdict.of(signal, self.session.policy).warnings()
+            found = {"gap": gap, "pictures": pictures, "confidences": confidences}
+            self._event(SearchEnded, current, **found, signal=signal, warnings=warnings)
 
     def _evaluation_is_due(self, current: Pass) -> bool:
         number = current.epoch + 1
@@ -226,11 +246,14 @@ class Run:
         for one in readings:
             if one.stage == current.stage:
                 self.progress.pass_loss += one.means["loss"] * one.steps
+                self.progress.pass_confidence += one.means.get("plain_student_confidence", 0.0) * one.steps
             self._event(
                 StepsTaken,
                 current,
                 stage=one.stage,
                 step=self.progress.step,
+                stage_step=steps_before(self.session.passes, self.progress.pass_index, current.stage)
+                + self.progress.step,
                 learning_rate=self.learners.of(one.stage).learning_rate,
                 images_per_second=rate,
                 means=one.means,

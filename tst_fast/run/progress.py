@@ -56,6 +56,8 @@ class Progress:
         step: steps taken in it.
         global_step: steps taken in all passes.
         pass_loss: sum of the losses of the pass's steps.
+        pass_confidence: sum of the student's mean confidence on plain images, of the pass's steps.
+        searches: for `search_at: auto`: the student's epochs that a search precedes.
         history: what the policy knew before the search, and after each of its passes.
         student_scores: of each evaluation of the student, by metric, with its `epoch`.
         teacher_scores: of the teacher, by metric; None before it is evaluated.
@@ -68,6 +70,8 @@ class Progress:
     step: int = 0
     global_step: int = 0
     pass_loss: float = 0.0
+    pass_confidence: float = 0.0
+    searches: list[int] = field(default_factory=list)
     student_scores: list[dict[str, float]] = field(default_factory=list)
     teacher_scores: dict[str, float] | None = None
     gaps: list[dict[str, Any]] = field(default_factory=list)
@@ -75,7 +79,8 @@ class Progress:
 
     def end_pass(self) -> None:
         """Move to the beginning of the next pass."""
-        self.pass_index, self.step, self.pass_loss = self.pass_index + 1, 0, 0.0
+        self.pass_index, self.step = self.pass_index + 1, 0
+        self.pass_loss = self.pass_confidence = 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """All of it, in plain Python values."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from tst_fast.losses.search import SEARCH_OBJECTIVES, confidence
 from tst_fast.models.frozen import frozen
 from tst_fast.policy.augmenter import Augmenter
+from tst_fast.run.signal import GradientSignal
 from tst_fast.run.update import Scalars, weighted_mean
 from tst_fast.tasks.task import Task
 from tst_pipelines import Batch
@@ -40,13 +41,14 @@ class PolicySearch:
         self.task, self.augmenter, self.accelerator = task, augmenter, accelerator
         self.policy, self.config = augmenter.policy, augmenter.config
         self.teacher, self.student, self.window = teacher, student, window
-        self.objective = SEARCH_OBJECTIVES[self.config.objective]
+        self.terms = SEARCH_OBJECTIVES[self.config.objective]
         self.begin()
 
     def begin(self) -> None:
-        """Start a search: the optimizer is made anew, and the plateau rule has seen nothing."""
+        """Start a search: the optimizer is made anew, and signal and plateau rule have seen nothing."""
         settings = {"lr": self.config.learning_rate, "momentum": self.config.momentum}
         self.optimizer = torch.optim.SGD(self.policy.parameters(), **settings)
+        self.signal = GradientSignal(self.policy)
         self.last_loss: float | None = None
         self.window_loss, self.window_steps = torch.zeros((), device=self.accelerator.device), 0
 
@@ -63,6 +65,7 @@ class PolicySearch:
             scalars = [self.backward(part, share) for part, share in zip(parts, shares, strict=True)]
         for parameter in self.policy.parameters():
             parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
+        self.signal.add()
         if self.config.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.policy.parameters(), self.config.clip_norm)
         self.optimizer.step()
@@ -73,12 +76,14 @@ class PolicySearch:
 
     def backward(self, part: Batch, share: float) -> Scalars:
         """Add the gradients of a part of a batch, times its share of it, to the policy's; networks must be frozen."""
-        augmented, geometry = self.augmenter(part.images, part.sizes)
+        draw = self.policy.draw(len(part), straight_through=self.config.gates == "straight_through")
+        augmented, geometry = self.augmenter.apply(part.images, draw, part.sizes)
         asked = self.task.decisions(part.targets, geometry)
         with self.accelerator.autocast():
             outputs = self.teacher(augmented), self.student(augmented)
         teacher, student = (self.task.answers(output, asked) for output in outputs)
-        loss = self.objective(teacher, student, asked.labels, asked.weights)
+        of_teacher, of_student = self.terms(teacher, student, asked.labels, asked.weights)
+        loss = of_teacher + self.config.student_weight * of_student
         (loss * share).backward()
         return {
             "loss": loss.detach(),
@@ -111,6 +116,7 @@ class PolicySearch:
         return {
             "policy": self.policy.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "signal": self.signal.state_dict(),
             "last_loss": self.last_loss,
             "window_loss": self.window_loss,
             "window_steps": self.window_steps,
@@ -120,6 +126,7 @@ class PolicySearch:
         """Continue from a `state_dict`."""
         self.policy.load_state_dict(state["policy"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.signal.load_state_dict(state["signal"])
         self.last_loss = state["last_loss"]
         self.window_loss = state["window_loss"].to(self.accelerator.device)
         self.window_steps = state["window_steps"]

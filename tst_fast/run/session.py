@@ -1,6 +1,6 @@
 """Everything that a run works with, made from its configuration: data, networks, policy and what updates each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +14,17 @@ from tst_fast.models.features import pair_features
 from tst_fast.policy.alignment import Fit, aligned_encoders
 from tst_fast.policy.augmenter import Augmenter
 from tst_fast.policy.policy import Policy
-from tst_fast.run.plan import Stage, plan, rehearsal
+from tst_fast.run.plan import Pass, Stage, plan, rehearsal, search_of, search_steps
 from tst_fast.run.search import PolicySearch
 from tst_fast.run.seeding import Stream, reseed
 from tst_fast.run.student import FromLabels, FromTeacher
 from tst_fast.run.update import Loss, ModelUpdate
 from tst_fast.tasks import make_task
 from tst_fast.tasks.task import Role, Task
-from tst_pipelines import Batch, Dataset
+from tst_pipelines import Batch, Dataset, Loader, TwoCrops
+
+SECOND_CROP = 1_000_003
+"""Between the seed of a run's images and that of its second crops."""
 
 
 @dataclass
@@ -84,10 +87,11 @@ class Session:
         self.task = make_task(config, accelerator)
         with accelerator.local_main_process_first():  # what is downloaded or written is so once
             self.splits = self.task.splits()
-        self.training_loader = self.task.training_loader(self.splits.train)
+        self.training_loader = self.task.training_loader(self.splits.train, config.seed)
         self.test_loader = self.task.evaluation_loader(self.splits.test)
-        passes = plan(config, self.training_loader.steps_per_epoch)
-        self.passes = rehearsal(passes) if dry else passes
+        self.student_loader = self._open_student_loader()
+        self.passes: list[Pass] = []
+        self.plan_passes()
         self.augmenter, self.fits = self._make_augmenter(quiet)
         self.student = self._make_network("student")
         self.teacher = self._make_network("teacher") if config.distillation.teacher else None
@@ -104,11 +108,28 @@ class Session:
         """Whether the run begins with training the teacher."""
         return bool(self.passes) and self.passes[0].stage == "teacher"
 
+    def plan_passes(self, found: Sequence[int] = ()) -> None:
+        """Make `passes`; `found` as in `plan`."""
+        steps = self.training_loader.steps_per_epoch
+        self.passes = rehearsal(plan(self.config, steps, [0])) if self.dry else plan(self.config, steps, found)
+
+    def loader_of(self, stage: Stage) -> Loader:
+        """What gives the batches of a stage."""
+        return self.student_loader if stage == "student" else self.training_loader
+
     def close(self) -> None:
         """Release loaders and networks. Closing twice is allowed."""
+        self.student_loader.close()
         self.training_loader.close()
         self.test_loader.close()
         self.accelerator.free_memory()
+
+    def _open_student_loader(self) -> Loader:
+        """The training loader; with a second crop, of twice as many images a step."""
+        if not self.config.distillation.second_crop:
+            return self.training_loader
+        seed = self.config.seed + SECOND_CROP
+        return TwoCrops(self.training_loader, self.task.training_loader(self.splits.train, seed))
 
     def _make_network(self, role: Role) -> nn.Module:
         return make_network(self.config, role, self.task, self.splits.train, self.accelerator.device)
@@ -118,12 +139,14 @@ class Session:
         config, chosen, train = self.config, self.config.policy, self.splits.train
         drawn = chosen.operations_per_image, chosen.shared_draw, chosen.temperature, chosen.sign
         policy = Policy(chosen.operations, *drawn)
-        if chosen.init:
+        if str(chosen.init) == "random":
+            policy.randomise(torch.Generator().manual_seed(config.seed))
+        elif chosen.init:
             policy.load(chosen.init)
         encoders, fits = None, {}
         if chosen.prior == "encoder" and config.distillation.augment and config.distillation.teacher:
             encoders, fits = aligned_encoders(
-                config, train, lambda: self.task.training_loader(train), self.accelerator, quiet
+                config, train, lambda: self.task.training_loader(train, config.seed), self.accelerator, quiet
             )
         return Augmenter(policy.to(self.accelerator.device), chosen, config.data, encoders), fits
 
@@ -141,8 +164,8 @@ class Session:
         if self.teaches_first:
             teacher = ModelUpdate(self.teacher, config.teacher_training, from_labels, steps, accelerator)
         if self.teacher is not None:
-            listed = next((one.steps for one in self.passes if one.stage == "search"), None)
-            window = listed or config.policy.search_window
+            listed = search_of(config) == "listed"
+            window = search_steps(config, steps) if listed else config.policy.search_window
             search = PolicySearch(self.task, self.augmenter, accelerator, self.teacher, self.student, window)
         learner, loss = (self.student, from_labels) if self.teacher is None else self._taught()
         student = ModelUpdate(learner, config.student_training, loss, steps, accelerator, kept=self.student)

@@ -57,7 +57,7 @@ class FromTeacher:
         self.term = make_term(config.loss.name, config.loss.standardise, vars(config.loss))
 
     def __call__(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss, and the mean confidence of both networks on the augmented images."""
+        """The loss; the student's mean confidence on plain images, and both networks' on augmented ones."""
         images, targets = self._images(batch)
         student, student_features = _with_features(model(images))
         teacher, teacher_features = self._teach(images)
@@ -67,7 +67,8 @@ class FromTeacher:
         pairs = zip(self.config.features, student_features, teacher_features, strict=True)
         for pair, one, other in pairs:
             loss = loss + pair.weight * feature_distance(one, other)
-        return loss, {} if self.augmenter is None else confidences[0]
+        scalars = {"plain_student_confidence": confidences[-1]["student_confidence"]}
+        return loss, scalars if self.augmenter is None else {**scalars, **confidences[0]}
 
     def _half(self, student: Any, teacher: Any, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss on the augmented or the plain images, and both networks' confidence there."""

@@ -56,7 +56,7 @@ class Classification:
         """Images to learn from and to evaluate on; see `load_splits`."""
         return load_splits(self.config.data)
 
-    def training_loader(self, dataset: Dataset) -> Loader:
+    def training_loader(self, dataset: Dataset, seed: int) -> Loader:
         """See `Task`; padded and cropped, or a random region resized."""
         data = self.config.data
         if data.batch_size % self.accelerator.num_processes:
@@ -67,7 +67,7 @@ class Classification:
             transform = PadAndCrop(data.image_size, data.padding, data.flip)
         else:
             transform = RandomResizedCrop(data.image_size, flip=data.flip)
-        return _loader(data, dataset, transform, self.accelerator, True, self.config.seed)
+        return _loader(data, dataset, transform, self.accelerator, True, seed)
 
     def evaluation_loader(self, dataset: Dataset) -> Loader:
         """See `Task`; resized, then the centre."""

@@ -85,7 +85,7 @@ class Task(Protocol):
         """
         ...
 
-    def training_loader(self, dataset: Dataset) -> Loader:
+    def training_loader(self, dataset: Dataset, seed: int) -> Loader:
         """Shuffled and cropped batches, each rank its share."""
         ...
 
