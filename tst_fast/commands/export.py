@@ -1,6 +1,6 @@
 """`tst-fast export`: a learned policy as a transform of torchvision or DALI, in one file that needs nothing of ours.
 
-A template in `tst_fast/exports` is a program that works; the lines between its marks are replaced by what was learned.
+A template in `tst_fast/policy/exports` is a program that works; what was learned replaces the lines between its marks.
 Operations are those of `kernels`, whichever prior they were learned with.
 """
 
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tst_fast.errors import UserError, nearest
 from tst_fast.policy.file import LearnedOperation, PolicyFile
+from tst_kernels.operations import find_operation
 
 TARGETS = {"torchvision": "torchvision_policy.py", "dali": "dali_policy.py"}
 MARKED = re.compile(r"# learned: begin\n.*?# learned: end\n", re.DOTALL)
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         program = export(PolicyFile.read(given.policy), given.to)
         output = given.output or given.policy.with_name(f"policy_{given.to}.py")
-        output.write_text(program)
+        output.write_text(program, encoding="utf-8")
     except UserError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
@@ -50,34 +51,38 @@ def export(policy: PolicyFile, target: str) -> str:
         target: "torchvision" or "dali".
 
     Raises:
-        UserError: an unknown target, or a policy that the target cannot express.
+        UserError: an unknown target.
     """
     if target not in TARGETS:
         raise UserError(
             f"--to {target}: no such target{nearest(target, list(TARGETS))} Known are {', '.join(TARGETS)}."
         )
-    if len(policy.fill) != 3:
-        raise UserError(f"the policy is for images of {len(policy.fill)} channels; exports are for 3")
     templates = importlib.resources.files("tst_fast.policy.exports")
     template = templates.joinpath(TARGETS[target]).read_text(encoding="utf-8")
     return MARKED.sub(lambda _: _learned(policy), template, count=1)
 
 
 def _learned(policy: PolicyFile) -> str:
-    origin = "\n".join(f"#   {key}: {json.dumps(value)}" for key, value in policy.provenance.items())
+    """Assignments that hold the policy: only numbers and known names, for the program is going to be run.
+
+    What else is in the file may be anyone's text. It becomes comments, as JSON in ASCII: each entry stays on its line.
+    """
+    origin = "\n".join(f"#   {json.dumps(key)}: {json.dumps(value)}" for key, value in policy.provenance.items())
     return (
         f"# learned with\n{origin}\n"
         f"COMPOSITION = {json.dumps(policy.composition)}\n"
-        f"OPERATIONS_PER_IMAGE = {policy.operations_per_image}\n"
-        f"TEMPERATURE = {policy.temperature}\n"
-        f"FILL = {tuple(policy.fill)}\n"
+        f"OPERATIONS_PER_IMAGE = {int(policy.operations_per_image)!r}\n"
+        f"TEMPERATURE = {float(policy.temperature)!r}\n"
+        f"FILL = {tuple(map(float, policy.fill))!r}\n"
         f"OPERATIONS = (\n{''.join(map(_row, policy.operations))})\n"
     )
 
 
 def _row(learned: LearnedOperation) -> str:
-    if learned.level is None:
-        return f'    ("{learned.operation}", {learned.probability:.6f}, None, False),\n'
-    magnitude = f"{'±' if learned.signed else ''}{learned.magnitude:.3g} {learned.unit}"
-    row = f'"{learned.operation}", {learned.probability:.6f}, {learned.level:.6f}, {learned.signed}'
-    return f"    ({row}),  # {magnitude}\n"
+    operation = find_operation(learned.operation)
+    probability = round(float(learned.probability), 6)
+    if not operation.has_level:
+        return f'    ("{operation.name}", {probability!r}, None, False),\n'
+    level, signed = round(float(learned.level), 6), bool(learned.signed)
+    magnitude = f"{'±' if signed else ''}{operation.magnitude(level):.3g} {operation.unit}"
+    return f'    ("{operation.name}", {probability!r}, {level!r}, {signed!r}),  # {magnitude}\n'

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,13 @@ from typing import Any
 from tst_fast import __version__
 from tst_fast.config.schema import Config
 from tst_fast.errors import UserError
-from tst_kernels.operations import find_operation
+from tst_kernels.operations import OPERATIONS, find_operation
 
 FORMAT = "tst-fast policy"
 VERSION = 1
+MAX_BYTES = 32 * 2**20
+"""Of a file. A pass of the search adds some 1,000."""
+MAX_PROVENANCE = 2**16
 
 
 @dataclass(frozen=True)
@@ -112,45 +116,69 @@ class PolicyFile:
 
     @classmethod
     def read(cls, file: Path) -> "PolicyFile":
-        """Read a file that `write` wrote, perhaps changed by hand.
+        """Read a file that `write` wrote, perhaps changed by hand, perhaps a stranger's: every value is checked.
 
         Raises:
-            UserError: the file is missing or malformed, of another version, or holds a value out of its range.
+            UserError: the file is missing or malformed, of another version, or holds a value of another type or out of
+                its range.
         """
+        content = _json_object(file)
         try:
-            content = json.loads(file.read_text())
             found = content.pop("format"), content.pop("version")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{file} is not a readable policy.json: {_why(error)}") from None
-        if found != (FORMAT, VERSION):
-            raise UserError(
-                f"{file} is {found[0]}, version {found[1]!r}; this program reads {FORMAT}, version {VERSION}"
-            )
-        try:
+            if found != (FORMAT, VERSION):
+                raise UserError(
+                    f"{file} is {_shown(found[0])}, version {_shown(found[1])}; this program reads {FORMAT}, version "
+                    f"{VERSION}"
+                )
             rows = [LearnedOperation(**row) for row in content.pop("operations")]
             policy = cls(operations=rows, **content)
         except (KeyError, TypeError) as error:
             raise UserError(f"{file} is not a readable policy.json: {_why(error)}") from None
-        policy._check(file)
+        try:
+            policy._check()
+        except UserError as error:
+            raise UserError(f"{file}: {error}") from None
         return policy
 
-    def _check(self, file: Path) -> None:
-        for key, known in (("composition", ("additive", "sequential")), ("sign", ("random", "learned"))):
-            if getattr(self, key) not in known:
-                raise UserError(f"{file}: {key} is {getattr(self, key)!r}; it must be {' or '.join(known)}")
+    def _check(self) -> None:
+        _require(
+            self.composition in ("additive", "sequential"), "composition", self.composition, "additive or sequential"
+        )
+        _require(self.sign in ("random", "learned"), "sign", self.sign, "random or learned")
         for row in self.operations:
-            try:
-                operation = find_operation(row.operation)
-            except ValueError as error:
-                raise UserError(f"{file}: {error}") from None
-            _check_range(file, row, "probability", 0)
-            if operation.has_level:
-                _check_range(file, row, "level", -1 if self.sign == "learned" and operation.signed else 0)
-        if not 1 <= self.operations_per_image <= len(self.operations):
-            raise UserError(
-                f"{file}: operations_per_image is {self.operations_per_image}; it must be from 1 to the "
-                f"{len(self.operations)} operations in the file"
-            )
+            self._check_row(row)
+        names = [row.operation for row in self.operations]
+        _require(len(set(names)) == len(names) > 0, "operations", names, "one or more, each once")
+        _require(
+            type(self.operations_per_image) is int and 1 <= self.operations_per_image <= len(names),
+            "operations_per_image",
+            self.operations_per_image,
+            f"from 1 to the {len(names)} operations in the file",
+        )
+        _require(isinstance(self.shared_draw, bool), "shared_draw", self.shared_draw, "true or false")
+        _require(_is_number(self.temperature, 1e-6, 1e6), "temperature", self.temperature, "a number in 1e-6..1e6")
+        _require(_are_numbers(self.fill, 0, 1) and len(self.fill) == 3, "fill", self.fill, "three numbers in 0..1")
+        _require(_is_history(self.history), "history", self.history, "numbers for known operations")
+        longest = f"an object of at most {MAX_PROVENANCE:,} bytes"
+        _require(_is_short(self.provenance), "provenance", self.provenance, longest)
+
+    def _check_row(self, row: LearnedOperation) -> None:
+        try:
+            operation = find_operation(str(row.operation)[:64])
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        of = f"of {operation.name}"
+        lowest = -1 if self.sign == "learned" and operation.signed else 0
+        random_sign = operation.signed and self.sign == "random"
+        _require(_is_number(row.probability, 0, 1), f"the probability {of}", row.probability, "in 0..1")
+        if operation.has_level:
+            _require(_is_number(row.level, lowest, 1), f"the level {of}", row.level, f"in {lowest}..1")
+            _require(_is_number(row.magnitude), f"the magnitude {of}", row.magnitude, "a number")
+        else:
+            _require(row.level is None, f"the level {of}", row.level, "null")
+            _require(row.magnitude is None, f"the magnitude {of}", row.magnitude, "null")
+        _require(row.unit == operation.unit, f"the unit {of}", row.unit, repr(operation.unit))
+        _require(row.signed is random_sign, f"signed {of}", row.signed, f"{random_sign} where signs are {self.sign}")
 
 
 def history_of(passes: Sequence[Sequence[LearnedOperation]]) -> dict[str, dict[str, list[float]]]:
@@ -165,10 +193,56 @@ def history_of(passes: Sequence[Sequence[LearnedOperation]]) -> dict[str, dict[s
     }
 
 
-def _check_range(file: Path, row: LearnedOperation, key: str, lowest: int) -> None:
-    value = getattr(row, key)
-    if not isinstance(value, int | float) or not lowest <= value <= 1:
-        raise UserError(f"{file}: the {key} of {row.operation} is {value!r}; it must be in {lowest}..1")
+def _json_object(file: Path) -> dict[str, Any]:
+    """What a file of JSON holds."""
+    try:
+        if file.stat().st_size > MAX_BYTES:
+            raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
+        content = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        if not isinstance(content, dict):
+            raise ValueError("it is not a JSON object")
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{file} is not a readable policy.json: {_why(error)}") from None
+    return content
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _is_number(value: Any, lowest: float = -1e9, highest: float = 1e9) -> bool:
+    """Whether it is a finite number in this range."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and lowest <= value <= highest
+
+
+def _are_numbers(values: Any, lowest: float = -1e9, highest: float = 1e9) -> bool:
+    return isinstance(values, list) and all(_is_number(value, lowest, highest) for value in values)
+
+
+def _is_history(history: Any) -> bool:
+    return isinstance(history, dict) and all(
+        name in OPERATIONS
+        and isinstance(course, dict)
+        and all(key in ("probability", "level", "magnitude") and _are_numbers(row) for key, row in course.items())
+        for name, course in history.items()
+    )
+
+
+def _is_short(provenance: Any) -> bool:
+    try:
+        return isinstance(provenance, dict) and len(json.dumps(provenance)) <= MAX_PROVENANCE
+    except RecursionError:
+        return False
+
+
+def _require(valid: bool, what: str, value: Any, rule: str) -> None:
+    if not valid:
+        raise UserError(f"{what} is {_shown(value)}; it must be {rule}")
+
+
+def _shown(value: Any) -> str:
+    """A value of any size and kind in a message: shortened, and without line breaks."""
+    return reprlib.repr(value)
 
 
 def _why(error: Exception) -> str:

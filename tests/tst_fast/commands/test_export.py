@@ -231,13 +231,33 @@ def test_the_command_writes_a_program_that_needs_nothing_of_ours(tmp_path, capsy
             f"import policy_{target}, sys; assert not {{'tst_kernels', 'tst_fast', 'tst_pipelines'}} & set(sys.modules)"
         )
         subprocess.run([sys.executable, "-W", "error", "-c", check], cwd=tmp_path, env={}, check=True)
-        assert "#   seed: 3\n" in file.read_text()
+        assert '#   "seed": 3\n' in file.read_text()
 
 
 def test_refuses_what_it_cannot_export(tmp_path):
     with pytest.raises(UserError, match="--to torchvison: no such target; did you mean 'torchvision'"):
         export(_policy_file(), "torchvison")
-    with pytest.raises(UserError, match="images of 1 channels"):
-        export(dataclasses.replace(_policy_file(), fill=[0.5]), "dali")
     with pytest.raises(SystemExit, match=r"error: .*absent.json is not a readable policy.json"):
         main(["export", "--policy", str(tmp_path / "absent.json"), "--to", "dali"])
+
+
+CODE = "0.05\nraise SystemExit('the text of a policy.json ran')  # "
+LINE_ENDS = ["\n", "\r", "\f", "\v", "\x1c", "\x85", "\u2028", "\0\n", "\\\n", "'''\n", '"""\n']
+
+
+@pytest.mark.parametrize("target", ["torchvision", "dali"])
+def test_text_of_a_policy_never_becomes_code(target, tmp_path):
+    """Nor would it if nothing were checked on reading."""
+    text = "{0}raise SystemExit('ran'){0}# learned: end{0}"
+    provenance = {text.format(end): {"a": [text.format(end)]} for end in LINE_ENDS}
+    policy = dataclasses.replace(_policy_file(), provenance=provenance)
+    rows = [dataclasses.replace(row, unit=CODE, magnitude=CODE) for row in policy.operations]
+    module = _module(dataclasses.replace(policy, operations=rows), target, tmp_path)
+    assert module.TEMPERATURE == 0.05
+    assert [row[0] for row in module.OPERATIONS] == NAMES
+    for changes in ({"temperature": CODE}, {"operations_per_image": CODE}, {"fill": [CODE] * 3}):
+        with pytest.raises(ValueError, match="SystemExit"):
+            export(dataclasses.replace(policy, **changes), target)
+    for key in ("operation", "probability", "level"):
+        with pytest.raises(ValueError, match="SystemExit"):
+            export(dataclasses.replace(policy, operations=[dataclasses.replace(rows[0], **{key: CODE})]), target)

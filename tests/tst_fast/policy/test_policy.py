@@ -84,6 +84,9 @@ def test_learned_signs_start_positive_are_never_flipped_and_can_change():
     assert policy.levels().tolist() == pytest.approx([0.5, 0.5, 0.0])
 
 
+CODE = "0.05\nraise SystemExit"
+
+
 def _file(policy, folder, **changes):
     settings = {
         "operations": policy.learned(),
@@ -144,6 +147,28 @@ def test_a_file_with_signs_of_the_other_kind_is_refused(tmp_path):
         (lambda file: file.pop("version"), "not a readable policy.json: 'version' is missing"),
         (lambda file: file.update(composition="other"), "composition is 'other'; it must be additive or sequential"),
         (lambda file: file.update(operations_per_image=15), "operations_per_image is 15; it must be from 1 to the 14"),
+        (lambda file: file.update(operations_per_image=True), "operations_per_image is True"),
+        (
+            lambda file: file.update(temperature=CODE),
+            r"temperature is '0.05\\nraise.*; it must be a number in 1e-6..1e6",
+        ),
+        (lambda file: file.update(temperature=0), "temperature is 0; it must be a number in 1e-6..1e6"),
+        (lambda file: file.update(temperature=float("nan")), "NaN is no JSON number"),
+        (lambda file: file.update(fill=[0.5, 0.5]), r"fill is \[0.5, 0.5\]; it must be three numbers in 0..1"),
+        (lambda file: file.update(fill=[0.5, 0.5, 10**400]), r"fill is \[0.5, 0.5, 10+\.\.\.0+\]; it must be three"),
+        (lambda file: file.update(shared_draw=1), "shared_draw is 1; it must be true or false"),
+        (lambda file: file.update(operations=[]), r"operations is \[\]; it must be one or more, each once"),
+        (lambda file: file["operations"].append(file["operations"][0]), "operations is .*; it must be .* each once"),
+        (lambda file: file["operations"].insert(0, "ShearX"), "not a readable policy.json: .*mapping"),
+        (lambda file: file["operations"][0].update(operation=CODE), "unknown operation '0.05"),
+        (lambda file: file["operations"][0].update(unit=CODE), "the unit of ShearX is '0.05.*; it must be 'tangent'"),
+        (lambda file: file["operations"][0].update(signed=CODE), "signed of ShearX is '0.05.*; it must be True"),
+        (lambda file: file["operations"][0].update(magnitude=CODE), "the magnitude of ShearX is '0.05"),
+        (lambda file: file["operations"][-1].update(level=0.5), "the level of Cutout is 0.5; it must be null"),
+        (lambda file: file["history"].update(Rotate={"level": [CODE]}), "history is .*; it must be numbers"),
+        (lambda file: file["history"].update({CODE: {}}), "history is .*; it must be numbers for known operations"),
+        (lambda file: file.update(provenance=CODE), "provenance is '0.05.*; it must be an object of at most"),
+        (lambda file: file["provenance"].update(x="x" * 2**16), "provenance is .*; it must be an object of at most"),
     ],
 )
 def test_refuses_a_wrong_file(tmp_path, change, message):
@@ -151,5 +176,23 @@ def test_refuses_a_wrong_file(tmp_path, change, message):
     content = json.loads(file.read_text())
     change(content)
     file.write_text(json.dumps(content))
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message) as raised:
         Policy(NAMES).load(file)
+    assert str(file) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "1", "{", "[" * 100_000, '{"version": ' + "9" * 5000 + "}", "\xff"])
+def test_refuses_a_file_that_is_no_policy(tmp_path, text):
+    file = tmp_path / "policy.json"
+    file.write_text(text, encoding="latin-1")
+    with pytest.raises(UserError, match=r"policy.json is not a readable policy.json: "):
+        PolicyFile.read(file)
+
+
+def test_refuses_a_file_too_large_to_read(tmp_path):
+    file = tmp_path / "policy.json"
+    with open(file, "wb") as large:
+        large.truncate(10**12)
+    with pytest.raises(UserError, match="it has more than"):
+        PolicyFile.read(file)
