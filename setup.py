@@ -10,6 +10,8 @@ from setuptools import find_packages, setup
 
 VERSION = re.search(r'__version__ = "(.+)"', Path("tst_fast/__init__.py").read_text(encoding="utf-8"))[1]
 
+SMP = "segmentation-models-pytorch>=0.6,<0.7"
+
 setup(
     name="tst-fast",
     version=VERSION,
@@ -49,7 +51,10 @@ setup(
             "pyright[nodejs]==1.1.414",
             "setuptools>=77,<85",
             "torchdistill>=1.1.5,<1.2",
+            "torchmetrics>=1.9,<2",
+            SMP,
         ],
+        "smp": [SMP],
         "benchmark": ["kornia>=0.9,<0.10", "triton-augment>=0.3,<0.4; sys_platform == 'linux'"],
     },
     entry_points={"console_scripts": ["tst-fast=tst_fast.cli:main"]},

@@ -26,7 +26,7 @@ def build_model(name: str, num_classes: int, arguments: dict[str, Any], pretrain
         UserError: an unknown name (with the nearest known one), arguments that it does not take, or no published
             weights for it, for this number of classes, or within reach.
     """
-    source, plain = _find(name)
+    source, plain = find_model(name)
     try:
         if source == "cifar":
             if pretrained:
@@ -43,8 +43,12 @@ def build_model(name: str, num_classes: int, arguments: dict[str, Any], pretrain
         raise UserError(f"model {name} does not take the arguments {arguments}: {error}") from None
 
 
-def _find(name: str) -> tuple[str, str]:
-    """The source of a model, and its name there."""
+def find_model(name: str) -> tuple[str, str]:
+    """The source of a model, one of `SOURCES`, and its name there.
+
+    Raises:
+        UserError: an unknown name, with the nearest known one.
+    """
     chosen, _, plain = name.rpartition("/")
     if chosen and chosen not in SOURCES:
         raise UserError(

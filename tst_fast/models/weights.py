@@ -48,7 +48,8 @@ def load_weights(model: nn.Module, file: Path, role: str, sha256: str | None = N
 
     Args:
         model: what is filled, in place. Batch norm's count of batches, which torch before 0.4.1 did not write and
-            nothing here reads, may be missing.
+            nothing here reads, may be missing. Its method `own_names`, if it has one, says what the names in published
+            files are in it, as that of `segmentation.SegmentationNetwork` does.
         file: where the weights are. Understood are a state dict, one under one of `WRAPPERS`, and `PREFIXES`.
         role: what the model is to the user, for messages: "teacher".
         sha256: what the file's SHA-256 must be, in hexadecimal.
@@ -60,6 +61,8 @@ def load_weights(model: nn.Module, file: Path, role: str, sha256: str | None = N
     if sha256:
         _require_digest(file, role, sha256)
     state = _read(file, role)
+    if hasattr(model, "own_names"):
+        state = model.own_names(state)
     own = model.state_dict()
     for name in own:
         if name.endswith(".num_batches_tracked"):

@@ -1,0 +1,51 @@
+"""Segmentation networks by name."""
+
+from typing import Any
+
+from tst_fast.errors import UserError, nearest
+from tst_fast.models.segmentation.dilated import Dilated
+from tst_fast.models.segmentation.network import SegmentationNetwork
+from tst_fast.models.segmentation.segmenter import make_segmenter
+from tst_fast.models.segmentation.wrapped import smp_segmenter, torchvision_segmenter
+
+KINDS = ("deeplabv3", "pspnet", "torchvision", "smp")
+
+
+def build_segmenter(
+    name: str, num_classes: int, arguments: dict[str, Any], pretrained: bool = False
+) -> SegmentationNetwork:
+    """A network with fresh weights from torch's global generator, or with published ones.
+
+    Args:
+        name: dilated (small, for small images); deeplabv3/ENCODER or pspnet/ENCODER on timm's ENCODER;
+            torchvision/NAME, such as torchvision/deeplabv3_resnet50; smp/NAME of segmentation_models_pytorch, such as
+            smp/PSPNet.
+        num_classes: classes of the labels.
+        arguments: further arguments of its constructor: see `Dilated`, `make_segmenter`, `torchvision_segmenter`,
+            `smp_segmenter`.
+        pretrained: with the weights that torchvision publishes, downloaded on first use.
+
+    Raises:
+        UserError: an unknown name, arguments that it does not take, or no published weights for it.
+    """
+    kind, _, plain = name.partition("/")
+    if pretrained and kind != "torchvision":
+        raise UserError(
+            f"there are no published weights of {name} as a whole: give a checkpoint, or, for an encoder's weights, "
+            "the arguments {encoder: {pretrained: true}}"
+        )
+    try:
+        if name == "dilated":
+            return Dilated(num_classes, **arguments)
+        if plain and kind in ("deeplabv3", "pspnet"):
+            return make_segmenter(kind, plain, num_classes, **arguments)
+        if plain and kind == "torchvision":
+            return torchvision_segmenter(plain, num_classes, pretrained, **arguments)
+        if plain and kind == "smp":
+            return smp_segmenter(plain, num_classes, **arguments)
+    except TypeError as error:
+        raise UserError(f"model {name} does not take the arguments {arguments}: {error}") from None
+    raise UserError(
+        f"there is no segmentation network {name!r}{nearest(kind, ['dilated', *KINDS])} Known are dilated, "
+        f"{', '.join(f'{each}/NAME' for each in KINDS)}."
+    )
