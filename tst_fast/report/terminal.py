@@ -51,7 +51,9 @@ class Reporter:
         """Move a stage's bar to `done` steps."""
         task = self._tasks[stage]
         self._progress.start_task(task)
-        self._progress.update(task, completed=done, **({} if note is None else {"note": note}))
+        self._progress.update(task, completed=done)
+        if note is not None:
+            self._progress.update(task, note=note)
 
     def metric(self, **values: Any) -> None:
         """Append one object to metrics.jsonl."""
