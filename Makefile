@@ -13,7 +13,7 @@ endif
 LAUNCH := $(PYTHON) -m accelerate.commands.launch --quiet \
 	--num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
 
-.PHONY: run test test-long mutants lint install bench bench-gpu compile-report compile-matrix sanitize
+.PHONY: run test test-long test-oldest mutants lint install bench bench-gpu compile-report compile-matrix sanitize
 
 run: install
 	$(LAUNCH) tst_fast/train.py $(ARGS)
@@ -29,9 +29,19 @@ test-long: install
 mutants: install
 	$(PYTHON) tests/mutants.py $(ARGS)
 
+# The suite with the oldest supported versions, those that setup.py begins at, in an environment of its own.
+test-oldest:
+	test -x .venv-oldest/bin/python || python3 -m venv .venv-oldest
+	grep -ohE '"[a-z0-9-]+(\[[a-z]+\])?>=[0-9.]+' setup.py kernels/pyproject.toml \
+		| sed -E 's/"|\[.*\]//g; s/>=(.*)/==\1.*/' > .venv-oldest/oldest.txt
+	.venv-oldest/bin/python -m pip install --quiet --constraint .venv-oldest/oldest.txt \
+		--editable ./kernels --editable ".[cuda13,test]"
+	.venv-oldest/bin/python -m pytest -n 2 --dist loadscope $(ARGS)
+
 lint: install
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m pyright --pythonpath "$$(command -v $(PYTHON))"
 
 install: $(INSTALLED)
 

@@ -13,6 +13,7 @@ from importlib.metadata import Distribution
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 from tst_fast.config import reading
@@ -98,6 +99,7 @@ def test_the_wheel_has_every_preset_and_the_command(installed):
 
 def test_versions_agree_and_dali_is_asked_for_by_its_cuda(installed):
     version = installed["tst-kernels"].version
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"] == version
     requirements = [Requirement(text) for text in installed["tst-fast"].requires]
     assert installed["tst-fast"].version == version
     assert [str(one.specifier) for one in requirements if one.name == "tst-kernels"] == [f"=={version}"]

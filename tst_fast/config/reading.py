@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ActionConfigFile, ArgumentParser
+from jsonargparse import ArgumentParser
 
 from tst_fast.config.checks import check
 from tst_fast.config.schema import Config
@@ -24,7 +24,7 @@ def presets() -> list[str]:
 
 def add_config(parser: ArgumentParser) -> None:
     """Give a parser `--config` and a flag for every value of `Config`."""
-    parser.add_argument("--config", action=ActionConfigFile, help=f"one of {', '.join(presets())}, or a YAML file")
+    parser.add_argument("--config", action="config", help=f"one of {', '.join(presets())}, or a YAML file")
     parser.add_class_arguments(Config)
 
 

@@ -10,6 +10,6 @@ def feature_distance(student: Tensor, teacher: Tensor) -> Tensor:
     Where the sides differ, each is averaged down to the smaller.
     """
     if student.dim() == 4:
-        sides = [min(pair) for pair in zip(student.shape[2:], teacher.shape[2:], strict=True)]
-        student, teacher = (F.adaptive_avg_pool2d(feature, sides) for feature in (student, teacher))
+        height, width = (min(pair) for pair in zip(student.shape[2:], teacher.shape[2:], strict=True))
+        student, teacher = (F.adaptive_avg_pool2d(feature, (height, width)) for feature in (student, teacher))
     return F.mse_loss(student, teacher)

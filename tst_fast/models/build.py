@@ -78,24 +78,35 @@ def _names(source: str) -> list[str]:
 
 def _pretrained(source: str, name: str, num_classes: int, arguments: dict[str, Any]) -> nn.Module:
     """A network with its published weights; their classes must be the data's, or its answers would mean nothing."""
+    load = _of_torchvision if source == "torchvision" else _of_timm
     try:
-        if source == "torchvision":
-            weights = torchvision.models.get_model_weights(name).DEFAULT
-            published = len(weights.meta["categories"])
-        else:
-            import timm
-
-            published = timm.get_pretrained_cfg(name).num_classes
-        if published != num_classes:
-            raise UserError(
-                f"the published weights of {name} are for {published} classes and the data has {num_classes}: train "
-                "it first, or give a checkpoint"
-            )
-        if source == "torchvision":
-            return torchvision.models.get_model(name, weights=weights, **arguments)
-        return timm.create_model(name, pretrained=True, **arguments)
+        return load(name, num_classes, arguments)
     except (OSError, RuntimeError) as error:
         raise UserError(
             f"the published weights of {name} could not be downloaded ({str(error).splitlines()[0]}): fetch them where "
             "there is internet and give the file as checkpoint"
         ) from None
+
+
+def _of_torchvision(name: str, num_classes: int, arguments: dict[str, Any]) -> nn.Module:
+    weights = torchvision.models.get_model_weights(name)["DEFAULT"]
+    _require_classes(name, len(weights.meta["categories"]), num_classes)
+    return torchvision.models.get_model(name, weights=weights, **arguments)
+
+
+def _of_timm(name: str, num_classes: int, arguments: dict[str, Any]) -> nn.Module:
+    import timm
+
+    published = timm.get_pretrained_cfg(name)
+    if published is None or not published.has_weights:
+        raise UserError(f"timm publishes no weights of {name}: give a checkpoint")
+    _require_classes(name, published.num_classes, num_classes)
+    return timm.create_model(name, pretrained=True, **arguments)
+
+
+def _require_classes(name: str, published: int, num_classes: int) -> None:
+    if published != num_classes:
+        raise UserError(
+            f"the published weights of {name} are for {published} classes and the data has {num_classes}: train "
+            "it first, or give a checkpoint"
+        )

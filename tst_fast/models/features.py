@@ -117,9 +117,11 @@ def _shapes(network: nn.Module, paths: Sequence[str], role: str, image_size: int
         network(torch.zeros(1, 3, image_size, image_size, device=next(network.parameters()).device))
     for handle in handles:
         handle.remove()
+    found = []
     for path in paths:
         shape = shapes.get(path)
         if shape is None or len(shape) not in (2, 4):
             given = "no tensor" if shape is None else str(list(shape))
             raise UserError(f"--loss.features: {path!r} of the {role} puts out {given}, not [B, C, H, W] or [B, C]")
-    return [shapes[path] for path in paths]
+        found.append(shape)
+    return found

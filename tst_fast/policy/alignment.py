@@ -1,6 +1,7 @@
 """Alignment of the encoders to their operations, how well each then follows, and a cache of what was aligned."""
 
 import hashlib
+import inspect
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -146,7 +147,7 @@ def _sample(loader: Loader) -> Tensor:
 def _cache_file(config: Config, dataset: Dataset) -> Path:
     """Named by all that the result depends on, this program's code included."""
     data = config.data
-    sources = [Path(module.__file__) for module in (operations, reference, encoders_module)]
+    sources = [Path(inspect.getfile(module)) for module in (operations, reference, encoders_module)]
     key = {
         "data": [dataset.fingerprint, data.batch_size, data.image_size, data.crop, data.padding, data.flip],
         "operations": config.policy.operations,

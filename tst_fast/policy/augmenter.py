@@ -5,7 +5,6 @@ for one operation after the other, in the order of the draw. There nothing need 
 step lies between an image in 0..1 and another.
 """
 
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -85,24 +84,29 @@ class Augmenter:
         original = total = normalise(images)
         for one in _slots(draw):
             source = total if sequential else original
-            change = self._exact(source, one) - source if self.encoders is None else self._change(source, one)
-            total = total + change
+            total = total + self._change(source, one)
         return normalise(total, self.data.mean, self.data.std)
+
+    def _change(self, images: Tensor, one: Draw) -> Tensor:
+        """g (T(x) - x), by the operations themselves or by the encoders that stand for them."""
+        if self.encoders is None:
+            return self._exact(images, one) - images
+        return self._encoded(images, one, self.encoders)
 
     def _exact(self, images: Tensor, one: Draw) -> Tensor:
         """x + g (T(x) - x), in 0..1: the mean is what Cutout fills with, so it goes in and is added again."""
         mean = images.new_tensor(self.data.mean)[:, None, None]
         return mix(images, one, self.data.mean, compile=self.config.compile) + mean
 
-    def _change(self, images: Tensor, one: Draw) -> Tensor:
+    def _encoded(self, images: Tensor, one: Draw, encoders: Encoders) -> Tensor:
         """g (T(x) - x) where encoders stand for the operations that they are aligned to."""
         codes = one.operations[:, 0].tolist()
         change = torch.zeros_like(images)
         for code in sorted(set(codes)):
             rows = torch.tensor([i for i, other in enumerate(codes) if other == code], device=images.device)
             some, x = _rows(one, rows), images[rows]
-            if NAMES[code] in self.encoders:
-                part = some.gates[..., None, None] * (self.encoders[NAMES[code]](x, some.levels[:, 0]) - x)
+            if NAMES[code] in encoders:
+                part = some.gates[..., None, None] * (encoders[NAMES[code]](x, some.levels[:, 0]) - x)
             else:
                 part = self._exact(x, some) - x
             change = change.index_copy(0, rows, part)
@@ -118,5 +122,5 @@ def _slots(draw: Draw) -> Iterator[Draw]:
 
 def _rows(draw: Draw, rows: Tensor) -> Draw:
     """The draw of some of the images."""
-    fields = {field.name: getattr(draw, field.name) for field in dataclasses.fields(draw)}
-    return Draw(**{name: None if value is None else value[rows] for name, value in fields.items()})
+    centres = None if draw.centres is None else draw.centres[rows]
+    return Draw(draw.operations[rows], draw.levels[rows], draw.gates[rows], centres)

@@ -32,6 +32,11 @@ class Policy(nn.Module):
         sign: of signed operations: "random", drawn anew for each image, or "learned".
     """
 
+    _levelled: Tensor
+    _codes: Tensor
+    _random_sign: Tensor
+    _learned_sign: Tensor
+
     def __init__(
         self,
         operations: Sequence[str],

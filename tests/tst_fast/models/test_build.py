@@ -54,6 +54,7 @@ def test_refuses(name, arguments, message):
         ("resnet20", 10, "no pretrained weights of resnet20"),
         ("resnet18", 10, "weights of resnet18 are for 1000 classes and the data has 10"),
         ("timm/resnet18", 10, "weights of resnet18 are for 1000 classes and the data has 10"),
+        ("timm/coatnet_0_224", 1000, "timm publishes no weights of coatnet_0_224: give a checkpoint"),
         ("resnet18", 1000, "could not be downloaded .*fetch them where there is internet"),
         ("timm/resnet18", 1000, "could not be downloaded .*fetch them where there is internet"),
     ],

@@ -26,9 +26,10 @@ class MobileNetV2Half(nn.Module):
             self.blocks.append(nn.Sequential(first, *others))
             before = width
         self.conv2 = nn.Sequential(*_convolution(before, 1280, 1), nn.ReLU())
-        self.classifier = nn.Sequential(nn.Linear(1280, num_classes))
+        last = nn.Linear(1280, num_classes)
+        self.classifier = nn.Sequential(last)
         initialise_convolutions(self)
-        initialise_classifier(self.classifier[0])
+        initialise_classifier(last)
 
     def forward(self, images: Tensor) -> Tensor:
         """Floating [B, 3, H, W] to logits [B, num_classes]."""

@@ -15,6 +15,10 @@ class ShuffleNetV1(nn.Module):
         num_classes: outputs.
     """
 
+    layer1: nn.Module
+    layer2: nn.Module
+    layer3: nn.Module
+
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.conv1 = _pointwise(3, STEM)
@@ -63,6 +67,10 @@ class ShuffleNetV2(nn.Module):
     Args:
         num_classes: outputs.
     """
+
+    layer1: nn.Module
+    layer2: nn.Module
+    layer3: nn.Module
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()

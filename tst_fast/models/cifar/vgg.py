@@ -31,10 +31,10 @@ class VGG(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Floating [B, 3, H, W] to logits [B, num_classes]."""
         hidden = images
-        for block in (self.block0, self.block1, self.block2):
-            hidden = F.max_pool2d(F.relu(block(hidden)), 2)
-        for block in (self.block3, self.block4):
-            hidden = F.relu(block(hidden))
+        for i in range(5):
+            hidden = F.relu(getattr(self, f"block{i}")(hidden))
+            if i < 3:
+                hidden = F.max_pool2d(hidden, 2)
         return self.classifier(hidden.mean(dim=(2, 3)))
 
 
