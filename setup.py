@@ -36,6 +36,7 @@ setup(
         "rich>=13.9,<16",
         "safetensors>=0.5,<1",
         "scikit-learn>=1.5,<2",
+        "scipy>=1.14,<2",
         "simplejpeg>=1.8,<2",
         "timm>=1.0.26,<1.1",
     ],

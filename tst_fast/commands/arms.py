@@ -1,0 +1,41 @@
+"""The arms of a comparison: what each changes of a configuration, and nothing else."""
+
+from dataclasses import dataclass
+from typing import Any
+
+STUDENT, KD, KD_ONE_CROP = "student alone", "KD", "KD, one crop"
+RANDOM, UNTRAINED, TST = "KD, random policy", "KD, untrained policy", "TST"
+NEURAL = "TST, neural prior"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train the student.
+
+    Attributes:
+        changes: of the configuration, as `replace` takes them.
+        images: that the student sees of each training image in an epoch.
+    """
+
+    changes: dict[str, Any]
+    images: int = 2
+
+
+PLAIN = {"distillation__augment": False, "distillation__second_crop": True, "policy__search": "none"}
+"""In place of the augmented images, second crops: as many images a step, at the same cost."""
+
+ARMS: dict[str, Arm] = {
+    STUDENT: Arm({**PLAIN, "distillation__teacher": False}),
+    KD_ONE_CROP: Arm({**PLAIN, "distillation__second_crop": False}, images=1),
+    KD: Arm(PLAIN),
+    RANDOM: Arm({"policy__search": "none", "policy__init": "random"}),
+    UNTRAINED: Arm({"policy__search": "none"}),
+    TST: Arm({}),
+    NEURAL: Arm({"policy__prior": "encoder"}),
+}
+"""By name. All take the same steps over the same images; with augmentation, the same random numbers for each draw."""
+
+DEFAULT = [STUDENT, KD_ONE_CROP, KD, RANDOM, UNTRAINED, TST]
+
+PAIRS = [(TST, UNTRAINED), (TST, KD), (UNTRAINED, KD), (TST, RANDOM), (KD, STUDENT)]
+"""Whose differences are reported, with each seed; the first pair that is run is the hypothesis, the others explore."""
