@@ -22,8 +22,6 @@ from tst_fast.run.evaluate import evaluate
 from tst_fast.run.loop import Run
 from tst_pipelines import DataError
 
-DEFAULT = "digits"
-
 
 def parse(arguments: Sequence[str]) -> tuple[Config, argparse.Namespace]:
     """The configuration, and the options `resume` (a run's folder, or None), `elastic`, `evaluate_only`, `dry_run`."""
@@ -48,7 +46,7 @@ def parse(arguments: Sequence[str]) -> tuple[Config, argparse.Namespace]:
     parser.add_argument("--evaluate_only", action="store_true", help="print the accuracy of the checkpoints, and stop")
     parser.add_argument("--dry_run", action="store_true", help="take two steps of everything; nothing is kept")
     reading.add_config(parser)
-    return reading.parse(parser, arguments if known.config else ["--config", DEFAULT, *arguments])
+    return reading.parse(parser, arguments)
 
 
 def new_folder(config: Config, prefix: str = "") -> Path:

@@ -5,7 +5,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tst_kernels import OPERATIONS
+# Written out, for importing `tst_kernels.OPERATIONS` imports torch, for which `--help` should not wait.
+PAPER_OPERATIONS = (
+    "ShearX",
+    "ShearY",
+    "TranslateX",
+    "TranslateY",
+    "Rotate",
+    "Brightness",
+    "Color",
+    "Contrast",
+    "Sharpness",
+    "Posterize",
+    "Solarize",
+    "Equalize",
+    "Invert",
+    "Cutout",
+)
+"""The fourteen operations that the paper's policy chooses from: all of `tst_kernels.OPERATIONS` but AutoContrast."""
 
 
 @dataclass
@@ -258,7 +275,7 @@ class PolicyConfig:
         compile: run the augmentation on CPUs through torch.compile: pays off in long runs on large images.
     """
 
-    operations: list[str] = field(default_factory=lambda: [name for name in OPERATIONS if name != "AutoContrast"])
+    operations: list[str] = field(default_factory=lambda: list(PAPER_OPERATIONS))
     operations_per_image: int = 4
     shared_draw: bool = True
     temperature: float = 0.05
