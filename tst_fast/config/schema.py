@@ -45,7 +45,8 @@ class DataConfig:
         images: for synthetic: number of training images; there are a tenth as many test images.
         classes: for synthetic: number of classes.
         image_size: side of the images that the networks see, in pixels.
-        batch_size: originals in a training step, over all processes together; a distillation step sees twice as many.
+        batch_size: images in a training step, over all processes together; with augmentation the student sees twice
+            as many.
         crop: pad (zeros around, then a random crop), random_resized (torchvision's RandomResizedCrop).
         padding: pixels of zeros on each side, for crop pad.
         flip: probability of a horizontal flip.
@@ -95,7 +96,7 @@ class ModelConfig:
 
     Args:
         name: one for small images (convnet, resnet8x4, wrn_40_2, vgg8, ...), else torchvision's, else timm's of this
-            name; cifar/, torchvision/ or timm/ before it says whose.
+            name; cifar/, torchvision/ or timm/ before it takes it from there alone.
         arguments: what its constructor takes, for instance {channels: [4, 8, 16]} for convnet.
         checkpoint: weights to start from: .safetensors, or .pt or .pth holding a state dict, alone or in a published
             checkpoint. A teacher with one is not trained.
@@ -169,7 +170,7 @@ class TrainingConfig:
         label_smoothing: share of each label that is spread over all classes.
         clip_norm: the gradient's norm is cut to this; null leaves it.
         accumulate: parts in which each batch is taken, one after the other, to save memory; steps and rates stay.
-        ema_decay: decay, at each step, of a moving average of the weights, which is then what is judged and saved;
+        ema_decay: decay, at each step, of a moving average of the weights, which is then what is evaluated and saved;
             null is none.
     """
 
@@ -189,7 +190,7 @@ class DistillationConfig:
 
     Args:
         teacher: whether there is a teacher at all; without, the student learns from the labels alone.
-        augment: whether each step holds the policy's augmented images beside the originals.
+        augment: whether each step holds the policy's augmented images beside those of the batch.
     """
 
     teacher: bool = True
