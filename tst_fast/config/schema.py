@@ -190,7 +190,7 @@ class DistillationConfig:
 
     Args:
         teacher: whether there is a teacher at all; without, the student learns from the labels alone.
-        augment: whether each step holds the policy's augmented images beside those of the batch.
+        augment: whether each step holds the policy's augmented images beside the originals.
     """
 
     teacher: bool = True
