@@ -5,24 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-# Written out, for importing `tst_kernels.OPERATIONS` imports torch, for which `--help` should not wait.
-PAPER_OPERATIONS = (
-    "ShearX",
-    "ShearY",
-    "TranslateX",
-    "TranslateY",
-    "Rotate",
-    "Brightness",
-    "Color",
-    "Contrast",
-    "Sharpness",
-    "Posterize",
-    "Solarize",
-    "Equalize",
-    "Invert",
-    "Cutout",
-)
-"""The fourteen operations that the paper's policy chooses from: all of `tst_kernels.OPERATIONS` but AutoContrast."""
+from tst_fast.config.operations import PAPER_OPERATIONS
 
 
 @dataclass
@@ -45,8 +28,7 @@ class DataConfig:
         images: for synthetic: number of training images; there are a tenth as many test images.
         classes: for synthetic: number of classes.
         image_size: side of the images that the networks see, in pixels.
-        batch_size: images in a training step, over all processes together; with augmentation the student sees twice
-            as many.
+        batch_size: images in a training step, over all processes together, before augmentation.
         crop: pad (zeros around, then a random crop), random_resized (torchvision's RandomResizedCrop).
         padding: pixels of zeros on each side, for crop pad.
         flip: probability of a horizontal flip.

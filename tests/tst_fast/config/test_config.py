@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tst_fast.config import reading
-from tst_fast.config.schema import PAPER_OPERATIONS, Config, replace
+from tst_fast.config.operations import PAPER_OPERATIONS
+from tst_fast.config.schema import Config, replace
 from tst_fast.errors import UserError
 from tst_kernels import OPERATIONS
 
