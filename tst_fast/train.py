@@ -17,8 +17,6 @@ from tst_fast.errors import UserError
 from tst_fast.run.evaluate import evaluate_checkpoints
 from tst_fast.run.start import errors_as_messages, new_folder, open_run, start_accelerator
 
-DEFAULT = "digits"
-
 
 def parse(arguments: Sequence[str]) -> tuple[Config, argparse.Namespace]:
     """The configuration, and the options `resume` (a run's folder, or None), `elastic`, `evaluate_only`, `dry_run`."""
@@ -43,7 +41,7 @@ def parse(arguments: Sequence[str]) -> tuple[Config, argparse.Namespace]:
     parser.add_argument("--evaluate_only", action="store_true", help="print the accuracy of the checkpoints, and stop")
     parser.add_argument("--dry_run", action="store_true", help="take two steps of everything; nothing is kept")
     reading.add_config(parser)
-    return reading.parse(parser, arguments if known.config else ["--config", DEFAULT, *arguments])
+    return reading.parse(parser, arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

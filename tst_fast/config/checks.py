@@ -2,8 +2,6 @@
 
 from tst_fast.config.schema import Config, DataConfig, PolicyConfig, TrainingConfig
 from tst_fast.errors import UserError, nearest
-from tst_fast.losses.distillation import LOSSES
-from tst_kernels.operations import find_operation
 
 
 def check(config: Config) -> None:
@@ -12,6 +10,9 @@ def check(config: Config) -> None:
     Raises:
         UserError: the message names the flag, its value and the remedy.
     """
+    from tst_fast.losses.distillation import LOSSES  # these two import torch, for which a typo should not wait
+    from tst_kernels.operations import find_operation
+
     policy, data = config.policy, config.data
     try:
         codes = [find_operation(name).code for name in policy.operations]

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +13,12 @@ from jsonargparse import ArgumentParser
 
 from tst_fast.config.checks import check
 from tst_fast.config.schema import Config
+from tst_fast.config.suggestions import did_you_mean
 from tst_fast.errors import UserError, nearest
 
 PRESETS = Path(__file__).parents[1] / "presets"
+DEFAULT = "digits"
+"""The preset of a command line that says nothing of the data."""
 
 
 def presets() -> list[str]:
@@ -31,24 +35,33 @@ def add_config(parser: ArgumentParser) -> None:
 def parse(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Config, argparse.Namespace]:
     """Read a command line: the configuration, and whatever other arguments `parser` has.
 
+    Without `--config` and `--data.name` it is the default preset, and the first process says so.
+
     Raises:
-        UserError: an unknown key or flag (with the nearest known one), or a bad value (with its name).
+        UserError: an unknown key or flag (with what may be meant), a bad value (with its name), or a flag of the data
+            where nothing says which data.
     """
+    by_default = not _names_its_data(arguments)
+    words = ["--config", DEFAULT, *arguments] if by_default else arguments
     try:
-        parsed = parser.parse_args(_with_preset_files(arguments))
+        parsed = parser.parse_args(_with_preset_files(words))
     except (argparse.ArgumentError, ValueError) as error:
         raise UserError(_explain(str(error), parser)) from None
     values = vars(parser.instantiate(parsed))
     names = {item.name for item in dataclasses.fields(Config)}
     config = Config(**{name: values[name] for name in names})
     check(config)
+    if by_default and os.environ.get("RANK", "0") == "0":
+        print(f"no --config is given: {DEFAULT}, scikit-learn's handwritten digits")
     return config, argparse.Namespace(**{name: value for name, value in values.items() if name not in names})
 
 
 def make_parser(program: str, description: str) -> ArgumentParser:
     """A parser whose errors `parse` can explain."""
     usage = f"{program} [--config PRESET_OR_FILE] [--a.b value ...]"
-    return ArgumentParser(prog=program, usage=usage, description=description, exit_on_error=False)
+    # An abbreviation would be a typo that goes unseen.
+    how = {"exit_on_error": False, "allow_abbrev": False}
+    return ArgumentParser(prog=program, usage=usage, description=description, **how)
 
 
 def from_flags(flags: Sequence[str]) -> Config:
@@ -74,6 +87,24 @@ def load(file: Path) -> Config:
 def save(config: Config, file: Path) -> None:
     """Write every value, resolved, as YAML."""
     file.write_text(yaml.safe_dump(_plain(config), sort_keys=False))
+
+
+def _names_its_data(arguments: Sequence[str]) -> bool:
+    """Whether a command line gives a configuration or the name of a data set.
+
+    Raises:
+        UserError: neither, but another flag of the data: of which data set, nothing says.
+    """
+    flags = [word.partition("=")[0] for word in arguments]
+    if "--config" in flags or "--data.name" in flags:
+        return True
+    given = [flag for flag in flags if flag.startswith("--data.")]
+    if given:
+        raise UserError(
+            f"{given[0]} is given, but nothing says which data set it is for: add --config PRESET_OR_FILE (--config "
+            "folder is for class folders of images), or --data.name"
+        )
+    return False
 
 
 def _with_preset_files(arguments: Sequence[str]) -> list[str]:
@@ -103,18 +134,18 @@ def _preset_or_file(name: str) -> Path:
 
 
 def _explain(message: str, parser: ArgumentParser) -> str:
-    """Add the nearest known key to what jsonargparse says of an unknown one."""
+    """Add what may be meant to what jsonargparse says of an unknown setting."""
     unknown = (
-        r"unrecognized arguments: --(?P<flag>[\w.]+)"
-        r"|Option '(?P<key>[\w.]+)' is not accepted"
-        r"|Group '(?P<group>[\w.]+)' does not accept option '(?P<inner>[\w.]+)'"
+        r"unrecognized arguments: --(?P<flag>[\w.-]+)"
+        r"|Option '(?P<key>[\w.-]+)' is not accepted"
+        r"|Group '(?P<group>[\w.]+)' does not accept option '(?P<inner>[\w.-]+)'"
     )
     found = re.search(unknown, message)
     if not found:
         return re.sub(r"Parser key \"([\w.]+)\":\s*", r"--\1: ", message)
     name = found["flag"] or found["key"] or f"{found['group']}.{found['inner']}"
     known = [option[2:] for action in parser._actions for option in action.option_strings if option.startswith("--")]
-    return f"unknown setting {name!r}{nearest(name, known)} `--help` lists them all."
+    return f"unknown setting {name!r}{did_you_mean(name, known)} `--help` lists them all."
 
 
 def _plain(value: Any) -> Any:

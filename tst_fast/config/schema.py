@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tst_kernels import OPERATIONS
+from tst_fast.config.operations import PAPER_OPERATIONS
 
 
 @dataclass
@@ -28,7 +28,7 @@ class DataConfig:
         images: for synthetic: number of training images; there are a tenth as many test images.
         classes: for synthetic: number of classes.
         image_size: side of the images that the networks see, in pixels.
-        batch_size: originals in a training step, over all processes together; a distillation step sees twice as many.
+        batch_size: images in a training step, over all processes together, before augmentation.
         crop: pad (zeros around, then a random crop), random_resized (torchvision's RandomResizedCrop).
         padding: pixels of zeros on each side, for crop pad.
         flip: probability of a horizontal flip.
@@ -78,7 +78,7 @@ class ModelConfig:
 
     Args:
         name: one for small images (convnet, resnet8x4, wrn_40_2, vgg8, ...), else torchvision's, else timm's of this
-            name; cifar/, torchvision/ or timm/ before it says whose.
+            name; cifar/, torchvision/ or timm/ before it takes it from there alone.
         arguments: what its constructor takes, for instance {channels: [4, 8, 16]} for convnet.
         checkpoint: weights to start from: .safetensors, or .pt or .pth holding a state dict, alone or in a published
             checkpoint. A teacher with one is not trained.
@@ -153,7 +153,7 @@ class TrainingConfig:
         label_smoothing: share of each label that is spread over all classes.
         clip_norm: the gradient's norm is cut to this; null leaves it.
         accumulate: parts in which each batch is taken, one after the other, to save memory; steps and rates stay.
-        ema_decay: decay, at each step, of a moving average of the weights, which is then what is judged and saved;
+        ema_decay: decay, at each step, of a moving average of the weights, which is then what is evaluated and saved;
             null is none.
     """
 
@@ -272,7 +272,7 @@ class PolicyConfig:
         compile: run the augmentation on CPUs through torch.compile: pays off in long runs on large images.
     """
 
-    operations: list[str] = field(default_factory=lambda: [name for name in OPERATIONS if name != "AutoContrast"])
+    operations: list[str] = field(default_factory=lambda: list(PAPER_OPERATIONS))
     operations_per_image: int = 4
     shared_draw: bool = False
     temperature: float = 0.05

@@ -1,4 +1,4 @@
-"""The neural prior: small networks that stand for operations with a level (TST, section 3.1; DESIGN section 2).
+"""The neural prior: networks that stand for operations with a level (TST, section 3.1; docs/design.md, section 1).
 
 As in the authors' code, operations without a level (Equalize, Invert, Cutout) have none: there is no level for a
 gradient to reach. Two points are ours: results are clamped to 0..1, as those of the operations are, and the networks

@@ -1,4 +1,4 @@
-"""The policy: what it knows of each operation, and how it draws (TST, section 3; DESIGN section 2)."""
+"""The policy: what it knows of each operation, and how it draws (TST, section 3; docs/design.md, section 1)."""
 
 from collections.abc import Sequence
 from pathlib import Path

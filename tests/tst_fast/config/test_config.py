@@ -1,10 +1,14 @@
 """What a user writes in flags and files: accepted as meant, or refused with the nearest right name."""
 
+from pathlib import Path
+
 import pytest
 
 from tst_fast.config import reading
-from tst_fast.config.schema import replace
+from tst_fast.config.operations import PAPER_OPERATIONS
+from tst_fast.config.schema import Config, replace
 from tst_fast.errors import UserError
+from tst_kernels import OPERATIONS
 
 
 def _parse(*flags):
@@ -83,6 +87,59 @@ def test_replace_changes_only_what_it_names():
 def test_refuses(flags, message):
     with pytest.raises(UserError, match=message):
         _parse(*flags)
+
+
+@pytest.mark.parametrize(
+    ("guess", "meant"),
+    [
+        ("--epochs=3", ["student_training.epochs", "teacher_training.epochs"]),
+        (
+            "--lr=1",
+            [
+                "student_training.optimizer.learning_rate",
+                "policy.learning_rate",
+                "teacher_training.optimizer.learning_rate",
+            ],
+        ),
+        ("--batch-size=3", ["data.batch_size"]),
+        ("--bs=3", ["data.batch_size"]),
+        ("--optimizer.name=sgd", ["student_training.optimizer.name", "teacher_training.optimizer.name"]),
+        ("--teacher.lr=1", ["teacher_training.optimizer.learning_rate"]),
+        ("--model=resnet18", ["student.name"]),
+        ("--num-workers=3", ["data.threads"]),
+        ("--data.batch_siz=3", ["data.batch_size"]),  # no abbreviation of it
+        ("--zzz=1", []),
+    ],
+)
+def test_a_guess_is_helped(guess, meant):
+    with pytest.raises(UserError) as refused:
+        _parse("--config=digits", guess)
+    name = guess[2:].partition("=")[0]
+    *others, last = [repr(setting) for setting in meant] or [""]
+    suggestion = f"; did you mean {' or '.join(filter(None, [', '.join(others), last]))}?" if last else "."
+    assert str(refused.value) == f"unknown setting {name!r}{suggestion} `--help` lists them all."
+
+
+def test_the_operations_of_the_paper_are_all_but_one():
+    assert list(PAPER_OPERATIONS) == [name for name in OPERATIONS if name != "AutoContrast"]
+    assert Config().policy.operations == list(PAPER_OPERATIONS)
+
+
+def test_without_a_configuration_it_is_the_digits_and_says_so(capsys, monkeypatch):
+    assert _parse("--seed=3") == replace(_parse("--config=digits"), seed=3)
+    assert capsys.readouterr().out == "no --config is given: digits, scikit-learn's handwritten digits\n"
+    monkeypatch.setenv("RANK", "1")
+    _parse()
+    assert capsys.readouterr().out == ""
+
+
+def test_without_a_configuration_flags_of_the_data_need_its_name(capsys):
+    for flags, named in ((["--data.root=images"], "root"), (["--seed=3", "--data.batch_size", "4"], "batch_size")):
+        with pytest.raises(UserError, match=f"--data.{named} is given, but nothing says which .* add --config"):
+            _parse(*flags)
+    config = _parse("--data.name=cifar10", "--data.root=images")
+    assert config == replace(Config(), data__name="cifar10", data__root=Path("images"))
+    assert capsys.readouterr().out == ""
 
 
 def test_refuses_an_unknown_key_in_a_file(tmp_path):
