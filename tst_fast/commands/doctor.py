@@ -16,14 +16,17 @@ from tst_fast.config import reading
 from tst_fast.config.schema import Config, replace
 from tst_fast.errors import Finding, UserError
 from tst_fast.models.frozen import frozen
+from tst_fast.models.normalised import published_normalisation
 from tst_fast.run.evaluate import evaluate
+from tst_fast.run.plan import search_of, search_steps
 from tst_fast.run.seeding import Stream, reseed
-from tst_fast.run.session import Session
+from tst_fast.run.session import Session, own_normalisation
+from tst_fast.run.signal import GradientSignal, steps_for_a_signal
 from tst_fast.run.start import errors_as_messages, start_accelerator
 from tst_pipelines import Batch, Loader
 
 MARKS = {"good": "[green]✓[/]", "doubtful": "[yellow]![/]", "wrong": "[red]✗[/]"}
-SEARCH_BATCHES = 30
+SEARCH_BATCHES, SIGNAL_BATCHES = 30, 8
 ZERO = 1e-6
 """A gradient below this share of the largest is none: what rounding leaves."""
 
@@ -63,6 +66,7 @@ def examine(config: Config, accelerator: Accelerator, images: int) -> list[Findi
         findings = list(session.task.checks(session.splits))
         with closing(_some_test_images(session, images)) as sample:
             findings.append(_normalisation(session, sample))
+            findings += _of_published_weights(session)
             if config.distillation.teacher:
                 session.teacher.eval()
                 findings.append(_teacher(session, sample))
@@ -70,7 +74,7 @@ def examine(config: Config, accelerator: Accelerator, images: int) -> list[Findi
         try:
             findings += _gradients(session, next(training))
             if config.distillation.teacher and config.distillation.augment:
-                findings.append(_policy(session, training))
+                findings += _policy(session, training)
             findings += measure_cost(session, training)
         except torch.OutOfMemoryError:
             findings.append(Finding("memory", "wrong", "a step does not fit into the GPU's", MORE_MEMORY))
@@ -107,12 +111,34 @@ def _normalisation(session: Session, sample: Loader) -> Finding:
     data = session.config.data
     shift = (mean - torch.tensor(data.mean, dtype=torch.float64)).abs().max().item()
     ratio = (std / torch.tensor(data.std, dtype=torch.float64)).log().abs().max().exp().item()
+    told = [
+        f"; the {role} takes {_numbers(own.mean)} and {_numbers(own.std)}{', BGR' if own.bgr else ''}"
+        for role in ("teacher", "student")
+        if (own := own_normalisation(session.config, role)) != (data.mean, data.std, False)
+    ]
     found = f"mean {_numbers(mean)}, std {_numbers(std)}; configured {_numbers(data.mean)} and {_numbers(data.std)}"
+    found += "".join(told)
     if shift <= 0.05 and ratio <= 1.4:
         return Finding("normalisation", "good", found)
     state = "wrong" if shift > 0.25 or ratio > 4 else "doubtful"
-    remedy = "set --data.mean and --data.std to the images', or to what the teacher was trained with"
+    remedy = (
+        "set --data.mean and --data.std to the images'; what the teacher was trained with is --teacher.mean and std"
+    )
     return Finding("normalisation", state, found, remedy)
+
+
+def _of_published_weights(session: Session) -> Iterator[Finding]:
+    """Checkpoints of networks whose published weights were trained on images normalised otherwise."""
+    for role in ("teacher", "student"):
+        chosen, own = getattr(session.config, role), own_normalisation(session.config, role)
+        published = published_normalisation(chosen.name) if chosen.checkpoint else None
+        if published is not None and published != own:
+            found = (
+                f"the {role} takes mean {_numbers(own.mean)}, std {_numbers(own.std)}; {chosen.name} is published for "
+                f"{_numbers(published.mean)} and {_numbers(published.std)}"
+            )
+            remedy = f"if its checkpoint comes from these weights, give --{role}.mean and --{role}.std"
+            yield Finding("normalisation", "doubtful", found, remedy)
 
 
 def _teacher(session: Session, sample: Loader) -> Finding:
@@ -190,29 +216,49 @@ def _alike(one: Tensor, other: Tensor) -> bool:
     return (one - other).norm().item() <= 1e-3 * one.norm().item()
 
 
-def _policy(session: Session, training: Iterator[Batch]) -> Finding:
-    """That each operation's probability and level get a gradient."""
-    search, policy = session.learners.search, session.policy
+def _policy(session: Session, training: Iterator[Batch]) -> list[Finding]:
+    """That each operation's probability and level get a gradient, and how soon it stands out of its noise."""
+    search, policy, signal = session.learners.search, session.policy, GradientSignal(session.policy)
     total = {name: torch.zeros_like(value) for name, value in policy.named_parameters()}
     with frozen(session.teacher, session.student):
-        for _ in range(SEARCH_BATCHES):
+        while signal.steps < SEARCH_BATCHES:
             search.backward(next(training).split(session.config.policy.accumulate)[0], 1.0)
+            signal.add()
             for name, value in policy.named_parameters():
                 if value.grad is not None:
                     total[name] += value.grad.abs()
                 value.grad = None
-            if all((value > ZERO * value.max()).all() for value in total.values()):
+            reached = all((value > ZERO * value.max()).all() for value in total.values())
+            if reached and signal.steps >= SIGNAL_BATCHES:
                 break
     idle, flat = _without_gradient(policy, total["probability_logits"], total["magnitude_logits"])
     if not total["probability_logits"].max() > 0 or flat:
         found = f"no gradient reaches the level of {', '.join(flat)}" if flat else "no gradient reaches the policy"
-        return Finding(
-            "policy", "wrong", found, "look at --policy.init: at 0 and 1, levels and probabilities are stuck"
-        )
+        remedy = "look at --policy.init: at 0 and 1, levels and probabilities are stuck"
+        return [Finding("policy", "wrong", found, remedy)]
+    findings = [Finding("policy", "good", f"a gradient reaches each of {len(policy.operations)} operations")]
     if idle:
         found = f"without effect here, their gradients being zero: {', '.join(idle)}"
-        return Finding("policy", "doubtful", found, "leave them out of --policy.operations (Color, if images are grey)")
-    return Finding("policy", "good", f"a gradient reaches each of {len(policy.operations)} operations")
+        remedy = "leave them out of --policy.operations (Color, if images are grey)"
+        findings = [Finding("policy", "doubtful", found, remedy)]
+    return [*findings, _signal(session, signal)]
+
+
+def _signal(session: Session, signal: GradientSignal) -> Finding:
+    """Whether a search is long enough for its gradients to stand out of their noise, judged by a few steps."""
+    config, steps = session.config, session.training_loader.steps_per_epoch
+    needed = steps_for_a_signal(signal.statistics(), signal.steps)
+    has = config.policy.search_epochs * search_steps(config, steps)
+    if search_of(config) == "none":
+        return Finding("search", "good", "the policy is not searched")
+    if search_of(config) == "interleaved":
+        student_steps = steps * config.student_training.epochs
+        has = student_steps * config.policy.search_steps // config.policy.search_every
+    found = f"half of the gradients stand out of their noise after about {needed} steps; a search has {has:,}"
+    if needed is None or needed > has:
+        remedy = "raise --policy.search_epochs or --data.batch_size, or give --policy.gates straight_through"
+        return Finding("search", "doubtful", found, remedy)
+    return Finding("search", "good", found)
 
 
 def _without_gradient(policy: nn.Module, probability: Tensor, magnitude: Tensor) -> tuple[list[str], list[str]]:

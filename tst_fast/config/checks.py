@@ -47,6 +47,8 @@ def check(config: Config) -> None:
     _require(config.loss.tau > 0, f"--loss.tau is {config.loss.tau}: it must be above 0")
     for role in ("teacher", "student"):
         model = getattr(config, role)
+        own_std = model.std is None or all(value > 0 for value in model.std)
+        _require(own_std, f"--{role}.std is {model.std}: each value must be above 0")
         twice = model.checkpoint and model.pretrained
         _require(not twice, f"--{role}.checkpoint and --{role}.pretrained both give weights: leave one of them out")
         orphan = model.sha256 and not model.checkpoint

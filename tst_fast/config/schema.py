@@ -85,6 +85,10 @@ class ModelConfig:
         sha256: of the checkpoint, in hexadecimal: another file is refused.
         pretrained: start from the weights that torchvision or timm publish for the data's classes; needs internet. A
             teacher with them is not trained.
+        mean: of each channel in RGB, 0..1, of the images that it was trained on; null: as its published weights say,
+            else data.mean. Images are normalised by data.mean and data.std, and for each network as it was trained.
+        std: of each channel, likewise.
+        bgr: whether it was trained on images whose blue comes first.
         expected_score: the task's first metric as `tst-fast doctor` expects it of these weights, 0..1; null: nothing in
             particular.
     """
@@ -94,6 +98,9 @@ class ModelConfig:
     checkpoint: Path | None = None
     sha256: str | None = None
     pretrained: bool = False
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    bgr: bool = False
     expected_score: float | None = None
 
     @property

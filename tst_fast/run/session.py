@@ -11,9 +11,11 @@ from torch import nn
 from tst_fast.config.schema import Config
 from tst_fast.models import load_weights
 from tst_fast.models.features import pair_features
+from tst_fast.models.normalised import Normalisation, normalised, published_normalisation
 from tst_fast.policy.alignment import Fit, aligned_encoders
 from tst_fast.policy.augmenter import Augmenter
 from tst_fast.policy.policy import Policy
+from tst_fast.run.forward import check_forward
 from tst_fast.run.plan import Pass, Stage, plan, rehearsal, search_of, search_steps
 from tst_fast.run.search import PolicySearch
 from tst_fast.run.seeding import Stream, reseed
@@ -192,7 +194,17 @@ def make_network(config: Config, role: Role, task: Task, dataset: Dataset, devic
     network = task.network(role, dataset)
     if chosen.checkpoint:
         load_weights(network, chosen.checkpoint, role, chosen.sha256)
+    normalised(network, Normalisation(config.data.mean, config.data.std), own_normalisation(config, role))
     network = network.to(device, memory_format=torch.channels_last if config.channels_last else torch.preserve_format)
+    check_forward(network, role, config)
     if config.compile_networks:
         network.compile()
     return network
+
+
+def own_normalisation(config: Config, role: Role) -> Normalisation:
+    """How a network's images were normalised when it was trained: as it is told, as its weights say, or as the data."""
+    chosen, data = getattr(config, role), config.data
+    published = published_normalisation(chosen.name) if chosen.pretrained else None
+    mean, std, bgr = published or Normalisation(data.mean, data.std)
+    return Normalisation(chosen.mean or mean, chosen.std or std, chosen.bgr or bgr)

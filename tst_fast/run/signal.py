@@ -34,8 +34,9 @@ class GradientSignal:
         """Count the gradients as they are now; waits for nothing."""
         self.steps += 1
         for value, total, squares in zip(self.policy.parameters(), self._sums, self._squares, strict=True):
-            total.add_(value.grad)
-            squares.addcmul_(value.grad, value.grad)
+            if value.grad is not None:
+                total.add_(value.grad)
+                squares.addcmul_(value.grad, value.grad)
 
     def statistics(self) -> Statistic:
         """By operation, of its "probability" and, where it has one, its "level": mean in units of its standard error.
