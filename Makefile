@@ -50,18 +50,23 @@ $(VENV)/.tst-fast-installed: setup.py pyproject.toml kernels/pyproject.toml
 	$(PYTHON) -m pip install --quiet --editable ./kernels --editable ".[cuda13,test]"
 	touch $@
 
-# Each writes JSON and a table under benchmarks/results/.
+# What it costs on a CPU: JSON under benchmarks/results/, Markdown beside it, and the tables of README. Under ten minutes.
+# `make bench IMAGES=FOLDER CIFAR=FOLDER` loads these images; else they are made from scikit-learn's two photographs.
 bench: install
+ifdef INSTALLED
 	$(PYTHON) -m pip install --quiet --editable ".[benchmark]"
-	$(PYTHON) -m benchmarks.augment --json benchmarks/results/augment-cpu.json
-	$(PYTHON) -m benchmarks.kernels --json benchmarks/results/kernels-cpu.json --markdown benchmarks/results/kernels-cpu.md
-	$(PYTHON) -m benchmarks.loaders --json benchmarks/results/loaders-cpu.json --markdown benchmarks/results/loaders-cpu.md
+endif
+	$(PYTHON) -m benchmarks.kernels --json benchmarks/results/kernels-cpu.json
+	$(PYTHON) -m benchmarks.loaders --json benchmarks/results/loaders-cpu.json \
+		$(if $(IMAGES),--images $(IMAGES)) $(if $(CIFAR),--cifar $(CIFAR))
+	$(PYTHON) -m benchmarks.bounds --json benchmarks/results/bounds.json
+	$(PYTHON) -m benchmarks.report
 
-# These two need a CUDA GPU; the first takes eight minutes at most.
+# These two need a CUDA GPU; the first ends within eight minutes. `make bench-gpu PYTHON=python3` installs nothing, and
+# says in its rows what is missing; RESULTS=FOLDER writes there.
+RESULTS ?= benchmarks/results
 bench-gpu: install
-	$(PYTHON) -m pytest tests/kernels/test_triton_cuda.py tests/pipelines/loaders/test_dali_cuda.py
-	$(PYTHON) -m benchmarks.kernels --json benchmarks/results/kernels-gpu.json --markdown benchmarks/results/kernels-gpu.md
-	$(PYTHON) -m benchmarks.loaders --threads 16 --rounds 3 --json benchmarks/results/loaders-gpu.json --markdown benchmarks/results/loaders-gpu.md
+	$(PYTHON) -m benchmarks.gpu --json $(RESULTS)/gpu.json $(ARGS)
 
 sanitize: install
 	PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool memcheck --error-exitcode 1 \
@@ -70,6 +75,7 @@ sanitize: install
 # Registers, spills, instructions and bounds of the Triton kernels; no GPU needed.
 compile-report: install
 	$(PYTHON) -m benchmarks.compile_report
+	$(PYTHON) -m benchmarks.bounds
 
 # The same with the oldest supported Triton, in an environment of its own.
 compile-matrix: compile-report

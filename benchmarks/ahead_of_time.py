@@ -92,7 +92,7 @@ class Configuration:
 
     def launch(self) -> None:
         """Run the functions on the host, on tensors without data."""
-        images, slots = _without_data(self.images, 256, *self.size), self.slots
+        images, slots = without_data(self.images, 256, *self.size), self.slots
         operations = torch.empty(256, slots, dtype=torch.int64 if self.plain else torch.int32, device="meta")
         levels = gates = torch.empty(256, slots, device="meta")
         centres = None if self.plain else torch.empty(256, 2, device="meta")
@@ -126,7 +126,7 @@ ALL = tuple(
 )
 
 
-def _without_data(kind: str, batch: int, height: int, width: int) -> Tensor:
+def without_data(kind: str, batch: int, height: int, width: int) -> Tensor:
     """[B, C, H, W] images of a layout, on the "meta" device."""
     if kind in ("packed", "nhwc"):
         nhwc = torch.empty(batch, height, width, 4 if kind == "packed" else 3, dtype=torch.uint8, device="meta")

@@ -48,11 +48,12 @@ class Photographs(Dataset):
 
 
 class SmallImages(Dataset):
-    """What torchvision's CIFAR10 does with the usual transforms."""
+    """What torchvision's CIFAR10 does with the usual transforms, to uint8 or to float32."""
 
-    def __init__(self, dataset: ArrayDataset) -> None:
+    def __init__(self, dataset: ArrayDataset, dtype: torch.dtype) -> None:
         self.images, self.labels = dataset.images, dataset.labels.tolist()
-        self.transform = v1.Compose([v1.RandomCrop(32, padding=4), v1.RandomHorizontalFlip(), v1.ToTensor()])
+        to_tensor = v1.PILToTensor() if dtype == torch.uint8 else v1.ToTensor()
+        self.transform = v1.Compose([v1.RandomCrop(32, padding=4), v1.RandomHorizontalFlip(), to_tensor])
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         return self.transform(Image.fromarray(self.images[index])), self.labels[index]
@@ -63,9 +64,11 @@ def data_loader(paths: Sequence[str], workers: int, batch: int, size: int, decod
     yield from DataLoader(Photographs(paths, size, decoder), batch, sampler=Shuffled(len(paths)), num_workers=workers)
 
 
-def small_data_loader(dataset: ArrayDataset, workers: int, batch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def small_data_loader(
+    dataset: ArrayDataset, workers: int, batch: int, dtype: torch.dtype
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """torchvision's DataLoader on small images in memory."""
-    yield from DataLoader(SmallImages(dataset), batch, sampler=Shuffled(len(dataset)), num_workers=workers)
+    yield from DataLoader(SmallImages(dataset, dtype), batch, sampler=Shuffled(len(dataset)), num_workers=workers)
 
 
 def torchvision_decode(paths: Sequence[str], threads: int, batch: int) -> Iterator[list[torch.Tensor]]:

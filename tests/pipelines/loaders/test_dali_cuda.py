@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
 import torch
 
 from tst_pipelines import DaliLoader, GpuDecoding, ImageDataset, RandomResizedCrop, ResizeCenterCrop, Transform
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+HAS_DALI = find_spec("nvidia") is not None and find_spec("nvidia.dali") is not None
+pytestmark = [
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
+    pytest.mark.skipif(not HAS_DALI, reason="needs NVIDIA DALI"),
+]
 
 
 def loader(tiles: ImageDataset, **options: object) -> DaliLoader:

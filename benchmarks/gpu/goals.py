@@ -1,0 +1,57 @@
+"""What was aimed at, and whether the rows of this run reach it."""
+
+from collections.abc import Callable, Sequence
+
+from benchmarks.gpu.inputs import KINDS
+from benchmarks.results import Row
+
+
+def _value(rows: Sequence[Row], column: str, **what: object) -> float | None:
+    """A column of the first row that fits; None where it was not measured."""
+    return next((row[column] for row in rows if what.items() <= row.items() and column in row), None)
+
+
+def _main(rows: Sequence[Row], column: str, passes: str) -> float | None:
+    return _value(rows, column, part="kernels", name="mix", **{"pass": passes}, **KINDS[0].columns)
+
+
+def _backward_in_forwards(rows: Sequence[Row]) -> float | None:
+    forward, backward = (_main(rows, "microseconds", passes) for passes in ("forward", "backward"))
+    return backward / forward if forward and backward else None
+
+
+def _times_as_fast(name: str) -> Callable[[Sequence[Row]], float | None]:
+    return lambda rows: _value(rows, "ours_times_as_fast", part="peers", name=name, **{"pass": "forward"})
+
+
+def _augmentation_share(rows: Sequence[Row]) -> float | None:
+    images, whole = (_value(rows, name, part="training", step="TST, student") for name in ("images_ms", "milliseconds"))
+    return images / whole if images and whole else None
+
+
+def _all_right(rows: Sequence[Row]) -> float | None:
+    answers = [row.get("is_right", False) for row in rows if row["part"] == "parity"]
+    return sum(answers) / len(answers) if answers else None
+
+
+GOALS: tuple[tuple[str, Callable[[Sequence[Row]], float | None], float, bool], ...] = (
+    ("share of the parity rows that are right", _all_right, 1.0, True),
+    ("forward, share of the issue bound", lambda rows: _main(rows, "share_of_issue_bound", "forward"), 0.5, True),
+    ("backward, in times of the forward pass", _backward_in_forwards, 1.6, False),
+    ("forward, times our reference compiled", _times_as_fast("our reference, compiled"), 3.0, True),
+    ("forward, times torchvision v2", _times_as_fast("torchvision"), 10.0, True),
+    ("forward, times eager kornia", _times_as_fast("kornia"), 20.0, True),
+    ("making the images, share of a TST step", _augmentation_share, 0.03, False),
+)
+"""Each goal, how it is read from the rows, its figure, and whether more is better."""
+
+
+def rows(measured: Sequence[Row]) -> list[Row]:
+    """A row for each goal; one that was not measured is not reached."""
+    found = []
+    for name, read, goal, is_more_better in GOALS:
+        value = read(measured)
+        is_reached = value is not None and (value >= goal if is_more_better else value <= goal)
+        compared = f"{'at least' if is_more_better else 'at most'} {goal:g}"
+        found.append({"part": "goals", "name": name, "goal": compared, "measured": value, "is_reached": is_reached})
+    return found

@@ -1,0 +1,212 @@
+"""Results for people: Markdown beside every JSON file in results/, and the blocks of README that hold measurements.
+
+    python -m benchmarks.report
+
+A block begins with `<!-- benchmarks: NAME -->`, NAME one of `BLOCKS`, and ends with `<!-- end -->`. What stands between
+is written by this command alone.
+"""
+
+import json
+import re
+import textwrap
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results import FOLDER, Row, cell, columns_of
+
+README = Path(__file__).parents[1] / "README.md"
+LINK = "benchmarks/results"
+BLOCK = re.compile(r"(<!-- benchmarks: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+NUMBER = re.compile(r"\W*|\W*\d.*")
+GPU_PASSES = ("forward", "backward", "both")
+GROUPS = ("part", "table")
+"""Columns whose values become headings."""
+Result = Mapping[str, Any]
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Markdown, numbers to the right."""
+    header, body = list(header), [list(row) for row in rows]
+    is_number = (all(NUMBER.fullmatch(value) for value in column) for column in zip(*body, strict=True))
+    lines = [header, ["---:" if number else "---" for number in is_number], *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def markdown(result: Result) -> str:
+    """What is beside a JSON file: what it was measured on, then its rows, a table for each part."""
+    about = {name: value for name, value in result.items() if name not in ("rows", "arms") and value not in (None, {})}
+    lines = ["\n".join(f"- {name.replace('_', ' ')}: {_listed(value)}" for name, value in about.items())]
+    if "arms" in result:
+        lines.append(_arms(result["arms"]))
+    rows = result.get("rows", [])
+    group = next((name for name in GROUPS if any(name in row for row in rows)), None)
+    for title in dict.fromkeys(row.get(group) for row in rows):
+        part = [{key: value for key, value in row.items() if key != group} for row in rows if row.get(group) == title]
+        lines += [] if title is None else [f"### {title}"]
+        columns = columns_of(part)
+        body = ([cell(row.get(column)).replace("|", "/") for column in columns] for row in part)
+        lines.append(table((column.replace("_", " ") for column in columns), body))
+    return "\n\n".join(lines) + "\n"
+
+
+def _listed(value: object) -> str:
+    return "; ".join(map(str, value)) if isinstance(value, list) else cell(value)
+
+
+def _arms(arms: Mapping[str, Any]) -> str:
+    """Accuracies of a comparison of ways to train, in %, each with every seed's."""
+    rows = ([name, _accuracy(arm["last"]), _accuracy(arm["best"])] for name, arm in arms.items())
+    return table(("arm", "last epoch", "best epoch"), rows)
+
+
+def _accuracy(result: Result) -> str:
+    spread = f" ± {100 * result['standard_deviation']:.2f}" if "standard_deviation" in result else ""
+    runs = ", ".join(f"{100 * run:.2f}" for run in result["runs"])
+    return f"{100 * result['mean']:.2f}{spread} ({runs})"
+
+
+def _read(name: str) -> Result | None:
+    file = FOLDER / f"{name}.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+
+
+def _versions(result: Result, *names: str) -> str:
+    return ", ".join(f"{name} {result['versions'][name]}" for name in names if name in result["versions"])
+
+
+def _hardware(result: Result) -> str:
+    return result["gpu"] or f"{result['threads']} cores of an {result['processor']}"
+
+
+def _find(rows: Iterable[Row], **wanted: object) -> Row:
+    return next((row for row in rows if wanted.items() <= row.items()), {})
+
+
+def kernels_block() -> str:
+    """The augmentation on a CPU: every arm's ratio to kornia; for sizes other than the main one, of both passes."""
+    result = _read("kernels-cpu")
+    rows = result["rows"]
+    main, *others = dict.fromkeys(row["size"] for row in rows)
+    columns = [(main, "forward"), (main, "backward"), (main, "both"), *((size, "both") for size in others)]
+
+    def ratio(name: str, size: int, passes: str) -> str:
+        row = _find(rows, name=name, size=size, **{"pass": passes})
+        return f"{row['ratio_to_kornia']:.2f}" if row.get("ratio_to_kornia") else "-"
+
+    names = dict.fromkeys(row["name"] for row in rows)
+    body = ([name, *(ratio(name, *column) for column in columns)] for name in names)
+    kornia = _find(rows, name="kornia", size=main, **{"pass": "both"})
+    return _block(
+        table(["images/s, times kornia's", *(f"{size} px, {passes}" for size, passes in columns)], body),
+        f"(`make bench`, {_hardware(result)}, {_versions(result, 'torch', 'kornia', 'torchvision')}; medians of",
+        f"{result['rounds']} interleaved rounds. Eager kornia does {cell(kornia['images_per_second'])} images/s,",
+        f"forward and backward, at {main} px. In the backward pass torchvision gives gradients to gates",
+        "alone, and kornia none to Posterize and Solarize. A dash is what was not measured.",
+        f"[Every row]({LINK}/kernels-cpu.md).)",
+    )
+
+
+def loaders_block() -> str:
+    """The loaders beside torchvision's DataLoader, like beside like."""
+    result = _read("loaders-cpu")
+    loaders = ("DataLoader", "CachedLoader", "DaliLoader")
+    rows = [row for row in result["rows"] if row["name"].startswith(loaders) and "ratio_to_baseline" in row]
+    body = (
+        [row["table"], row["name"], cell(row["images_per_second"]), f"{row['ratio_to_baseline']:.2f}"] for row in rows
+    )
+    bare = _find(result["rows"], name="DALI, bare loop")
+    return _block(
+        table(("", "loader", "images/s", "ratio"), body),
+        f"(`make bench`, {_hardware(result)}, {rows[0]['threads']} threads or workers,",
+        f"{_versions(result, 'torch', 'torchvision', 'nvidia-dali-cuda130')}; {result['photographs']};",
+        f"{result['small_images']}; batch {rows[0]['batch']}, medians of {result['rounds']} interleaved rounds;",
+        f"[every row]({LINK}/loaders-cpu.md). On a CPU, DALI reads and decodes regions and torch resizes them:",
+        f"a loop in which DALI resizes them itself does {cell(bare['images_per_second'])}.)",
+    )
+
+
+def bounds_block() -> str:
+    """What instructions and memory allow on a GPU."""
+    result = _read("bounds")
+    row = _find(result["rows"], gpu="H200", images="packed")
+    return _block(
+        f"From the instructions of the machine code (Triton {result['versions']['triton']}), an H200 could do at most",
+        f"{row['issue_bound'] / 1e6:.1f} million images/s of {row['size']} px from packed bytes with",
+        f"{row['operations']} operations of average cost, where memory alone would allow",
+        f"{row['memory_bound'] / 1e6:.0f} million. These are [bounds]({LINK}/bounds.md), not measurements.",
+    )
+
+
+def gpu_block() -> str:
+    """What `make bench-gpu` measured, if it has run."""
+    result = _read("gpu")
+    if result is None:
+        return "**Not yet measured on a GPU.** `make bench-gpu` measures, on a machine that has one."
+    main = {"part": "kernels", "name": "mix"}  # the first such row is of the main configuration
+    rates = (cell(_find(result["rows"], **main, **{"pass": name})["images_per_second"]) for name in GPU_PASSES)
+    goals = (row for row in result["rows"] if row["part"] == "goals")
+    body = ([row["name"], row["goal"], cell(row["measured"]) or "-", cell(row["is_reached"])] for row in goals)
+    return _block(
+        table(("goal", "", "measured", "reached"), body),
+        f"(`make bench-gpu`, one {result['gpu']}, {_versions(result, 'torch', 'triton')}; from packed bytes of",
+        f"{_find(result['rows'], **main)['size']} px to bfloat16, images/s of the passes {', '.join(GPU_PASSES)}:",
+        f"{'; '.join(rates)}. [Every row]({LINK}/gpu.md).)",
+    )
+
+
+def digits_block() -> str:
+    """Accuracy of the four ways to train a student of digits."""
+    arms = _read("compare-digits")["arms"]
+    best = max(arms, key=lambda name: arms[name]["last"]["mean"])
+
+    def accuracy(name: str, epoch: str) -> str:
+        arm = arms[name][epoch]
+        text = f"{100 * arm['mean']:.2f} ± {100 * arm['standard_deviation']:.2f}"
+        return f"**{text}**" if name == best else text
+
+    body = ([name, accuracy(name, "last"), accuracy(name, "best")] for name in arms)
+    return table(("", "last epoch", "best epoch"), body)
+
+
+def _block(*parts: str) -> str:
+    """A table as it is, if one comes first, then the sentences as one paragraph."""
+    tables = [part for part in parts if part.startswith("| ")]
+    sentences = " ".join(part for part in parts if not part.startswith("| "))
+    paragraph = textwrap.fill(sentences, 120, break_long_words=False, break_on_hyphens=False)
+    return "\n\n".join([*tables, paragraph])
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "kernels": kernels_block,
+    "loaders": loaders_block,
+    "bounds": bounds_block,
+    "gpu": gpu_block,
+    "compare-digits": digits_block,
+}
+
+
+def fill(text: str) -> str:
+    """A README with each block written anew.
+
+    Raises:
+        ValueError: a block of an unknown name.
+    """
+
+    def written(match: re.Match[str]) -> str:
+        if match[2] not in BLOCKS:
+            raise ValueError(f"README has a block {match[2]!r}; blocks are {', '.join(BLOCKS)}")
+        return f"{match[1]}{BLOCKS[match[2]]()}\n{match[3]}"
+
+    return BLOCK.sub(written, text)
+
+
+def main() -> None:
+    """Write the Markdown of every JSON file, and README's blocks."""
+    for file in sorted(FOLDER.glob("*.json")):
+        file.with_suffix(".md").write_text(markdown(json.loads(file.read_text(encoding="utf-8"))), encoding="utf-8")
+    README.write_text(fill(README.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
