@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from benchmarks.results import Results, Row, machine, show
 from benchmarks.timing import synchronise
 from tst_fast.losses.distillation import kd
-from tst_fast.losses.search import confidence_gap
+from tst_fast.losses.search import confidence_terms
 from tst_fast.models import cifar
 from tst_fast.models.frozen import frozen
 from tst_fast.policy.policy import Policy
@@ -123,7 +123,7 @@ class Training:
         with frozen(self.teacher, self.student):
             teacher = self._logits(self.teacher, augmented)
             mark("teacher")
-            loss = confidence_gap(teacher, self._logits(self.student, augmented), labels)
+            loss = sum(confidence_terms(teacher, self._logits(self.student, augmented), labels))
             mark("student")
             loss.backward()
             mark("backward")
