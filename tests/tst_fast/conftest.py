@@ -10,10 +10,12 @@ import pytest
 from accelerate import Accelerator
 
 from tests.tst_fast.schedules import SCHEDULES
+from tests.tst_fast.stopping import Stopped, stop_after
 from tst_fast.config import reading
 from tst_fast.config.schema import Config
 from tst_fast.run.loop import Run
 from tst_fast.run.search import PolicySearch
+from tst_fast.run.start import open_run
 from tst_fast.run.update import ModelUpdate
 
 
@@ -49,12 +51,26 @@ def make_run(tmp_path):
     runs = []
 
     def make(config, name="run"):
-        runs.append(Run(config, tmp_path / name, Accelerator(cpu=True), quiet=True))
+        runs.append(open_run(config, tmp_path / name, Accelerator(cpu=True), quiet=True))
         return runs[-1]
 
     yield make
     for run in runs:
         run.close()
+
+
+@pytest.fixture
+def stop_run(make_run):
+    """A function that begins a run and stops it after some updates of anything; `make_run` then opens it again."""
+
+    def stop(config, updates, name="run"):
+        run = make_run(config, name)
+        with stop_after(updates), pytest.raises(Stopped):
+            run.run()
+        run.close()
+        return run.folder
+
+    return stop
 
 
 @pytest.fixture
@@ -124,7 +140,7 @@ def whole_run_of(tiny_config, tmp_path_factory):
     @functools.cache
     def make(schedule):
         config, folder = tiny_config(*SCHEDULES[schedule]), tmp_path_factory.mktemp("whole")
-        run = Run(config, folder, Accelerator(cpu=True), quiet=True)
+        run = open_run(config, folder, Accelerator(cpu=True), quiet=True)
         result = run.run()
         run.close()
         return WholeRun(config, folder, result, run)

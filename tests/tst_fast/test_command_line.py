@@ -5,51 +5,25 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.tst_fast.schedules import SCHEDULES
+from tests.tst_fast.processes import ROOT, only, output_of, start
 from tst_fast.run.search import PolicySearch
 from tst_fast.run.update import ModelUpdate
 from tst_fast.train import main
 
-ROOT = Path(__file__).parents[2]
 TRAIN = ["-m", "accelerate.commands.launch", "--quiet", "--num_processes=1", str(ROOT / "tst_fast" / "train.py")]
 
 
-def _start(arguments, **options):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen([sys.executable, *arguments], env=environment, **pipes, **options)
-
-
-def _output(arguments, returncode=0):
-    process = _start(arguments, start_new_session=True)
-    try:
-        output, _ = process.communicate(timeout=300)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        pytest.fail(f"still running after 300 s: {process.communicate()[0]}")
-    assert process.returncode == returncode, output
-    return output
-
-
-def _only(folder):
-    (found,) = folder.iterdir()
-    return found
-
-
 def test_launch_then_kill_then_resume(tmp_path, tiny_flags):
-    whole = _output([*TRAIN, *tiny_flags, f"--output={tmp_path / 'whole'}"])
+    whole = output_of([*TRAIN, *tiny_flags, f"--output={tmp_path / 'whole'}"])
     assert "student accuracy on 1,397 test images" in whole
     assert "What the policy learned" in whole
 
-    process = _start([*TRAIN, *tiny_flags, f"--output={tmp_path / 'killed'}"], start_new_session=True)
+    process = start([*TRAIN, *tiny_flags, f"--output={tmp_path / 'killed'}"], start_new_session=True)
     deadline = time.monotonic() + 240
     # After the teacher, in the search or the student's epochs; the time it takes varies, the result must not.
     while not list(tmp_path.glob("killed/*/checkpoints/00003-*.pt")):
@@ -58,49 +32,18 @@ def test_launch_then_kill_then_resume(tmp_path, tiny_flags):
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    folder = _only(tmp_path / "killed")
+    folder = only(tmp_path / "killed")
     assert not (folder / "result.json").exists()
-    _output([*TRAIN, "--resume", str(folder)])
+    output_of([*TRAIN, "--resume", str(folder)])
     for name in ("student.safetensors", "policy.json"):
-        assert (folder / name).read_bytes() == (_only(tmp_path / "whole") / name).read_bytes()
-
-
-@pytest.mark.parametrize("options", [(), SCHEDULES["interleaved, and every option"]], ids=["plain", "every option"])
-def test_two_processes_agree(tmp_path, tiny_flags, options):
-    """Each rank ends with the same student, connector, policy and encoders; the evaluation counts each image once."""
-    program = tmp_path / "program.py"
-    program.write_text(
-        "import sys, torch\n"
-        "from pathlib import Path\n"
-        "from accelerate import Accelerator\n"
-        "from tst_fast.run.loop import Run\n"
-        "from tst_fast.train import new_folder, parse\n"
-        "accelerator = Accelerator(cpu=True)\n"
-        "config, *_ = parse(sys.argv[1:])\n"
-        "run = Run(config, new_folder(config), accelerator, quiet=True)\n"
-        "run.run()\n"
-        "for model in (run.updates['student'].model, run.policy, run.augmenter.encoders):\n"
-        "    own = torch.cat([value.flatten() for value in model.parameters()]).detach()\n"
-        "    every = accelerator.gather(own).view(2, -1)\n"
-        "    assert torch.equal(every[0], every[1])\n"
-        "    assert not torch.equal(own, torch.zeros_like(own))\n"
-        "run.close()\n"
-        "accelerator.end_training()\n"
-    )
-    distributed = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(program)]
-    features = "--loss.features=[{student: features.3, teacher: features.7}]"
-    neural = "--policy.prior=encoder", "--policy.encoder_steps=3"
-    _output([*distributed, *tiny_flags, features, *neural, *options, f"--output={tmp_path / 'runs'}"])
-    result = json.loads((_only(tmp_path / "runs") / "result.json").read_text())
-    assert result["processes"] == 2
-    assert round(result["student_accuracy"] * 1397, 6) % 1 == 0
+        assert (folder / name).read_bytes() == (only(tmp_path / "whole") / name).read_bytes()
 
 
 def test_compare_writes_every_arm(tmp_path, tiny_flags):
     program = "from tst_fast.cli import main; main()"
     neural = "--neural_prior", "--policy.encoder_steps=2"
-    output = _output(["-c", program, "compare", *tiny_flags, *neural, "--seeds=2", f"--output={tmp_path}"])
-    summary = json.loads((_only(tmp_path) / "compare.json").read_text())
+    output = output_of(["-c", program, "compare", *tiny_flags, *neural, "--seeds=2", f"--output={tmp_path}"])
+    summary = json.loads((only(tmp_path) / "compare.json").read_text())
     assert list(summary) == ["student alone", "KD", "KD, untrained policy", "TST", "TST, neural prior"]
     for values in summary.values():
         runs = values["last"]["runs"]
@@ -189,12 +132,12 @@ def test_elastic_without_a_run_to_resume_is_refused():
         main(["--config=digits", "--elastic"])
 
 
-def test_evaluate_only(whole_run, tiny_flags, tmp_path, capsys, monkeypatch):
+def test_evaluateonly(whole_run, tiny_flags, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     checkpoints = [f"--{role}.checkpoint={whole_run.folder / role}.safetensors" for role in ("teacher", "student")]
     main([*tiny_flags, *checkpoints, "--evaluate_only"])
     lines = [
-        f"{role} accuracy on 1,397 test images: {100 * whole_run.result[f'{role}_accuracy']:.2f} %"
+        f"{role} accuracy on 1,397 test images: {100 * whole_run.result[role]['accuracy']:.2f} %"
         for role in ("teacher", "student")
     ]
     assert capsys.readouterr().out.splitlines() == lines
@@ -213,12 +156,12 @@ def test_dry_run_takes_two_steps_of_everything(flags, steps, tiny_flags, tmp_pat
 
 
 def test_help_is_readable():
-    output = _output([str(ROOT / "tst_fast" / "train.py"), "--help"])
+    output = output_of([str(ROOT / "tst_fast" / "train.py"), "--help"])
     assert "--policy.learning_rate" in output
     assert "of the policy's SGD, at the start of each search" in output
 
 
 def test_commands():
     program = "from tst_fast.cli import main; main()"
-    assert "compare" in _output(["-c", program, "--help"])
-    assert "did you mean 'compare'" in _output(["-c", program, "comparr"], returncode=1)
+    assert "compare" in output_of(["-c", program, "--help"])
+    assert "did you mean 'compare'" in output_of(["-c", program, "comparr"], status=1)

@@ -46,8 +46,8 @@ def test_what_the_student_of_an_arm_is_shown(arm, whole_run, tiny_config, forwar
     configs = [reading.load(folder / "config.yaml") for folder in folders]
     assert [each.seed for each in configs] == [0, 1]
     results = [json.loads((folder / "result.json").read_text()) for folder in folders]
-    assert summary[arm]["last"]["runs"] == [result["student_accuracy"] for result in results]
-    assert summary[arm]["best"]["runs"] == [result["student_best_accuracy"] for result in results]
+    assert summary[arm]["last"]["runs"] == [result["student"]["accuracy"] for result in results]
+    assert summary[arm]["best"]["runs"] == [result["student_best"]["accuracy"] for result in results]
 
     images, taught, learned, prior = SEEN[arm]
     assert Counter(size for size, _ in forwards["student"]) == {images: 2 * 12}  # two seeds, three epochs of four steps

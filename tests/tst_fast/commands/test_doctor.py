@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from tst_fast.commands import doctor
 from tst_fast.config.schema import replace
 from tst_fast.policy.policy import Policy
-from tst_fast.run.loop import Run
 from tst_fast.run.plan import count_steps, plan
+from tst_fast.run.start import open_run
 
 
 @pytest.fixture(scope="module")
@@ -20,13 +20,14 @@ def healthy(tiny_config, tmp_path_factory):
     """Flags under which nothing is wrong: a teacher that has learned, and its accuracy."""
     config = tiny_config("--teacher.arguments={channels: [16, 32]}", "--teacher_training.epochs=15")
     folder = tmp_path_factory.mktemp("teacher")
-    with closing(Run(replace(config, student_training__epochs=0), folder, Accelerator(cpu=True), quiet=True)) as run:
-        accuracy = run.run()["teacher_accuracy"]
+    config = replace(config, student_training__epochs=0)
+    with closing(open_run(config, folder, Accelerator(cpu=True), quiet=True)) as run:
+        accuracy = run.run()["teacher"]["accuracy"]
     assert accuracy > 0.3  # far above chance, after few steps
     return (
         "--teacher.arguments={channels: [16, 32]}",
         f"--teacher.checkpoint={folder / 'teacher.safetensors'}",
-        f"--teacher.expected_accuracy={accuracy}",
+        f"--teacher.expected_score={accuracy}",
     )
 
 
@@ -89,36 +90,36 @@ def test_what_was_spoilt_is_found(fault, tiny_flags, healthy, tmp_path, capsys, 
 
 
 def test_a_weight_without_a_gradient_is_found(tiny_config, healthy, make_run):
-    run = make_run(tiny_config(*healthy))
-    run.teacher.eval()
-    batch = next(iter(run.train_loader))
-    assert [finding.state for finding in doctor._gradients(run, batch)] == ["good"] * 3
-    run.student.register_parameter("unused", torch.nn.Parameter(torch.zeros(2)))
-    found = doctor._gradients(run, batch)[0]
+    session = make_run(tiny_config(*healthy)).session
+    session.teacher.eval()
+    batch = next(iter(session.training_loader))
+    assert [finding.state for finding in doctor._gradients(session, batch)] == ["good"] * 3
+    session.student.register_parameter("unused", torch.nn.Parameter(torch.zeros(2)))
+    found = doctor._gradients(session, batch)[0]
     assert (found.state, "unused" in found.found) == ("wrong", True)
-    run.teacher.requires_grad_(True)
-    run.updates["student"].loss._teach = lambda images: (run.teacher(images), [])  # as if someone forgot no_grad
-    assert [finding.check for finding in doctor._gradients(run, batch) if finding.state == "wrong"] == [
+    session.teacher.requires_grad_(True)
+    session.learners.student.loss._teach = lambda images: (session.teacher(images), [])  # as if someone forgot no_grad
+    assert [finding.check for finding in doctor._gradients(session, batch) if finding.state == "wrong"] == [
         "student's loss",
         "teacher's weights",
     ]
 
 
 def test_the_sample_of_test_images_is_of_every_class(tiny_config, healthy, make_run):
-    run = make_run(tiny_config(*healthy))
-    with closing(doctor._some_test_images(run, 200)) as sample:
+    session = make_run(tiny_config(*healthy)).session
+    with closing(doctor._some_test_images(session, 200)) as sample:
         labels = torch.cat([batch.labels for batch in sample])
     assert len(labels) == 200
     assert labels.bincount().min() >= 15
-    with closing(doctor._some_test_images(run, 5000)) as sample:
+    with closing(doctor._some_test_images(session, 5000)) as sample:
         assert len(sample.dataset) == 1397
 
 
 def test_a_level_without_a_gradient_is_found(tiny_config, healthy, make_run, monkeypatch):
     levels = Policy.levels
     monkeypatch.setattr(Policy, "levels", lambda self: levels(self).detach())
-    run = make_run(tiny_config(*healthy))
-    finding = doctor._policy(run, doctor._training_batches(run))
+    session = make_run(tiny_config(*healthy)).session
+    finding = doctor._policy(session, doctor._training_batches(session))
     assert (finding.state, "level of ShearX, ShearY" in finding.found) == ("wrong", True)
 
 

@@ -8,7 +8,7 @@ from sklearn.datasets import load_sample_images
 
 from tst_fast.cli import main
 from tst_fast.config.reading import from_flags
-from tst_fast.tasks import load_splits
+from tst_fast.tasks.classification import load_splits
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Encoders learn their operations, and what was aligned is kept and found again."""
 
-from functools import partial
-
 import pytest
 import torch
 from accelerate import Accelerator
@@ -11,7 +9,7 @@ from tst_fast.errors import UserError
 from tst_fast.policy import alignment
 from tst_fast.policy.alignment import align, aligned_encoders
 from tst_fast.policy.encoders import Encoders
-from tst_fast.tasks import training_loader
+from tst_fast.tasks.classification import Classification
 from tst_kernels import apply, normalise
 from tst_pipelines import digits
 from tst_pipelines.datasets.cache import user_cache
@@ -59,8 +57,8 @@ def aligned(tiny_config, tmp_path, monkeypatch):
     def run(*flags):
         config = tiny_config(OPERATIONS, "--policy.operations_per_image=2", "--policy.encoder_steps=3", *flags)
         accelerator = Accelerator(cpu=True)
-        open_loader = partial(training_loader, config.data, data, accelerator, config.seed)
-        return aligned_encoders(config, data, open_loader, accelerator)
+        task = Classification(config, accelerator)
+        return aligned_encoders(config, data, lambda: task.training_loader(data), accelerator)
 
     return run
 

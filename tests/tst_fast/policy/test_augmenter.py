@@ -8,12 +8,13 @@ from torch import nn
 
 from tests.kernels.images import photographs
 from tests.kernels.tolerances import FLOAT32
-from tst_fast.config.schema import DataConfig, LossConfig, PolicyConfig
+from tst_fast.config.schema import Config, DataConfig, PolicyConfig
 from tst_fast.policy.augmenter import Augmenter
 from tst_fast.policy.encoders import AffineEncoder, Encoders
 from tst_fast.policy.policy import Policy
 from tst_fast.run.search import PolicySearch
 from tst_fast.run.student import FromTeacher
+from tst_fast.tasks.classification import Classification
 from tst_kernels import OPERATIONS, Draw, apply
 from tst_pipelines import Batch
 
@@ -54,7 +55,7 @@ def test_equals_one_operation_at_a_time_in_float64(composition):
     else:
         assert expected.min() < -0.1
     expected = (expected - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
-    result = _augmenter(composition).apply(images, _draw(ROWS))
+    result = _augmenter(composition).apply(images, _draw(ROWS)).images
     # Equalize and Solarize see 8-bit values: after an operation, float32 may round the other way.
     assert ((result - expected).abs() < 10 * FLOAT32).float().mean() > 0.999
 
@@ -62,7 +63,7 @@ def test_equals_one_operation_at_a_time_in_float64(composition):
 @pytest.mark.parametrize("composition", ["additive", "sequential"])
 def test_cutout_fills_with_the_mean_in_every_slot(composition):
     draw = _draw([[("Brightness", 0.0, 1.0), ("Cutout", 0.0, 1.0)]] * 2)
-    result = _augmenter(composition).apply(photographs(), draw)
+    result = _augmenter(composition).apply(photographs(), draw).images
     torch.testing.assert_close(result[:, :, 48, 64], torch.zeros(2, 3), atol=FLOAT32, rtol=0)
 
 
@@ -77,7 +78,7 @@ def test_gradients_pass_through_a_sequence():
     data = DataConfig(mean=(0.0,) * 3, std=(1.0,) * 3)
 
     def run(levels, gates):
-        return _augmenter("sequential", data=data).apply(images, Draw(draw.operations, levels, gates))
+        return _augmenter("sequential", data=data).apply(images, Draw(draw.operations, levels, gates)).images
 
     assert torch.autograd.gradcheck(run, (draw.levels.requires_grad_(), draw.gates.requires_grad_()))
 
@@ -96,7 +97,8 @@ def test_encoders_that_do_what_their_operations_do_change_nothing(composition):
         [("ShearX", 0.7, 1.0), ("Invert", 0.0, 0.6), ("Brightness", -0.5, 0.9)],
         [("Invert", 0.0, 1.0), ("Brightness", 0.8, 0.2), ("ShearX", -0.3, 0.7)],
     ]
-    exact, neural = (_augmenter(composition, given).apply(photographs(), _draw(rows)) for given in (None, encoders))
+    given = None, encoders
+    exact, neural = (_augmenter(composition, one).apply(photographs(), _draw(rows)).images for one in given)
     torch.testing.assert_close(neural, exact, atol=1e-3, rtol=0)
 
 
@@ -116,7 +118,7 @@ def test_gradients_reach_levels_and_gates_through_frozen_encoders(composition):
     )
 
     def run(levels, gates):
-        return _augmenter(composition, encoders).apply(images, Draw(draw.operations, levels, gates))
+        return _augmenter(composition, encoders).apply(images, Draw(draw.operations, levels, gates)).images
 
     levels, gates = draw.levels.requires_grad_(), draw.gates.requires_grad_()
     assert torch.autograd.gradcheck(run, (levels, gates))
@@ -140,11 +142,13 @@ def test_search_and_student_see_the_same_images(composition):
     policy = Policy([name for name in OPERATIONS if name != "AutoContrast"])
     augmenter = _augmenter(composition, policy=policy)
     teacher, student, accelerator = _Recorder(), _Recorder(), Accelerator(cpu=True)
+    config = Config(data=augmenter.data)
+    task = Classification(config, accelerator)
     batch = Batch(photographs(), torch.tensor([0, 1]), np.arange(2))
     torch.manual_seed(3)
-    PolicySearch(augmenter, accelerator, teacher, student, window=100).step(batch)
+    PolicySearch(task, augmenter, accelerator, teacher, student, window=100).step(batch)
     in_search = teacher.seen
     torch.manual_seed(3)
-    FromTeacher(augmenter.data, LossConfig(), accelerator, teacher, augmenter)(student, batch)
+    FromTeacher(task, config, accelerator, teacher, augmenter)(student, batch)
     torch.testing.assert_close(teacher.seen[:2], in_search, atol=0, rtol=0)
     torch.testing.assert_close(student.seen, teacher.seen, atol=0, rtol=0)

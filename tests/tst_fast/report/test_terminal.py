@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from tst_fast.policy.file import LearnedOperation
-from tst_fast.report.terminal import plot_policy, policy_table
+from tst_fast.report.plots import plot_policy
+from tst_fast.report.terminal import policy_table
 from tst_fast.train import main
 
 

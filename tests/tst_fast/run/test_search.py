@@ -2,19 +2,21 @@
 
 import copy
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
 from torch import nn
-from tst_fast.run.gap import confidences, untrained
 
-from tst_fast.config.schema import DataConfig, PolicyConfig
+from tst_fast.config.schema import Config, DataConfig, PolicyConfig
 from tst_fast.models.frozen import frozen
 from tst_fast.policy.augmenter import Augmenter
 from tst_fast.policy.policy import Policy
+from tst_fast.run.held_out_gap import confidences, untrained
 from tst_fast.run.search import PolicySearch
+from tst_fast.tasks.classification import Classification
 from tst_pipelines import Batch
 
 
@@ -37,8 +39,9 @@ def _search(operations, window=100, **settings):
     policy = Policy(operations, operations_per_image=1, shared_draw=False)
     data = DataConfig(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     config = PolicyConfig(operations=list(operations), **settings)
-    augmenter = Augmenter(policy, config, data)
-    return PolicySearch(augmenter, Accelerator(cpu=True), _Brightness(True), _Brightness(False), window)
+    augmenter, accelerator = Augmenter(policy, config, data), Accelerator(cpu=True)
+    task = Classification(Config(data=data, policy=config), accelerator)
+    return PolicySearch(task, augmenter, accelerator, _Brightness(True), _Brightness(False), window)
 
 
 def _bright(batch=32):
@@ -78,14 +81,19 @@ def test_soft_labels_of_one_class_are_that_class(composition):
 def test_the_gap_on_held_out_images_grows_with_what_was_learned():
     """Both know what is not inverted; the teacher alone what is: the gap is the share inverted, times a constant."""
     search = _search(["Invert"])
-    loader = [_bright(200), _bright(100), _bright(0)]
-    networks = search.teacher.eval(), search.student.eval(), loader, search.accelerator
+    session = SimpleNamespace(
+        task=search.task,
+        accelerator=search.accelerator,
+        teacher=search.teacher.eval(),
+        student=search.student.eval(),
+        test_loader=[_bright(200), _bright(100), _bright(0)],
+    )
     with torch.no_grad():
         search.policy.probability_logits.fill_(torch.tensor(0.9).logit())
     torch.manual_seed(0)
-    trained = confidences(search.augmenter, *networks)
+    trained = confidences(session, search.augmenter)
     torch.manual_seed(0)
-    before = confidences(untrained(search.augmenter), *networks)
+    before = confidences(session, untrained(search.augmenter))
     assert trained["gap"] == pytest.approx(trained["teacher"] - trained["student"])
     assert search.policy.probabilities().item() == pytest.approx(0.9)
     # Five standard deviations of a proportion of 300.

@@ -16,7 +16,7 @@ def _watch(module):
 
 
 def _loss(run, batch):
-    update = run.updates["student"]
+    update = run.learners.student
     loss, scalars = update.loss(update.model, batch)
     return loss.item(), {name: value.item() for name, value in scalars.items()}
 
@@ -49,8 +49,8 @@ def _plain(run, batch):
 
 def test_half_is_on_what_the_policy_makes_of_the_images_and_half_on_the_images(tiny_config, make_run):
     run = make_run(tiny_config(*SETTINGS))
-    batch = next(iter(run.train_loader))
-    of_student, of_teacher = _watch(run.student), _watch(run.teacher)
+    batch = next(iter(run.session.training_loader))
+    of_student, of_teacher = _watch(run.session.student), _watch(run.session.teacher)
     loss, scalars = _loss(run, batch)
     ((images, student),), ((same, teacher),) = of_student, of_teacher
     assert (images == same).all()
@@ -68,8 +68,8 @@ def test_half_is_on_what_the_policy_makes_of_the_images_and_half_on_the_images(t
 
 def test_without_augmentation_all_is_on_the_images(tiny_config, make_run):
     run = make_run(tiny_config(*SETTINGS, "--distillation.augment=false"))
-    batch = next(iter(run.train_loader))
-    of_student, of_teacher = _watch(run.student), _watch(run.teacher)
+    batch = next(iter(run.session.training_loader))
+    of_student, of_teacher = _watch(run.session.student), _watch(run.session.teacher)
     loss, _ = _loss(run, batch)
     ((images, student),), ((_, teacher),) = of_student, of_teacher
     np.testing.assert_allclose(images, _plain(run, batch), atol=1e-5)
@@ -78,8 +78,8 @@ def test_without_augmentation_all_is_on_the_images(tiny_config, make_run):
 
 def test_without_a_teacher_it_is_cross_entropy(tiny_config, make_run):
     run = make_run(tiny_config(*SETTINGS, "--distillation.teacher=false"))
-    batch = next(iter(run.train_loader))
-    seen = _watch(run.student)
+    batch = next(iter(run.session.training_loader))
+    seen = _watch(run.session.student)
     loss, _ = _loss(run, batch)
     ((images, logits),) = seen
     np.testing.assert_allclose(images, _plain(run, batch), atol=1e-5)
@@ -91,8 +91,8 @@ def test_a_feature_counts_by_its_weight(tiny_config, make_run, weight):
     """The feature is of four channels in both networks, so that nothing stands between the two."""
     pair = f"--loss.features=[{{student: features.3, teacher: features.3, weight: {weight}}}]"
     run = make_run(tiny_config(*SETTINGS, pair))
-    batch = next(iter(run.train_loader))
-    networks = run.student, run.teacher
+    batch = next(iter(run.session.training_loader))
+    networks = run.session.student, run.session.teacher
     outputs, features = map(_watch, networks), [_watch(network.features[3]) for network in networks]
     (((_, student),), ((_, teacher),)), (loss, _) = list(outputs), _loss(run, batch)
     (((_, own),), ((_, its),)) = features

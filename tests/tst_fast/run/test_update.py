@@ -11,7 +11,8 @@ from torch import nn
 
 from tst_fast.config.schema import OptimizerConfig, TrainingConfig
 from tst_fast.errors import UserError
-from tst_fast.run.update import ModelUpdate, learning_rate, make_optimizer
+from tst_fast.run.optimizers import learning_rate, make_optimizer
+from tst_fast.run.update import ModelUpdate
 from tst_pipelines import Batch
 
 
@@ -142,16 +143,16 @@ def test_parts_of_a_batch_make_the_step_of_the_whole(parts):
     for seed in range(3):
         reports = whole.step(_batch(seed)), accumulated.step(_batch(seed))
         torch.testing.assert_close(*reports)
-    torch.testing.assert_close(whole.outcome.state_dict(), accumulated.outcome.state_dict())
+    torch.testing.assert_close(whole.evaluated.state_dict(), accumulated.evaluated.state_dict())
 
 
 def test_the_gradient_norm_is_cut():
     moves = []
     for norm in (None, 1e-3):
         update = _update(clip_norm=norm)
-        before = torch.cat([value.detach().flatten().clone() for value in update.outcome.parameters()])
+        before = torch.cat([value.detach().flatten().clone() for value in update.evaluated.parameters()])
         update.step(_batch())
-        moves.append(torch.cat([value.detach().flatten() for value in update.outcome.parameters()]) - before)
+        moves.append(torch.cat([value.detach().flatten() for value in update.evaluated.parameters()]) - before)
     assert moves[1].norm().item() == pytest.approx(0.5 * 1e-3, rel=1e-3)
     torch.testing.assert_close(F.normalize(moves[0], dim=0), F.normalize(moves[1], dim=0), atol=1e-3, rtol=0)
 
@@ -162,10 +163,10 @@ def test_moving_average():
     for seed in range(4):
         plain.step(_batch(seed))
         averaged.step(_batch(seed))
-        weight = plain.outcome.weight.detach()
+        weight = plain.evaluated.weight.detach()
         expected = weight.clone() if expected is None else 0.75 * expected + 0.25 * weight  # the first is taken whole
-    torch.testing.assert_close(averaged.outcome.weight, expected)
+    torch.testing.assert_close(averaged.evaluated.weight, expected)
     again = _update(ema_decay=0.75)
     again.load_state_dict(averaged.state_dict())
-    torch.testing.assert_close(again.outcome.state_dict(), averaged.outcome.state_dict(), atol=0, rtol=0)
+    torch.testing.assert_close(again.evaluated.state_dict(), averaged.evaluated.state_dict(), atol=0, rtol=0)
     torch.testing.assert_close(again.model.weight, plain.model.weight, atol=0, rtol=0)

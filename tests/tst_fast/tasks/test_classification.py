@@ -1,21 +1,23 @@
 """Which data and which loader a configuration stands for."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from accelerate import Accelerator
 from PIL import Image
 
-from tst_fast.config.schema import DataConfig
+from tst_fast.config.schema import Config, DataConfig
 from tst_fast.errors import UserError
-from tst_fast.tasks import classification, evaluation_loader, load_splits, training_loader
+from tst_fast.tasks import classification
+from tst_fast.tasks.classification import Classification, load_splits
 from tst_pipelines import ArrayDataset, CachedLoader, DaliLoader, SyntheticLoader, digits, image_folder
 
 SMALL = {"image_size": 32, "batch_size": 8, "crop": "pad"}
 
 
-@pytest.fixture
-def accelerator():
-    return Accelerator(cpu=True)
+def _task(data, seed=0):
+    return Classification(Config(data=data, seed=seed), Accelerator(cpu=True))
 
 
 @pytest.fixture
@@ -39,33 +41,33 @@ ARRAY = ArrayDataset(np.zeros((20, 32, 32, 3), np.uint8), np.zeros(20, np.int64)
         ({"image_size": 512}, DaliLoader),  # above the limit that the test sets
     ],
 )
-def test_files_are_cached_where_they_fit(accelerator, folder, monkeypatch, changes, kind):
+def test_files_are_cached_where_they_fit(folder, monkeypatch, changes, kind):
     monkeypatch.setattr(classification, "CACHE_LIMIT", 2**20)
     config, dataset = DataConfig(**{**SMALL, **changes}), image_folder(folder / "train")
-    with training_loader(config, dataset, accelerator, 0) as loader:
+    with _task(config).training_loader(dataset) as loader:
         assert type(loader) is kind
         (batch,) = loader
     assert batch.images.shape == (8, config.image_size, config.image_size, 3)
-    with evaluation_loader(config, dataset, accelerator) as loader:
+    with _task(config).evaluation_loader(dataset) as loader:
         assert type(loader) is kind
         assert sum(map(len, loader)) == 10
 
 
-def test_images_without_files_are_cached(accelerator):
-    with training_loader(DataConfig(**SMALL), ARRAY, accelerator, 0) as loader:
+def test_images_without_files_are_cached():
+    with _task(DataConfig(**SMALL)).training_loader(ARRAY) as loader:
         assert type(loader) is CachedLoader
     with pytest.raises(UserError, match=r"--data.loader dali reads image files, and this cifar10 has none: use cached"):
-        training_loader(DataConfig(**SMALL, name="cifar10", loader="dali"), ARRAY, accelerator, 0)
+        _task(DataConfig(**SMALL, name="cifar10", loader="dali")).training_loader(ARRAY)
     with pytest.raises(ValueError, match="use PadAndCrop"):
-        training_loader(DataConfig(**{**SMALL, "crop": "random_resized"}), ARRAY, accelerator, 0)
+        _task(DataConfig(**{**SMALL, "crop": "random_resized"})).training_loader(ARRAY)
 
 
-def test_the_digits_are_cached_with_the_bytes_of_dali(accelerator):
+def test_the_digits_are_cached_with_the_bytes_of_dali():
     for dataset in digits():
         config = DataConfig(**SMALL, padding=2, flip=0.0)
-        ours = training_loader(config, dataset, accelerator, 7)
+        ours = _task(config, seed=7).training_loader(dataset)
         assert type(ours) is CachedLoader
-        theirs = training_loader(DataConfig(**SMALL, padding=2, flip=0.0, loader="dali"), dataset, accelerator, 7)
+        theirs = _task(dataclasses.replace(config, loader="dali"), seed=7).training_loader(dataset)
         assert all((a.images == b.images).all() for a, b in zip(ours, theirs, strict=True))
 
 
@@ -74,11 +76,11 @@ def test_cifar_is_read_from_its_root(folder):
     assert (len(splits.train), len(splits.test), len(splits.train.classes)) == (10, 10, 10)
 
 
-def test_synthetic_data_of_the_counts_asked_for(accelerator):
+def test_synthetic_data_of_the_counts_asked_for():
     config = DataConfig(name="synthetic", images=45, classes=3, **SMALL)
     splits = load_splits(config)
     assert (len(splits.train), len(splits.test), len(splits.train.classes)) == (45, 4, 3)
-    with training_loader(config, splits.train, accelerator, 0) as loader:
+    with _task(config).training_loader(splits.train) as loader:
         assert type(loader) is SyntheticLoader
         assert [batch.images.shape for batch in loader] == [(8, 32, 32, 3)] * 5
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from tst_fast.config.schema import TrainingConfig
 from tst_fast.errors import UserError
-from tst_fast.run.seeding import reseed
+from tst_fast.run.seeding import Stream, reseed
 from tst_fast.tasks.mixing import Mixing
 from tst_pipelines import Batch
 
@@ -20,7 +20,7 @@ def _batch():
 
 
 def _mixed(seed=0, **settings):
-    reseed(seed)
+    reseed(seed, Stream.STEP)
     return Mixing(TrainingConfig(**settings), classes=4, batch_size=4)(_batch())
 
 

@@ -1,31 +1,26 @@
 """What metrics.jsonl says of each pass over the images, and that no two steps share random numbers."""
 
-import json
-
 import pytest
 
+from tests.tst_fast.events import events_of
 from tst_fast.policy.policy import Policy
 from tst_fast.run.search import PolicySearch
 from tst_fast.run.update import ModelUpdate
 
 
-def _lines(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
-def _check_mean_losses(lines):
-    """The mean loss of a pass is that of its steps; a line of steps holds the mean of those since the last one."""
+def _check_mean_losses(events):
+    """The mean loss of a pass is that of its steps; an event of steps holds the mean of those since the last one."""
     sums, last = {}, {}
     checked = []
-    for line in lines:
-        stage = line["stage"]
-        if "step" in line:
-            steps = line["step"] - last.get(stage, 0)
-            sums[stage] = sums.get(stage, 0.0) + steps * line["loss"]
-            last[stage] = line["step"]
+    for event in events:
+        stage = event["stage"]
+        if event["event"] == "steps":
+            steps = event["step"] - last.get(stage, 0)
+            sums[stage] = sums.get(stage, 0.0) + steps * event["means"]["loss"]
+            last[stage] = event["step"]
         else:
-            assert line["mean_loss"] == pytest.approx(sums.pop(stage) / last.pop(stage), rel=1e-5)
-            checked.append((stage, line["epoch"]))
+            assert event["mean_loss"] == pytest.approx(sums.pop(stage) / last.pop(stage), rel=1e-5)
+            checked.append((stage, event["epoch"]))
     return checked
 
 
@@ -35,9 +30,9 @@ def test_the_mean_loss_of_a_pass_is_that_of_its_steps(whole_run_of, tiny_config,
     run.run()
     teacher, student = [("teacher", 0), ("teacher", 1)], [("student", epoch) for epoch in range(3)]
     listed = [*teacher, student[0], ("search", 1), ("search", 1), *student[1:]]
-    assert _check_mean_losses(_lines(run.folder)) == listed
+    assert _check_mean_losses(events_of(run.folder, "steps", "pass")) == listed
     interleaved = whole_run_of("interleaved, and every option")
-    assert _check_mean_losses(_lines(interleaved.folder)) == [*teacher, *student]
+    assert _check_mean_losses(events_of(interleaved.folder, "steps", "pass")) == [*teacher, *student]
 
 
 def test_every_step_has_random_numbers_of_its_own(tiny_config, make_run, monkeypatch):

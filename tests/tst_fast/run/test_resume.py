@@ -1,0 +1,33 @@
+"""A run that is stopped at any moment continues as if nothing had stopped it, and on other data not at all."""
+
+import pytest
+import torch
+
+from tests.tst_fast.events import events_of
+
+# The listed run has 8 teacher, 8 search and 12 student steps: a stop in each stage, within and between checkpoints. The
+# one with half epochs has 4 search steps, the interleaved one 8 among the student's 12.
+STOPS = {"listed": [3, 8, 11, 15, 19, 27], "half epochs": [13, 15], "interleaved, and every option": [5, 11, 19, 26]}
+
+
+@pytest.mark.parametrize(("schedule", "steps"), [(name, steps) for name in STOPS for steps in STOPS[name]])
+def test_a_stopped_run_resumes_to_the_same_bits(whole_run_of, make_run, stop_run, schedule, steps):
+    whole_run = whole_run_of(schedule)
+    stop_run(whole_run.config, steps)
+    resumed = make_run(whole_run.config)
+    resumed.resume()
+    again = resumed.run()
+    for name in ("student.safetensors", "teacher.safetensors", "policy.json"):
+        assert (resumed.folder / name).read_bytes() == (whole_run.folder / name).read_bytes(), name
+    assert events_of(resumed.folder) == events_of(whole_run.folder)
+    for key in ("teacher", "student", "student_best", "held_out_gaps"):
+        assert again[key] == whole_run.result[key]
+    for stage in ("student", "search"):
+        states = [run.learners.of(stage).state_dict() for run in (whole_run.run, resumed)]
+        torch.testing.assert_close(states[0], states[1], atol=0, rtol=0)
+
+
+def test_resume_refuses_other_data(tiny_config, make_run, stop_run):
+    stop_run(tiny_config(), 5)
+    with pytest.raises(ValueError, match="batch size 100, now 50"):
+        make_run(tiny_config("--data.batch_size=50")).resume()
