@@ -35,6 +35,7 @@ from tst_pipelines import (
     PadAndCrop,
     RandomResizedCrop,
     ResizeCenterCrop,
+    Share,
     cifar,
 )
 
@@ -77,7 +78,7 @@ def small_images(folder: Path | None) -> ArrayDataset:
         pixels = np.stack([sources[photo][top : top + 32, left : left + 32] for photo, top, left in places])
         return ArrayDataset(pixels, np.zeros(TILES, np.int64), ("any",), "tiles")
     test = cifar("cifar10", folder)[1]
-    with CachedLoader(test, ResizeCenterCrop(32), TILES, training=False) as loader:
+    with CachedLoader(test, ResizeCenterCrop(32), TILES, Share(training=False)) as loader:
         pixels = torch.cat([batch.images for batch in loader]).numpy()
     return ArrayDataset(pixels, test.labels, test.classes, "cifar-10/test")
 
@@ -101,7 +102,7 @@ def photograph_arms(dataset: ImageDataset, threads: int, batch: int) -> dict[str
         "DataLoader, decode_jpeg": partial(peers.data_loader, paths, threads, batch, SIZE, "decode_jpeg"),
         "DaliLoader": partial(
             endless,
-            lambda: DaliLoader(dataset, RandomResizedCrop(SIZE), batch, training=True, threads=threads),
+            lambda: DaliLoader(dataset, RandomResizedCrop(SIZE), batch, Share(training=True), threads=threads),
         ),
     }
 
@@ -110,7 +111,7 @@ def small_arms(dataset: ArrayDataset, workers: int, batch: int) -> dict[str, Arm
     """What is compared on small images, by name."""
 
     def cached() -> Loader:
-        return CachedLoader(dataset, PadAndCrop(32), batch, training=True)
+        return CachedLoader(dataset, PadAndCrop(32), batch, Share(training=True))
 
     def as_floats() -> Iterator[torch.Tensor]:
         for images in endless(cached):
@@ -127,8 +128,9 @@ def gpu_arms(dataset: ImageDataset, threads: int, batch: int) -> dict[str, Arm]:
     """The DALI loader decoding on the GPU, by the share of the hardware decoder."""
 
     def build(load: float) -> Loader:
-        how = {"device": torch.device("cuda"), "threads": threads, "gpu_decoding": GpuDecoding(load)}
-        return DaliLoader(dataset, RandomResizedCrop(SIZE), batch, training=True, **how)
+        share = Share(training=True, device=torch.device("cuda"))
+        how = {"threads": threads, "gpu_decoding": GpuDecoding(load)}
+        return DaliLoader(dataset, RandomResizedCrop(SIZE), batch, share, **how)
 
     return {
         f"DaliLoader, GPU, hw_decoder_load {load}": partial(endless, partial(build, load)) for load in HARDWARE_LOADS

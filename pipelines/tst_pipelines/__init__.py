@@ -6,7 +6,7 @@ Importing this package loads neither DALI nor anything else of the project: buil
 from tst_pipelines.datasets.arrays import ArrayDataset
 from tst_pipelines.datasets.cifar import cifar
 from tst_pipelines.datasets.digits import digits
-from tst_pipelines.datasets.exclusion import without
+from tst_pipelines.datasets.exclusion import leave_out
 from tst_pipelines.datasets.files import ImageDataset
 from tst_pipelines.datasets.folders import image_folder
 from tst_pipelines.datasets.lists import image_list
@@ -14,8 +14,9 @@ from tst_pipelines.datasets.shards import ShardDataset, image_shards
 from tst_pipelines.loaders.cached import CACHE_LIMIT, CachedLoader, cached_bytes
 from tst_pipelines.loaders.dali import DaliLoader, GpuDecoding
 from tst_pipelines.loaders.synthetic import SyntheticDataset, SyntheticLoader
-from tst_pipelines.protocol import Batch, DataError, Dataset, Loader, skip_to_next_epoch
-from tst_pipelines.sampling import stratified
+from tst_pipelines.protocol import Batch, ClassifiedDataset, DataError, Dataset, Loader, skip_to_next_epoch
+from tst_pipelines.sampling import Share, random_share, stratified
+from tst_pipelines.targets import Targets
 from tst_pipelines.transforms import PadAndCrop, RandomResizedCrop, ResizeCenterCrop, Transform
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "ArrayDataset",
     "Batch",
     "CachedLoader",
+    "ClassifiedDataset",
     "DaliLoader",
     "DataError",
     "Dataset",
@@ -33,8 +35,10 @@ __all__ = [
     "RandomResizedCrop",
     "ResizeCenterCrop",
     "ShardDataset",
+    "Share",
     "SyntheticDataset",
     "SyntheticLoader",
+    "Targets",
     "Transform",
     "cached_bytes",
     "cifar",
@@ -42,7 +46,8 @@ __all__ = [
     "image_folder",
     "image_list",
     "image_shards",
+    "leave_out",
+    "random_share",
     "skip_to_next_epoch",
     "stratified",
-    "without",
 ]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tst_pipelines import DaliLoader, GpuDecoding, ImageDataset, RandomResizedCrop, ResizeCenterCrop, Transform
+from tst_pipelines import DaliLoader, GpuDecoding, ImageDataset, RandomResizedCrop, ResizeCenterCrop, Share, Transform
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 
 
 def loader(tiles: ImageDataset, **options: object) -> DaliLoader:
-    return DaliLoader(tiles, RandomResizedCrop(64), 8, training=True, device=torch.device("cuda"), **options)
+    return DaliLoader(tiles, RandomResizedCrop(64), 8, Share(training=True, device=torch.device("cuda")), **options)
 
 
 @pytest.mark.parametrize("prefetch", [1, 3])
@@ -45,7 +45,7 @@ def test_the_gpu_agrees_with_the_cpu(transform: Transform, photos: list, dataset
     dataset = dataset_of(("a.jpg", photos[0], {"quality": 95}), ("b.png", photos[1]), ("c.jpg", photos[1].convert("L")))
     images = []
     for device in ("cpu", "cuda"):
-        with DaliLoader(dataset, transform, 3, training=False, device=torch.device(device)) as one:
+        with DaliLoader(dataset, transform, 3, Share(training=False, device=torch.device(device))) as one:
             images.append(next(iter(one)).images.cpu().float())
     assert (images[0] - images[1]).abs().mean(dim=(1, 2, 3)).max() < 2
 

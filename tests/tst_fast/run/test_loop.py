@@ -245,7 +245,7 @@ def test_a_run_of_two_processes_resumes_elastically_in_one(whole_run, make_run, 
     state = torch.load(file, weights_only=True)
     state["loader"].update(world_size=2, batch_size=50)  # as two processes would have written it
     torch.save(state, file)
-    with pytest.raises(ValueError, match=r"batch size 50, now 100; world size 2, now 1: .* --elastic"):
+    with pytest.raises(ValueError, match=r"batch size 50, now 100; world size 2, now 1: .* elastically"):
         make_run(whole_run.config).resume()
     resumed = make_run(whole_run.config)
     resumed.resume(elastic=True)

@@ -1,0 +1,53 @@
+"""What is known of the images of a batch: classes, label maps or boxes, in tensors alone, so that nothing waits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from tst_pipelines.loaders.transfer import to_device
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """The targets of B images.
+
+    Attributes:
+        labels: of recognition, int64 [B], or float [B, C], the probability of each class; of segmentation, uint8
+            [B, H, W], 255 where a pixel is to be ignored; of detection, int64 [B, M], -1 where there is no object.
+        boxes: of detection, float32 [B, M, 4]: left, top, right, bottom in pixels; 0 where there is no object.
+        sizes: int32 [B, 2]: height and width of the picture, at the top left of an image that is padded; None where
+            none is.
+    """
+
+    labels: torch.Tensor
+    boxes: torch.Tensor | None = None
+    sizes: torch.Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: slice | torch.Tensor) -> Targets:
+        """The targets of some of the images: a slice, or positions int64 [R] or a mask bool [B] on the same device."""
+        return Targets(*(None if tensor is None else tensor[rows] for tensor in self._tensors()))
+
+    def to(self, device: torch.device | str) -> Targets:
+        """The same on another device; see `to_device`."""
+        device = torch.device(device)
+        return Targets(*(None if tensor is None else to_device(tensor, device) for tensor in self._tensors()))
+
+    @staticmethod
+    def cat(parts: Sequence[Targets]) -> Targets:
+        """One after the other: targets of one kind, with the same M."""
+        columns = zip(*(part._tensors() for part in parts), strict=True)
+        return Targets(*(None if tensors[0] is None else torch.cat(tensors) for tensors in columns))
+
+    def tensor_split(self, parts: int) -> list[Targets]:
+        """Consecutive parts whose sizes differ by one image at most."""
+        columns = [[None] * parts if tensor is None else tensor.tensor_split(parts) for tensor in self._tensors()]
+        return [Targets(*part) for part in zip(*columns, strict=True)]
+
+    def _tensors(self) -> tuple[torch.Tensor | None, ...]:
+        return self.labels, self.boxes, self.sizes
