@@ -36,6 +36,7 @@ from tst_pipelines import (
     PadAndCrop,
     RandomResizedCrop,
     ResizeCenterCrop,
+    Share,
     cifar,
 )
 
@@ -100,7 +101,7 @@ def small_images(folder: Path | None) -> ArrayDataset:
         pixels = np.stack([sources[photo][top : top + 32, left : left + 32] for photo, top, left in places])
         return ArrayDataset(pixels, np.zeros(TILES, np.int64), ("any",), "tiles")
     test = cifar("cifar10", folder)[1]
-    with CachedLoader(test, ResizeCenterCrop(32), TILES, training=False) as loader:
+    with CachedLoader(test, ResizeCenterCrop(32), TILES, Share(training=False)) as loader:
         pixels = torch.cat([batch.images for batch in loader]).numpy()
     return ArrayDataset(pixels, test.labels, test.classes, "cifar-10/test")
 
@@ -124,7 +125,7 @@ def photograph_arms(dataset: ImageDataset, threads: int) -> dict[str, Arm]:
         "DataLoader, decode_jpeg": partial(peers.data_loader, paths, threads, BATCH, SIZE, "decode_jpeg"),
         "DaliLoader": partial(
             endless,
-            lambda: DaliLoader(dataset, RandomResizedCrop(SIZE), BATCH, training=True, threads=threads),
+            lambda: DaliLoader(dataset, RandomResizedCrop(SIZE), BATCH, Share(training=True), threads=threads),
         ),
     }
 
@@ -133,7 +134,7 @@ def small_arms(dataset: ArrayDataset, workers: int, dtype: torch.dtype) -> dict[
     """What is compared on small images, by name: batches of uint8, or of float32 [B, 3, H, W] in 0..1."""
 
     def cached() -> Loader:
-        return CachedLoader(dataset, PadAndCrop(32), BATCH, training=True)
+        return CachedLoader(dataset, PadAndCrop(32), BATCH, Share(training=True))
 
     def as_floats() -> Iterator[torch.Tensor]:
         for images in endless(cached):
@@ -147,8 +148,9 @@ def gpu_arms(dataset: ImageDataset, threads: int) -> dict[str, Arm]:
     """The DALI loader decoding on the GPU, by the share of the hardware decoder."""
 
     def build(load: float) -> Loader:
-        how = {"device": torch.device("cuda"), "threads": threads, "gpu_decoding": GpuDecoding(load)}
-        return DaliLoader(dataset, RandomResizedCrop(SIZE), BATCH, training=True, **how)
+        share = Share(training=True, device=torch.device("cuda"))
+        how = {"threads": threads, "gpu_decoding": GpuDecoding(load)}
+        return DaliLoader(dataset, RandomResizedCrop(SIZE), BATCH, share, **how)
 
     return {
         f"DaliLoader, GPU, hw_decoder_load {load}": partial(endless, partial(build, load)) for load in HARDWARE_LOADS

@@ -6,7 +6,7 @@ Importing this package loads neither DALI nor anything else of the project: buil
 from tst_pipelines.datasets.arrays import ArrayDataset
 from tst_pipelines.datasets.cifar import cifar
 from tst_pipelines.datasets.digits import digits
-from tst_pipelines.datasets.exclusion import without
+from tst_pipelines.datasets.exclusion import leave_out
 from tst_pipelines.datasets.files import ImageDataset
 from tst_pipelines.datasets.folders import image_folder
 from tst_pipelines.datasets.lists import image_list
@@ -15,8 +15,16 @@ from tst_pipelines.loaders.cached import CACHE_LIMIT, CachedLoader, cached_bytes
 from tst_pipelines.loaders.dali import DaliLoader, GpuDecoding
 from tst_pipelines.loaders.synthetic import SyntheticDataset, SyntheticLoader
 from tst_pipelines.loaders.two_crops import TwoCrops
-from tst_pipelines.protocol import Batch, DataError, Dataset, Loader, go_to_epoch, skip_to_next_epoch
-from tst_pipelines.sampling import stratified
+from tst_pipelines.protocol import (
+    Batch,
+    ClassifiedDataset,
+    DataError,
+    Dataset,
+    Loader,
+    go_to_epoch,
+    skip_to_next_epoch,
+)
+from tst_pipelines.sampling import Share, random_share, stratified
 from tst_pipelines.targets import Targets
 from tst_pipelines.transforms import PadAndCrop, RandomResizedCrop, ResizeCenterCrop, Transform
 
@@ -25,6 +33,7 @@ __all__ = [
     "ArrayDataset",
     "Batch",
     "CachedLoader",
+    "ClassifiedDataset",
     "DaliLoader",
     "DataError",
     "Dataset",
@@ -35,6 +44,7 @@ __all__ = [
     "RandomResizedCrop",
     "ResizeCenterCrop",
     "ShardDataset",
+    "Share",
     "SyntheticDataset",
     "SyntheticLoader",
     "Targets",
@@ -47,7 +57,8 @@ __all__ = [
     "image_folder",
     "image_list",
     "image_shards",
+    "leave_out",
+    "random_share",
     "skip_to_next_epoch",
     "stratified",
-    "without",
 ]

@@ -6,8 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from tst_pipelines.protocol import Batch, DataError, Dataset
-from tst_pipelines.sampling import Sampler
+from tst_pipelines.sampling import Sampler, Share
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing's from Python 3.11
@@ -27,7 +29,7 @@ class Position:
     """The epoch, the batches of it already given, and what both are bound to.
 
     Args:
-        sampler: one rank's share of each epoch.
+        sampler: the images of this process's batches.
         dataset: what is loaded; its fingerprint is read when a state is made or loaded.
 
     Attributes:
@@ -104,8 +106,10 @@ class Position:
         values = "; ".join(
             f"{name} {state.get(key)!r}, now {ours[key]!r}" for key, name in _BOUND.items() if key in changed
         )
-        remedy = "or elastically (elastic=True, --elastic), as the world alone changed" if only_world else ""
-        raise DataError(f"the loader state was made with {values}: resume with what it was made with {remedy}".rstrip())
+        message = f"the loader state was made with {values}: resume with what it was made with"
+        if only_world:
+            raise DataError(f"{message} or elastically, as the world alone changed", "elastic")
+        raise DataError(message)
 
     def _only_world_changed(self, changed: set[str], state: dict[str, Any]) -> bool:
         """Whether an elastic restart can go on: the batch of each rank may have changed if the global one did not."""
@@ -114,16 +118,16 @@ class Position:
         if "batch_size" in changed and state["batch_size"] * state["world_size"] != self._sampler.global_batch_size:
             return False
         # In evaluation each rank is somewhere else in its share, so only the start of an epoch is common to all.
-        return self._sampler.training or state["step"] == 0
+        return self._sampler.share.training or state["step"] == 0
 
     def _bound(self) -> dict[str, Any]:
-        sampler = self._sampler
+        share = self._sampler.share
         return {
             "dataset": self._dataset.fingerprint,
-            "training": sampler.training,
-            "batch_size": sampler.batch_size,
-            "world_size": sampler.world_size,
-            "seed": sampler.seed,
+            "training": share.training,
+            "batch_size": self._sampler.batch_size,
+            "world_size": share.world_size,
+            "seed": share.seed,
         }
 
 
@@ -132,14 +136,18 @@ class PositionedLoader(ABC):
 
     Args:
         dataset: what is loaded.
-        sampler: this rank's share of each epoch.
+        batch_size: images of a batch, for each rank.
+        share: what this process takes of each epoch, and where to.
+
+    Raises:
+        DataError: the request does not fit the data (see `Sampler`).
     """
 
-    def __init__(self, dataset: Dataset, sampler: Sampler) -> None:
+    def __init__(self, dataset: Dataset, batch_size: int, share: Share) -> None:
         self.dataset = dataset
-        self.steps_per_epoch = sampler.steps
-        self._sampler = sampler
-        self._position = Position(sampler, dataset)
+        self.device = torch.device(share.device)
+        self._sampler = Sampler(len(dataset), batch_size, share)
+        self._position = Position(self._sampler, dataset)
 
     @abstractmethod
     def _load(self) -> Batch:
@@ -151,6 +159,11 @@ class PositionedLoader(ABC):
 
     def _moved(self) -> None:  # noqa: B027 (most have nothing to do)
         """The position jumped: what was prepared for the old one is of no use."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """See `Loader.steps_per_epoch`."""
+        return self._sampler.steps
 
     @property
     def epoch(self) -> int:

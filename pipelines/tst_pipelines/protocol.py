@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,20 +13,31 @@ from tst_pipelines.targets import Targets
 
 
 class DataError(ValueError):
-    """Something is wrong with the data on disk, or with what a loader was asked for."""
+    """Something is wrong with the data on disk, or with what a loader was asked for.
+
+    Args:
+        message: what, and what to do.
+        options: names of the arguments that would put it right, such as `download`: a program names its own flags.
+    """
+
+    def __init__(self, message: str, *options: str) -> None:
+        super().__init__(message)
+        self.options = options
 
 
 @runtime_checkable
 class Dataset(Protocol):
-    """Labelled images, wherever they are: what a loader asks of them.
+    """Images and what is known of them, wherever they are: what a loader asks of them."""
 
-    Attributes:
-        labels: int64 [N], positions in `classes`.
-        classes: names of the classes.
-    """
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        ...
 
-    labels: np.ndarray
-    classes: tuple[str, ...]
+    @property
+    def fingerprint(self) -> str:
+        """A short text that is the same for the same images and targets, and for no others."""
+        ...
 
     def __len__(self) -> int:
         """Number of images, N."""
@@ -40,9 +51,18 @@ class Dataset(Protocol):
         """The images at these positions, of the same classes."""
         ...
 
+    def targets(self, indices: np.ndarray) -> Targets:
+        """The targets of the images at these positions, int64 [B], in host memory; the receiver's own."""
+        ...
+
+
+@runtime_checkable
+class ClassifiedDataset(Dataset, Protocol):
+    """Images of one class each."""
+
     @property
-    def fingerprint(self) -> str:
-        """A short text that is the same for the same images and labels, and for no others."""
+    def labels(self) -> np.ndarray:
+        """int64 [N], positions in `classes`."""
         ...
 
 
@@ -52,7 +72,7 @@ class Batch:
 
     Attributes:
         images: uint8 [B, H, W, 3], RGB, 0..255, contiguous, on the loader's device; the receiver's own.
-        labels: on the loader's device, see `Targets`; int64 [B] for recognition.
+        labels: on the loader's device, as are `boxes` and `sizes`: see `Targets`.
         indices: int64 [B] in host memory: positions in the data set, so that `dataset.path(i)` names an image.
         boxes: see `Targets`.
         sizes: see `Targets`.
@@ -64,44 +84,53 @@ class Batch:
     boxes: torch.Tensor | None = None
     sizes: torch.Tensor | None = None
 
-    @property
-    def targets(self) -> Targets:
-        """What is asked of a network about the images."""
-        return Targets(self.labels, self.boxes, self.sizes)
+    @classmethod
+    def of(cls, images: torch.Tensor, targets: Targets, indices: np.ndarray) -> Batch:
+        """Images, on any device, and their targets, which follow them there."""
+        targets = targets.to(images.device)
+        return cls(images, targets.labels, indices, targets.boxes, targets.sizes)
 
     def __len__(self) -> int:
         return len(self.indices)
 
+    @property
+    def targets(self) -> Targets:
+        """What is known of the images."""
+        return Targets(self.labels, self.boxes, self.sizes)
+
     def split(self, parts: int) -> list[Batch]:
         """Consecutive parts whose sizes differ by one image at most; no part is empty."""
         parts = min(parts, len(self))
-        fields = (self.images, self.labels, self.indices, self.boxes, self.sizes)
-        pieces = [_split(values, parts) for values in fields]
-        return [Batch(*piece) for piece in zip(*pieces, strict=True)]
-
-
-def _split(values: torch.Tensor | np.ndarray | None, parts: int) -> Sequence[Any]:
-    if values is None:
-        return [None] * parts
-    return np.array_split(values, parts) if isinstance(values, np.ndarray) else values.tensor_split(parts)
+        pieces = self.images.tensor_split(parts), self.targets.tensor_split(parts), np.array_split(self.indices, parts)
+        return [Batch.of(*piece) for piece in zip(*pieces, strict=True)]
 
 
 @runtime_checkable
 class Loader(Protocol):
-    """An endless stream of epochs that knows its position.
+    """An endless stream of epochs that knows its position."""
 
-    Attributes:
-        dataset: what is loaded.
-        steps_per_epoch: batches that this rank gives in one epoch; 0 for a rank with no share of the images. Only the
-            epoch of an elastic restart with another global batch may have fewer.
-        epoch: the current epoch, from 0.
-        step: batches of the current epoch already given, 0 to `steps_per_epoch`.
-    """
+    @property
+    def dataset(self) -> Dataset:
+        """What is loaded."""
+        ...
 
-    dataset: Dataset
-    steps_per_epoch: int
-    epoch: int
-    step: int
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches that this rank gives in one epoch; 0 for a rank with no share of the images.
+
+        Only the epoch of an elastic restart with another global batch may have fewer.
+        """
+        ...
+
+    @property
+    def epoch(self) -> int:
+        """The current epoch, from 0."""
+        ...
+
+    @property
+    def step(self) -> int:
+        """Batches of the current epoch already given, 0 to `steps_per_epoch`."""
+        ...
 
     def __iter__(self) -> Iterator[Batch]:
         """Give the rest of the current epoch, then move the position to the start of the next.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import torch
 
 from tst_pipelines.protocol import DataError
 
@@ -61,9 +62,51 @@ def stratified(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     return np.sort(np.concatenate(kept))
 
 
+def random_share(size: int, fraction: float, seed: int) -> np.ndarray:
+    """A random share of a data set whose images have no one class.
+
+    Args:
+        size: images in the data set, N.
+        fraction: above 0, to 1; the nearest whole number of images is kept, and one at least.
+        seed: 0 or more. Of one seed, a smaller fraction's images are among a larger one's.
+
+    Returns:
+        Positions, int64, rising.
+    """
+    return stratified(np.zeros(size, np.int64), fraction, seed)
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one process takes of each epoch, and where to.
+
+    Attributes:
+        training: True for a new random order in each epoch and full batches only; False for every image once, in order.
+        seed: of order and transform; 0 or more.
+        rank: this process's place among `world_size`.
+        world_size: number of processes that share the images.
+        device: where batches go.
+
+    Raises:
+        DataError: a value out of range.
+    """
+
+    training: bool
+    seed: int = 0
+    rank: int = 0
+    world_size: int = 1
+    device: torch.device = torch.device("cpu")  # noqa: RUF009 (immutable)
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise DataError(f"the seed must be 0 or more, not {self.seed}")
+        if not 0 <= self.rank < self.world_size:
+            raise DataError(f"rank {self.rank} is outside a world of {self.world_size}: ranks count from 0")
+
+
 @dataclass(frozen=True)
 class Sampler:
-    """One rank's share of each epoch.
+    """The images of one process's batches.
 
     Training: a new permutation for each epoch; a step takes batch_size * world_size consecutive positions of it, of
     which the rank has a contiguous batch_size; the remainder is left out, other images each time.
@@ -73,31 +116,22 @@ class Sampler:
     Attributes:
         size: images in the data set.
         batch_size: images of a batch, for each rank.
-        training: which of the two.
-        seed: 0 or more; of no effect on the order of evaluation.
-        rank: 0..world_size-1.
-        world_size: number of ranks.
+        share: which of the two, and which rank of how many; its seed has no effect on the order of evaluation.
 
     Raises:
-        DataError: a value out of range, or a training step larger than the data set.
+        DataError: a batch size below 1, or a training step larger than the data set.
     """
 
     size: int
     batch_size: int
-    training: bool
-    seed: int = 0
-    rank: int = 0
-    world_size: int = 1
+    share: Share
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise DataError(f"the batch size must be positive, not {self.batch_size}")
-        if self.seed < 0:
-            raise DataError(f"the seed must be 0 or more, not {self.seed}")
-        if not 0 <= self.rank < self.world_size:
-            raise DataError(f"rank {self.rank} is outside a world of {self.world_size}: ranks count from 0")
-        if self.training and self.global_batch_size > self.size:
-            ranks = f" ({self.batch_size} on each of {self.world_size} ranks)" if self.world_size > 1 else ""
+        if self.share.training and self.global_batch_size > self.size:
+            ranks = self.share.world_size
+            ranks = f" ({self.batch_size} on each of {ranks} ranks)" if ranks > 1 else ""
             raise DataError(
                 f"the batch of {self.global_batch_size}{ranks} exceeds the {self.size} training images: "
                 "lower the batch size"
@@ -106,7 +140,7 @@ class Sampler:
     @property
     def global_batch_size(self) -> int:
         """Images of a training step over all ranks."""
-        return self.batch_size * self.world_size
+        return self.batch_size * self.share.world_size
 
     @property
     def steps(self) -> int:
@@ -115,7 +149,7 @@ class Sampler:
 
     def steps_after(self, offset: int) -> int:
         """Batches of this rank in an epoch of which all ranks together have already given `offset` training images."""
-        if self.training:
+        if self.share.training:
             return max(self.size - offset, 0) // self.global_batch_size
         first, last = self._evaluation_share()
         return -(-(last - first) // self.batch_size)
@@ -129,22 +163,23 @@ class Sampler:
             offset: training images of the epoch that were given before step 0 (see `Position`).
         """
         first, last = self._positions(step, offset)
-        if self.training:
-            return permutation(self.size, self.seed, epoch)[first:last].copy()
+        if self.share.training:
+            return permutation(self.size, self.share.seed, epoch)[first:last].copy()
         return np.arange(first, last, dtype=np.int64)
 
     def uniforms(self, epoch: int, step: int, offset: int, numbers: int) -> np.ndarray:
         """Uniform numbers in [0, 1) of a batch: float64 [B, numbers]."""
         first, last = self._positions(step, offset)
-        return uniforms(self.seed, epoch, first, last - first, numbers)
+        return uniforms(self.share.seed, epoch, first, last - first, numbers)
 
     def _positions(self, step: int, offset: int) -> tuple[int, int]:
-        if self.training:
-            first = offset + step * self.global_batch_size + self.rank * self.batch_size
+        if self.share.training:
+            first = offset + step * self.global_batch_size + self.share.rank * self.batch_size
             return first, first + self.batch_size
         start, end = self._evaluation_share()
         first = start + step * self.batch_size
         return first, min(first + self.batch_size, end)
 
     def _evaluation_share(self) -> tuple[int, int]:
-        return self.size * self.rank // self.world_size, self.size * (self.rank + 1) // self.world_size
+        rank, ranks = self.share.rank, self.share.world_size
+        return self.size * rank // ranks, self.size * (rank + 1) // ranks

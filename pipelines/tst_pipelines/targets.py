@@ -1,23 +1,25 @@
-"""What is asked of a network about its images."""
+"""What is known of the images of a batch: classes, label maps or boxes, in tensors alone, so that nothing waits."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
+
+from tst_pipelines.loaders.transfer import to_device
 
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """What a batch of images is labelled with; all fields share the first dimension.
+    """The targets of B images.
 
     Attributes:
-        labels: recognition: int64 [B], or a distribution over classes, floating [B, C]; segmentation: uint8 [B, H, W],
-            255 where there is no label; detection: int64 [B, M], -1 where there is no object.
-        boxes: detection: float32 [B, M, 4], x1 y1 x2 y2 in pixels of the images; None otherwise.
-        sizes: int32 [B, 2], height and width of the picture, at the top left of its image; None: all of it.
+        labels: of recognition, int64 [B], or float [B, C], the probability of each class; of segmentation, uint8
+            [B, H, W], 255 where a pixel is to be ignored; of detection, int64 [B, M], -1 where there is no object.
+        boxes: of detection, float32 [B, M, 4]: left, top, right, bottom in pixels; 0 where there is no object.
+        sizes: int32 [B, 2]: height and width of the picture, at the top left of an image that is padded; None where
+            none is.
     """
 
     labels: torch.Tensor
@@ -27,19 +29,25 @@ class Targets:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, rows: Any) -> Targets:
-        return self._map(lambda values: values[rows])
+    def __getitem__(self, rows: slice | torch.Tensor) -> Targets:
+        """The targets of some of the images: a slice, or positions int64 [R] or a mask bool [B] on the same device."""
+        return Targets(*(None if tensor is None else tensor[rows] for tensor in self._tensors()))
 
-    def to(self, device: torch.device) -> Targets:
-        """The same on another device."""
-        return self._map(lambda values: values.to(device))
+    def to(self, device: torch.device | str) -> Targets:
+        """The same on another device; see `to_device`."""
+        device = torch.device(device)
+        return Targets(*(None if tensor is None else to_device(tensor, device) for tensor in self._tensors()))
 
     @staticmethod
     def cat(parts: Sequence[Targets]) -> Targets:
-        """The images of all parts, one after the other."""
-        fields = zip(*((part.labels, part.boxes, part.sizes) for part in parts), strict=True)
-        return Targets(*(None if values[0] is None else torch.cat(values) for values in fields))
+        """One after the other: targets of one kind, with the same M."""
+        columns = zip(*(part._tensors() for part in parts), strict=True)
+        return Targets(*(None if tensors[0] is None else torch.cat(tensors) for tensors in columns))
 
-    def _map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Targets:
-        fields = self.labels, self.boxes, self.sizes
-        return Targets(*(None if values is None else change(values) for values in fields))
+    def tensor_split(self, parts: int) -> list[Targets]:
+        """Consecutive parts whose sizes differ by one image at most."""
+        columns = [[None] * parts if tensor is None else tensor.tensor_split(parts) for tensor in self._tensors()]
+        return [Targets(*part) for part in zip(*columns, strict=True)]
+
+    def _tensors(self) -> tuple[torch.Tensor | None, ...]:
+        return self.labels, self.boxes, self.sizes

@@ -37,7 +37,7 @@ class PadAndCrop:
     padding: int = 4
     flip: float = 0.5
 
-    numbers: ClassVar[int] = 3
+    random_numbers: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
         _require(self.size > 0, f"PadAndCrop: size must be positive, not {self.size}")
@@ -77,7 +77,7 @@ class RandomResizedCrop:
     flip: float = 0.5
 
     attempts: ClassVar[int] = 10
-    numbers: ClassVar[int] = 23
+    random_numbers: ClassVar[int] = 23
 
     def __post_init__(self) -> None:
         _require(self.size > 0, f"RandomResizedCrop: size must be positive, not {self.size}")
@@ -135,7 +135,7 @@ class ResizeCenterCrop:
     size: int
     resize: int | None = None
 
-    numbers: ClassVar[int] = 0
+    random_numbers: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         _require(self.size > 0, f"ResizeCenterCrop: size must be positive, not {self.size}")

@@ -23,7 +23,7 @@ sys.modules["nvidia.dali"] = None  # as if not installed
 import numpy, tst_pipelines
 dataset = tst_pipelines.ImageDataset("data", ("a/1.png",), numpy.zeros(1, "int64"), ("a",))
 try:
-    tst_pipelines.DaliLoader(dataset, tst_pipelines.PadAndCrop(32), 1, training=True)
+    tst_pipelines.DaliLoader(dataset, tst_pipelines.PadAndCrop(32), 1, tst_pipelines.Share(training=True))
 except tst_pipelines.DataError as error:
     print(error)
 """

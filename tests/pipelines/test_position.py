@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tst_pipelines import DataError
+from tst_pipelines import DataError, Share
 from tst_pipelines.position import Position
 from tst_pipelines.sampling import Sampler, permutation
 
@@ -20,7 +20,7 @@ class Reader:
     """All ranks of a loader that gives positions in the data set alone."""
 
     def __init__(self, size: int, batch: int, world: int, training: bool = True, seed: int = 0, name: str = "a"):
-        self.samplers = [Sampler(size, batch, training, seed, rank, world) for rank in range(world)]
+        self.samplers = [Sampler(size, batch, Share(training, seed, rank, world)) for rank in range(world)]
         self.positions = [Position(sampler, SimpleNamespace(fingerprint=name)) for sampler in self.samplers]
 
     def read(self, steps: int) -> list[list[int]]:
@@ -92,8 +92,9 @@ def test_another_world_is_refused_with_both_values_and_the_remedy() -> None:
     reader = Reader(60, 4, 2)
     reader.read(3)
     state = reader.positions[0].state_dict()
-    with pytest.raises(DataError, match=r"world size 2, now 1: .* or elastically \(elastic=True, --elastic\)"):
+    with pytest.raises(DataError, match=r"world size 2, now 1: .* or elastically, as the world alone") as raised:
         Reader(60, 4, 1).load(state)
+    assert raised.value.options == ("elastic",)
     with pytest.raises(DataError, match=r"batch size 4, now 8; world size 2, now 1: .* elastically"):
         Reader(60, 8, 1).load(state)
 

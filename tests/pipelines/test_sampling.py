@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tst_pipelines import Batch, DataError, stratified
+from tst_pipelines import DataError, Share, random_share, stratified
 from tst_pipelines.sampling import Sampler, permutation, uniforms
 
 small = st.integers(1, 9)
 
 
 def epoch_of(size: int, batch: int, world: int, training: bool, epoch: int = 0) -> list[list[np.ndarray]]:
-    samplers = [Sampler(size, batch, training, seed=3, rank=rank, world_size=world) for rank in range(world)]
+    samplers = [Sampler(size, batch, Share(training, 3, rank, world)) for rank in range(world)]
     return [[sampler.indices(epoch, step) for step in range(sampler.steps)] for sampler in samplers]
 
 
@@ -85,7 +84,7 @@ def test_numbers_are_uniform_and_independent() -> None:
 )
 def test_impossible_requests_are_refused(arguments: dict, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        Sampler(400, training=True, **arguments)
+        Sampler(400, arguments.pop("batch_size"), Share(training=True, **arguments))
 
 
 @given(
@@ -106,10 +105,10 @@ def test_a_few_shot_subset_is_a_matter_of_the_seed() -> None:
     assert not np.array_equal(stratified(labels, 0.1, 1), stratified(labels, 0.1, 2))
 
 
-def test_a_batch_in_parts() -> None:
-    batch = Batch(torch.arange(7).view(7, 1, 1, 1), torch.arange(7), np.arange(7))
-    parts = batch.split(3)
-    assert [len(part) for part in parts] == [3, 2, 2]
-    assert [part.labels.tolist() for part in parts] == [part.indices.tolist() for part in parts]
-    assert torch.equal(torch.cat([part.images for part in parts]), batch.images)
-    assert [len(part) for part in batch.split(99)] == [1] * 7
+@given(size=st.integers(1, 300), fraction=st.floats(0.01, 1), seed=st.integers(0, 99))
+def test_a_random_share_of_images_without_classes(size: int, fraction: float, seed: int) -> None:
+    kept = random_share(size, fraction, seed)
+    assert (np.diff(kept) > 0).all()
+    assert kept.min() >= 0 and kept.max() < size
+    assert len(kept) == max(1, round(fraction * size))
+    assert set(random_share(size, fraction / 2, seed)) <= set(kept)

@@ -127,6 +127,11 @@ def test_bad_input_ends_with_one_message(tmp_path, fault, capfd, monkeypatch):
     assert (tmp_path / "runs").exists() != early
 
 
+def test_an_option_that_the_pipeline_names_is_shown_as_a_flag(tmp_path):
+    with pytest.raises(SystemExit, match=r"error: no CIFAR-10 in .* have it downloaded \(--data.download true\)$"):
+        main(["--config=digits", "--data.name=cifar10", f"--data.root={tmp_path}"])
+
+
 def test_elastic_without_a_run_to_resume_is_refused():
     with pytest.raises(SystemExit, match="error: --elastic is for --resume FOLDER"):
         main(["--config=digits", "--elastic"])

@@ -16,14 +16,26 @@ from tst_fast.run.loop import Run
 from tst_fast.run.session import Session
 from tst_pipelines import DataError
 
+OPTIONS = {
+    "crop": "--data.crop pad",
+    "download": "--data.download true",
+    "elastic": "--elastic",
+    "exclude": "--data.exclude FILE, as `tst-fast verify-data FOLDER --write-exclude FILE` writes it",
+    "loader": "--data.loader dali",
+}
+"""What to say here where `tst_pipelines` names an option."""
+
 
 @contextmanager
 def errors_as_messages() -> Iterator[None]:
     """Errors that the user can put right, and Ctrl-C, end the program with a message alone."""
     try:
         yield
-    except (UserError, DataError) as error:
+    except UserError as error:
         sys.exit(f"error: {error}")
+    except DataError as error:
+        flags = " or ".join(OPTIONS[option] for option in error.options)
+        sys.exit(f"error: {error} ({flags})" if flags else f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("stopped; --resume with the run's folder continues")
 

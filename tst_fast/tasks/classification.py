@@ -28,6 +28,7 @@ from tst_pipelines import (
     PadAndCrop,
     RandomResizedCrop,
     ResizeCenterCrop,
+    Share,
     SyntheticDataset,
     SyntheticLoader,
     Targets,
@@ -172,20 +173,14 @@ def _loader(
     config: DataConfig, dataset: Dataset, transform: Transform, accelerator: Accelerator, training: bool, seed: int
 ) -> Loader:
     batch_size = config.batch_size // accelerator.num_processes  # training_loader refused what does not divide
-    share = {
-        "training": training,
-        "seed": seed,
-        "rank": accelerator.process_index,
-        "world_size": accelerator.num_processes,
-        "device": accelerator.device,
-    }
+    share = Share(training, seed, accelerator.process_index, accelerator.num_processes, accelerator.device)
     if isinstance(dataset, SyntheticDataset):
-        return SyntheticLoader(dataset, config.image_size, batch_size, **share)
+        return SyntheticLoader(dataset, config.image_size, batch_size, share)
     if _cached(config, dataset, transform):
-        return CachedLoader(dataset, transform, batch_size, threads=config.threads, **share)
+        return CachedLoader(dataset, transform, batch_size, share, threads=config.threads)
     gpu = GpuDecoding(config.hw_decoder_load, config.preallocate_width_hint, config.preallocate_height_hint)
     how = {"threads": config.threads, "prefetch": config.prefetch, "gpu_decoding": gpu}
-    return DaliLoader(dataset, transform, batch_size, **how, **share)
+    return DaliLoader(dataset, transform, batch_size, share, **how)
 
 
 def _cached(config: DataConfig, dataset: Dataset, transform: Transform) -> bool:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tst_fast.config.schema import DataConfig
 from tst_fast.errors import UserError
-from tst_pipelines import ImageDataset, image_folder, image_list, image_shards, without
+from tst_pipelines import ImageDataset, image_folder, image_list, image_shards, leave_out
 
 
 def image_files(config: DataConfig) -> tuple[ImageDataset, ImageDataset]:
@@ -19,7 +19,7 @@ def image_files(config: DataConfig) -> tuple[ImageDataset, ImageDataset]:
         raise UserError(f"--data.root {root}: there is no such folder")
     read = {"list": _lists, "webdataset": _shards, "imagenet": _imagenet, "folder": _folders}[config.name]
     splits = read(config, root)
-    return tuple(without(splits, root, config.exclude)) if config.exclude else splits
+    return tuple(leave_out(splits, root, config.exclude)) if config.exclude else splits
 
 
 def _lists(config: DataConfig, root: Path) -> tuple[ImageDataset, ImageDataset]:

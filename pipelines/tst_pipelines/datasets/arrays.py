@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 
 from tst_pipelines.protocol import DataError
+from tst_pipelines.targets import Targets
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +54,10 @@ class ArrayDataset:
     def select(self, positions: np.ndarray) -> ArrayDataset:
         """The images at these positions, of the same classes."""
         return dataclasses.replace(self, images=self.images[positions], labels=self.labels[positions])
+
+    def targets(self, indices: np.ndarray) -> Targets:
+        """See `Dataset.targets`."""
+        return Targets(torch.from_numpy(self.labels[indices]))
 
     @cached_property
     def fingerprint(self) -> str:

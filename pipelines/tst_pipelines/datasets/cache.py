@@ -30,7 +30,7 @@ def stamp(path: str | Path) -> tuple[int, int, int, int]:
 
     A folder's times change when a name in it is added, removed, renamed or replaced, and not when a file or a folder
     inside changes. The time of status cannot be set by a program: files put in place with the old times, as by tar or
-    rsync, show there. Some mounts of object stores give folders no true times; see `Recollection`.
+    rsync, show there. Some mounts of object stores give folders no true times; see `IndexCache`.
 
     Raises:
         OSError: it cannot be looked at.
@@ -39,7 +39,7 @@ def stamp(path: str | Path) -> tuple[int, int, int, int]:
     return status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size
 
 
-class Recollection:
+class IndexCache:
     """Arrays made from files or folders, kept in the cache under `index/`.
 
     They are given back only if each of the sources still has the stamp that it had before it was read, and kept only if

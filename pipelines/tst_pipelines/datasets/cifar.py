@@ -107,7 +107,8 @@ def cifar(name: str, root: str | Path, download: bool = False) -> Splits:
         return _python(about, root, download)
     raise DataError(
         f"no {about.title} in {root}: put {source.filename} or {about.archive} from {_SITE} there, or images as "
-        "train/CLASS/* and test/CLASS/*, or have it downloaded (--data.download true)"
+        "train/CLASS/* and test/CLASS/*, or have it downloaded",
+        "download",
     )
 
 

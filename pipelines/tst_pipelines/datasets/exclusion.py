@@ -9,20 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from tst_pipelines.datasets.files import ImageDataset, some
+from tst_pipelines.datasets.files import ImageDataset, shortened
 from tst_pipelines.protocol import DataError
 
 logger = logging.getLogger(__name__)
 
 
-def without(splits: Sequence[ImageDataset], root: Path, file: Path) -> list[ImageDataset]:
+def leave_out(splits: Sequence[ImageDataset], root: Path, file: Path) -> list[ImageDataset]:
     """Leave out exactly the images on a list, and say how many they are.
 
     Args:
         splits: data sets whose folders are `root` or below it.
         root: what the names on the list are relative to.
-        file: the list, as `tst-fast verify-data root --write-exclude` writes it: one name a line. A name that is in no
-            split is warned of.
+        file: the list, one name a line. A name that is in no split is warned of.
 
     Returns:
         The splits without these images, with the same classes.
@@ -50,9 +49,8 @@ def without(splits: Sequence[ImageDataset], root: Path, file: Path) -> list[Imag
     strangers = sorted(listed - found)
     if strangers and not found:
         raise DataError(
-            f"{file} names no image of {root}, not even {strangers[0]}: its names are relative to {root}, as "
-            f"`tst-fast verify-data {root}` writes them"
+            f"{file} names no image of {root}, not even {strangers[0]}: its names must be relative to {root}", "exclude"
         )
     if strangers:
-        logger.warning("%s names %d files that are not used: %s", file, len(strangers), some(strangers))
+        logger.warning("%s names %d files that are not used: %s", file, len(strangers), shortened(strangers))
     return kept

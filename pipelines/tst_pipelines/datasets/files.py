@@ -11,8 +11,10 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from tst_pipelines.datasets.names import Names
+from tst_pipelines.targets import Targets
 
 # torchvision's IMG_EXTENSIONS; DALI decodes all of them.
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
@@ -57,6 +59,10 @@ class ImageDataset:
         """The images at these positions, of the same classes."""
         return dataclasses.replace(self, files=self.files.select(positions), labels=self.labels[positions])
 
+    def targets(self, indices: np.ndarray) -> Targets:
+        """See `Dataset.targets`."""
+        return Targets(torch.from_numpy(self.labels[indices]))
+
     @cached_property
     def fingerprint(self) -> str:
         """16 hexadecimal digits made of names and labels; the same wherever `root` is."""
@@ -66,7 +72,7 @@ class ImageDataset:
         return digest.hexdigest()[:16]
 
 
-def some(names: Sequence[str], limit: int = 5) -> str:
+def shortened(names: Sequence[str], limit: int = 5) -> str:
     """The first of many names, for a message."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more

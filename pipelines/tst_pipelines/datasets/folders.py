@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tst_pipelines.datasets.cache import Recollection, stamp
-from tst_pipelines.datasets.files import IMAGE_EXTENSIONS, ImageDataset, some
+from tst_pipelines.datasets.cache import IndexCache, stamp
+from tst_pipelines.datasets.files import IMAGE_EXTENSIONS, ImageDataset, shortened
 from tst_pipelines.datasets.names import Names
 from tst_pipelines.protocol import DataError
 
@@ -47,7 +47,7 @@ def image_folder(root: str | Path, classes: Sequence[str] | None = None) -> Imag
 
     Classes are the sorted names of the folders in `root`, images all files below them with a known extension, sorted.
     Hidden files and folders are passed over (torchvision takes them); other files too, with one warning. The list of a
-    large folder is kept in the user's cache, and listed anew when any folder in it has changed (see `Recollection`).
+    large folder is kept in the user's cache, and listed anew when any folder in it has changed (see `IndexCache`).
 
     Args:
         root: the folder.
@@ -66,11 +66,11 @@ def image_folder(root: str | Path, classes: Sequence[str] | None = None) -> Imag
     empty = [name for name, count in zip(listing.classes, listing.counts, strict=True) if not count]
     if empty:
         raise DataError(
-            f"{root} has class folders without images: {some(empty)}; add images ({' '.join(IMAGE_EXTENSIONS)}) "
+            f"{root} has class folders without images: {shortened(empty)}; add images ({' '.join(IMAGE_EXTENSIONS)}) "
             "or remove these folders"
         )
     if listing.ignored:
-        kinds = some([extension or "no extension" for extension, _ in listing.ignored.most_common()])
+        kinds = shortened([extension or "no extension" for extension, _ in listing.ignored.most_common()])
         logger.warning("%s: ignored %d files that are not images (%s)", root, listing.ignored.total(), kinds)
     own = np.repeat(np.arange(len(listing.classes)), listing.counts)
     if classes is None or list(classes) == listing.classes:
@@ -115,7 +115,7 @@ def is_image(name: str) -> bool:
 
 def _listed(root: Path) -> Listing:
     """Look into every folder, and keep what was seen if that took long."""
-    recollection = _recollection(root)
+    index_cache = _index_cache(root)
     listing, block = Listing(), bytearray()
 
     def visit(folder: str, path: Path) -> None:
@@ -137,13 +137,13 @@ def _listed(root: Path) -> Listing:
         listing.counts.append(count)
     listing.names = Names(bytes(block))
     if len(listing.names) >= _WORTH_KEEPING:
-        recollection.keep(_arrays(listing), np.array(listing.stamps))
+        index_cache.keep(_arrays(listing), np.array(listing.stamps))
     return listing
 
 
 def _recalled(root: Path) -> Listing | None:
     """The list that was kept, if each of its folders is as it was."""
-    arrays = _recollection(root).recall()
+    arrays = _index_cache(root).recall()
     if arrays is None:
         return None
     listing = _listing(arrays)
@@ -156,8 +156,8 @@ def _recalled(root: Path) -> Listing | None:
     return listing if unchanged else None
 
 
-def _recollection(root: Path) -> Recollection:
-    return Recollection(f"folder list 1 {' '.join(IMAGE_EXTENSIONS)} {os.path.abspath(root)}")
+def _index_cache(root: Path) -> IndexCache:
+    return IndexCache(f"folder list 1 {' '.join(IMAGE_EXTENSIONS)} {os.path.abspath(root)}")
 
 
 def _arrays(listing: Listing) -> dict[str, np.ndarray]:
@@ -203,10 +203,12 @@ def _positions(root: Path, found: Sequence[str], classes: Sequence[str]) -> list
     unknown = [name for name in found if name not in places]
     if unknown:
         raise DataError(
-            f"{root} has classes that the training split lacks: {some(unknown)}; remove these folders, "
+            f"{root} has classes that the training split lacks: {shortened(unknown)}; remove these folders, "
             "or add them to the training split"
         )
     absent = sorted(set(classes) - set(found))
     if absent:
-        logger.warning("%s has no folder for %d of the %d classes: %s", root, len(absent), len(classes), some(absent))
+        logger.warning(
+            "%s has no folder for %d of the %d classes: %s", root, len(absent), len(classes), shortened(absent)
+        )
     return [places[name] for name in found]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tst_pipelines.datasets.files import ImageDataset
-from tst_pipelines.datasets.labels import Words
+from tst_pipelines.datasets.label_words import LabelWords
 from tst_pipelines.datasets.names import Names
 from tst_pipelines.protocol import DataError
 
@@ -22,7 +22,7 @@ def image_list(file: str | Path, root: str | Path, classes: Sequence[str] | None
         file: the list. The label is a line's last word: the number of a class from 0, or its name; the file's name is
             all before, relative to `root`, spaces included. Blank lines are passed over.
         root: the folder of the images.
-        classes: the training split's classes, for the labels of another split (see `Words.number`).
+        classes: the training split's classes, for the labels of another split (see `LabelWords.number`).
 
     Returns:
         The data set, in the order of the list.
@@ -31,7 +31,7 @@ def image_list(file: str | Path, root: str | Path, classes: Sequence[str] | None
         DataError: the list cannot be read or is empty, a line is malformed (by its number), a label is no class, or the
             first image is not there.
     """
-    names, words = bytearray(), Words()
+    names, words = bytearray(), LabelWords()
     try:
         with open(file, "rb") as lines:
             for number, line in enumerate(lines, start=1):

@@ -19,9 +19,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from tst_pipelines.datasets.cache import Recollection, stamp
-from tst_pipelines.datasets.files import IMAGE_EXTENSIONS, ImageDataset, some
-from tst_pipelines.datasets.labels import Words
+from tst_pipelines.datasets.cache import IndexCache, stamp
+from tst_pipelines.datasets.files import IMAGE_EXTENSIONS, ImageDataset, shortened
+from tst_pipelines.datasets.label_words import LabelWords
 from tst_pipelines.datasets.names import Names
 from tst_pipelines.protocol import DataError
 
@@ -89,12 +89,12 @@ def image_shards(root: str | Path, pattern: str, classes: Sequence[str] | None =
 
     A sample is the members in a row whose names are equal up to the first dot of the last part: one image, and its
     label as the text of a member `.cls`, or as `label` or `cls` in a member `.json`. The index of each shard is kept in
-    the user's cache, and made anew when the shard has changed (see `Recollection`).
+    the user's cache, and made anew when the shard has changed (see `IndexCache`).
 
     Args:
         root: the folder.
         pattern: of the shards' names relative to it, such as `train/*.tar` (`*`, `?` and `[...]`).
-        classes: the training split's classes, for the labels of another split (see `Words.number`).
+        classes: the training split's classes, for the labels of another split (see `LabelWords.number`).
 
     Returns:
         The data set: shards sorted by name, images in the order of their shard.
@@ -109,7 +109,7 @@ def image_shards(root: str | Path, pattern: str, classes: Sequence[str] | None =
         raise DataError(f"{pattern!r} is no pattern of names relative to {root}, such as train/*.tar") from None
     if not shards:
         raise DataError(f"{root} has no shards {pattern}: give a pattern of tar files, such as train-*.tar")
-    words, block, places = Words(), bytearray(), []
+    words, block, places = LabelWords(), bytearray(), []
     for number, shard in enumerate(shards):
         index = shard_index(shard)
         words.extend(index.words, index.codes, shard)
@@ -126,17 +126,17 @@ def shard_index(shard: str) -> ShardIndex:
     Raises:
         DataError: see `image_shards`.
     """
-    recollection = Recollection(f"shard {_FORM} {' '.join(IMAGE_EXTENSIONS)} {os.path.abspath(shard)}")
+    index_cache = IndexCache(f"shard {_FORM} {' '.join(IMAGE_EXTENSIONS)} {os.path.abspath(shard)}")
     try:
         stamps = np.array([stamp(shard)])
-        kept = recollection.recall()
+        kept = index_cache.recall()
         if kept and np.array_equal(kept["stamps"], stamps):
             names, words = Names(kept["names"].tobytes()), Names(kept["words"].tobytes())
             return ShardIndex(names, kept["places"], words, kept["codes"])
         index = _scan(shard)
     except OSError as error:
         raise DataError(f"{shard}: {(error.strerror or str(error)).lower()}") from None
-    recollection.keep(_arrays(index) | {"stamps": stamps}, stamps)
+    index_cache.keep(_arrays(index) | {"stamps": stamps}, stamps)
     return index
 
 
@@ -148,7 +148,7 @@ def _arrays(index: ShardIndex) -> dict[str, np.ndarray]:
 
 def _scan(shard: str) -> ShardIndex:
     logger.info("indexing %s", shard)
-    names, places, words = [], [], Words()
+    names, places, words = [], [], LabelWords()
     try:
         with tarfile.open(shard, "r:") as archive, open(shard, "rb", buffering=0) as file:
             for key, members in _samples(archive):
@@ -190,7 +190,7 @@ def _image_of(shard: str, key: str, members: dict[str, tarfile.TarInfo]) -> tarf
     images = [extension for extension in members if f".{extension}" in IMAGE_EXTENSIONS]
     if len(images) != 1:
         raise DataError(
-            f"{shard}: the sample {key.strip('/')} has {len(images)} images among {some(list(members))}: "
+            f"{shard}: the sample {key.strip('/')} has {len(images)} images among {shortened(list(members))}: "
             f"it must have one ({' '.join(IMAGE_EXTENSIONS)})"
         )
     return members[images[0]]
@@ -208,8 +208,8 @@ def _label_of(shard: str, key: str, members: dict[str, tarfile.TarInfo], file: i
             label = None
     if not label:
         raise DataError(
-            f"{shard}: the sample {key.strip('/')} has no label among {some(list(members))}: it needs a member .cls, "
-            "or a member .json with the key label"
+            f"{shard}: the sample {key.strip('/')} has no label among {shortened(list(members))}: it needs a member "
+            ".cls, or a member .json with the key label"
         )
     return label
 

@@ -22,9 +22,9 @@ def data_error(dataset: ImageDataset, batches: Sequence[Sequence[int]], reason: 
     """
     probe = Probe()
     for indices in batches:
-        culprits = [f"{dataset.path(index)}: {fault}" for index in indices if (fault := probe.fault(dataset, index))]
-        if culprits:
-            return unreadable(culprits)
+        bad_files = [f"{dataset.path(index)}: {fault}" for index in indices if (fault := probe.fault(dataset, index))]
+        if bad_files:
+            return unreadable(bad_files)
     beginning = ", ".join(dataset.path(index) for index in batches[0][:3])
     return DataError(
         f"DALI failed, though every image of the batch decodes by itself on the CPU: {_message(reason)}\n"
@@ -32,14 +32,11 @@ def data_error(dataset: ImageDataset, batches: Sequence[Sequence[int]], reason: 
     )
 
 
-def unreadable(culprits: Sequence[str]) -> DataError:
+def unreadable(bad_files: Sequence[str]) -> DataError:
     """The error that names bad files, given as `path: fault`."""
-    more = [f"and {len(culprits) - _SHOWN} more"] if len(culprits) > _SHOWN else []
-    listed = "\n  ".join([*culprits[:_SHOWN], *more])
-    return DataError(
-        "images that cannot be read; replace them, or leave them out (`tst-fast verify-data FOLDER` finds them all and "
-        f"lists them for --data.exclude):\n  {listed}"
-    )
+    more = [f"and {len(bad_files) - _SHOWN} more"] if len(bad_files) > _SHOWN else []
+    listed = "\n  ".join([*bad_files[:_SHOWN], *more])
+    return DataError(f"images that cannot be read:\n  {listed}\nreplace them, or leave them out", "exclude")
 
 
 def _message(reason: Exception) -> str:

@@ -9,7 +9,7 @@ from tst_pipelines.loaders.decode import decoded
 from tst_pipelines.loaders.transfer import to_device
 from tst_pipelines.position import PositionedLoader
 from tst_pipelines.protocol import Batch, DataError, Dataset
-from tst_pipelines.sampling import Sampler
+from tst_pipelines.sampling import Share
 from tst_pipelines.transforms import PadAndCrop, RandomResizedCrop, ResizeCenterCrop, Transform
 
 CACHE_LIMIT = 2 * 2**30  # bytes
@@ -25,11 +25,7 @@ class CachedLoader(PositionedLoader):
         dataset: image files or an `ArrayDataset`.
         transform: what to do to each image; images of another size are resized once, to the transform's.
         batch_size: images of a batch, for each rank.
-        training: True for a new random order in each epoch and full batches only; False for every image once.
-        seed: of order and transform; 0 or more.
-        rank: this process's place among `world_size`.
-        world_size: number of processes that share the images; each keeps all of them.
-        device: where batches go.
+        share: what this process takes of each epoch, and where to; each process keeps all images.
         threads: CPU threads that decode.
 
     Raises:
@@ -42,12 +38,8 @@ class CachedLoader(PositionedLoader):
         dataset: Dataset,
         transform: Transform,
         batch_size: int,
+        share: Share,
         *,
-        training: bool,
-        seed: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-        device: torch.device = torch.device("cpu"),  # noqa: B008 (immutable)
         threads: int = 2,
     ) -> None:
         if threads < 1:
@@ -55,11 +47,10 @@ class CachedLoader(PositionedLoader):
         if (size := cached_bytes(dataset, transform)) > CACHE_LIMIT:
             raise DataError(
                 f"{len(dataset):,} images of {transform.size} x {transform.size} take {size / 2**30:.1f} GiB as the "
-                f"cached loader keeps them, and it keeps {CACHE_LIMIT / 2**30:.1f} GiB at most: use the DALI loader "
-                "(--data.loader dali)"
+                f"cached loader keeps them, and it keeps {CACHE_LIMIT / 2**30:.1f} GiB at most: use the DALI loader",
+                "loader",
             )
-        super().__init__(dataset, Sampler(len(dataset), batch_size, training, seed, rank, world_size))
-        self.device = torch.device(device)
+        super().__init__(dataset, batch_size, share)
         self._transform = transform
         self._threads = threads
         self._windows: torch.Tensor | None = None
@@ -73,10 +64,9 @@ class CachedLoader(PositionedLoader):
             self._windows = self._decode()
         here = self._position.ahead()
         indices = self._sampler.indices(*here)
-        windows = _windows_of(self._transform, indices, self._sampler.uniforms(*here, self._transform.numbers))
-        labels = torch.from_numpy(self.dataset.labels[indices])
-        images = gather(self._windows, windows)
-        return Batch(images.to(self.device), to_device(labels, self.device), indices)
+        windows = _windows_of(self._transform, indices, self._sampler.uniforms(*here, self._transform.random_numbers))
+        images = gather(self._windows, windows).to(self.device)
+        return Batch.of(images, self.dataset.targets(indices), indices)
 
     def _decode(self) -> torch.Tensor:
         """Every place that a batch may take an image from, without a copy for each.
@@ -132,8 +122,10 @@ def _layout(transform: Transform) -> tuple[int, int, int]:
     """Side and padding of the images as they are kept, and whether once or also mirrored (2)."""
     if isinstance(transform, RandomResizedCrop):
         raise DataError(
-            "the cached loader keeps images at one size and cannot crop regions of random sizes: use PadAndCrop "
-            "(--data.crop pad) or, for image files, the DALI loader (--data.loader dali)"
+            "the cached loader keeps images at one size and cannot crop regions of random sizes: use PadAndCrop or, "
+            "for image files, the DALI loader",
+            "crop",
+            "loader",
         )
     if isinstance(transform, ResizeCenterCrop):
         return transform.size, 0, 1

@@ -19,7 +19,7 @@ from tst_pipelines.loaders.resizing import BatchResizer
 from tst_pipelines.loaders.transfer import to_device
 from tst_pipelines.position import PositionedLoader
 from tst_pipelines.protocol import Batch, DataError
-from tst_pipelines.sampling import Sampler
+from tst_pipelines.sampling import Share
 from tst_pipelines.transforms import Transform
 
 
@@ -56,11 +56,8 @@ class DaliLoader(PositionedLoader):
         dataset: the files.
         transform: what to do to each image.
         batch_size: images of a batch, for each rank.
-        training: True for a new random order in each epoch and full batches only; False for every image once.
-        seed: of order and transform; 0 or more.
-        rank: this process's place among `world_size`.
-        world_size: number of processes that share the images.
-        device: where batches go. A CUDA device also decodes and resizes there; otherwise the CPU does.
+        share: what this process takes of each epoch, and where to. A CUDA device also decodes and resizes there;
+            otherwise the CPU does.
         threads: DALI's worker threads; without a GPU, also the number of threads that resize.
         prefetch: batches prepared ahead.
         gpu_decoding: how a GPU decodes.
@@ -74,12 +71,8 @@ class DaliLoader(PositionedLoader):
         dataset: ImageDataset,
         transform: Transform,
         batch_size: int,
+        share: Share,
         *,
-        training: bool,
-        seed: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-        device: torch.device = torch.device("cpu"),  # noqa: B008 (immutable)
         threads: int = 2,
         prefetch: int = 2,
         gpu_decoding: GpuDecoding = GpuDecoding(),
@@ -87,13 +80,12 @@ class DaliLoader(PositionedLoader):
         if threads < 1 or prefetch < 1:
             raise DataError(f"threads ({threads}) and prefetch ({prefetch}) must be positive")
         self._graph = _import_graph()
-        super().__init__(dataset, Sampler(len(dataset), batch_size, training, seed, rank, world_size))
+        super().__init__(dataset, batch_size, share)
         self._transform = transform
         self._threads = threads
         self._prefetch = prefetch
         self._gpu_decoding = gpu_decoding
         self._pipeline = self._resizer = None
-        self.device = torch.device(device)
         self._gpu = _gpu_of(self.device)
 
     def _moved(self) -> None:
@@ -123,8 +115,7 @@ class DaliLoader(PositionedLoader):
             raise data_error(self.dataset, self._indices_ahead(), error) from None
         images = self._graph.hand_over(outputs, self._resizer)
         indices = self._sampler.indices(*self._position.ahead())
-        labels = torch.from_numpy(self.dataset.labels[indices])
-        return Batch(to_device(images, self.device), to_device(labels, self.device), indices)
+        return Batch.of(to_device(images, self.device), self.dataset.targets(indices), indices)
 
     def _start(self) -> None:
         """Build the pipeline, to begin at the current position."""
@@ -151,7 +142,7 @@ class DaliLoader(PositionedLoader):
 
     def _sources(self) -> Any:
         """DALI's inputs from the position on. They must not hold the loader, or neither would ever be freed."""
-        dataset, sampler, count = self.dataset, self._sampler, self._transform.numbers
+        dataset, sampler, count = self.dataset, self._sampler, self._transform.random_numbers
         start = copy.copy(self._position)
 
         def indices(iteration: int) -> np.ndarray:

@@ -21,7 +21,7 @@ class Sources:
     """What DALI calls for its inputs, with the number of the iteration. They must not hold the loader.
 
     Attributes:
-        numbers: the uniform numbers, float64 [B, transform.numbers].
+        numbers: the uniform numbers, float64 [B, transform.random_numbers].
         names: the names of the files that DALI is to read, uint8 [characters] each; or
         encoded: the encoded images, uint8 [bytes] each.
     """
@@ -52,7 +52,7 @@ def image_pipeline(
     if sources.encoded is None:
         encoded = fn.io.file.read(encoded, dont_use_mmap=True)  # a disk's error on mapped memory ends the process
     uniforms = None
-    if transform.numbers:
+    if transform.random_numbers:
         uniforms = fn.external_source(source=sources.numbers, batch=True, dtype=types.FLOAT64, ndim=1)
     return _GRAPHS[type(transform)](transform, encoded, uniforms, decoder)
 

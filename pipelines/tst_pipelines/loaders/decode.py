@@ -16,6 +16,7 @@ from tst_pipelines.datasets.files import ImageDataset
 from tst_pipelines.loaders.bad_files import unreadable
 from tst_pipelines.loaders.dali import DaliLoader
 from tst_pipelines.protocol import Dataset
+from tst_pipelines.sampling import Share
 from tst_pipelines.transforms import ResizeCenterCrop
 
 _CHUNK = 64  # images decoded between two that are given
@@ -51,7 +52,7 @@ def has_dali() -> bool:
 
 
 def _by_dali(dataset: ImageDataset, transform: ResizeCenterCrop, device: torch.device, threads: int):
-    with DaliLoader(dataset, transform, _CHUNK, training=False, device=device, threads=threads) as loader:
+    with DaliLoader(dataset, transform, _CHUNK, Share(training=False, device=device), threads=threads) as loader:
         for batch in loader:
             yield batch.images
 
@@ -64,8 +65,8 @@ def _by_pillow(dataset: ImageDataset, transform: ResizeCenterCrop, threads: int)
             return dataset.path(index), _fault(error)
 
     for images in _in_chunks(load, len(dataset), threads):
-        if culprits := [f"{path}: {fault}" for path, fault in (image for image in images if isinstance(image, tuple))]:
-            raise unreadable(culprits)
+        if bad_files := [f"{path}: {fault}" for path, fault in (image for image in images if isinstance(image, tuple))]:
+            raise unreadable(bad_files)
         yield torch.from_numpy(np.stack(images))
 
 

@@ -11,7 +11,8 @@ import torch
 
 from tst_pipelines.position import PositionedLoader
 from tst_pipelines.protocol import Batch, DataError
-from tst_pipelines.sampling import Sampler
+from tst_pipelines.sampling import Share
+from tst_pipelines.targets import Targets
 
 _DISTINCT = 256  # images that are made; the data set repeats them
 
@@ -59,6 +60,10 @@ class SyntheticDataset:
         """As many images, of the same classes; random images are all alike."""
         return dataclasses.replace(self, images=len(positions))
 
+    def targets(self, indices: np.ndarray) -> Targets:
+        """See `Dataset.targets`."""
+        return Targets(torch.from_numpy(self.labels[indices]))
+
     @property
     def fingerprint(self) -> str:
         """What the images are a function of."""
@@ -74,11 +79,7 @@ class SyntheticLoader(PositionedLoader):
         dataset: how many images, of how many classes.
         size: side of the images in pixels.
         batch_size: images of a batch, for each rank.
-        training: True for a new random order in each epoch and full batches only; False for every image once.
-        seed: of the order; 0 or more.
-        rank: this process's place among `world_size`.
-        world_size: number of processes that share the images.
-        device: where batches are.
+        share: what this process takes of each epoch, and where batches are.
 
     Raises:
         DataError: the request does not fit the data (see `Sampler`).
@@ -89,15 +90,9 @@ class SyntheticLoader(PositionedLoader):
         dataset: SyntheticDataset,
         size: int,
         batch_size: int,
-        *,
-        training: bool,
-        seed: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-        device: torch.device = torch.device("cpu"),  # noqa: B008 (immutable)
+        share: Share,
     ) -> None:
-        super().__init__(dataset, Sampler(len(dataset), batch_size, training, seed, rank, world_size))
-        self.device = torch.device(device)
+        super().__init__(dataset, batch_size, share)
         self._size = size
         self._images: torch.Tensor | None = None
 
@@ -110,8 +105,7 @@ class SyntheticLoader(PositionedLoader):
             self._images = self._make().to(self.device)
         indices = self._sampler.indices(*self._position.ahead())
         rows = torch.from_numpy(indices % len(self._images)).to(self.device)
-        labels = torch.from_numpy(self.dataset.labels[indices]).to(self.device)
-        return Batch(self._images.index_select(0, rows), labels, indices)
+        return Batch.of(self._images.index_select(0, rows), self.dataset.targets(indices), indices)
 
     def _make(self) -> torch.Tensor:
         shape = (min(len(self.dataset), _DISTINCT), self._size, self._size, 3)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from tst_pipelines.protocol import Batch, Dataset, Loader
+from tst_pipelines.targets import Targets
 
 
 class TwoCrops:
@@ -41,11 +42,9 @@ class TwoCrops:
         where = {key: self.first.state_dict()[key] for key in ("epoch", "step", "offset")}
         self.second.load_state_dict({**self.second.state_dict(), **where})
         for one, other in zip(self.first, self.second, strict=True):
-            yield Batch(
-                torch.cat([one.images, other.images]),
-                torch.cat([one.labels, other.labels]),
-                np.concatenate([one.indices, other.indices]),
-            )
+            targets = Targets.cat([one.targets, other.targets])
+            indices = np.concatenate([one.indices, other.indices])
+            yield Batch.of(torch.cat([one.images, other.images]), targets, indices)
 
     def state_dict(self) -> dict[str, Any]:
         """The first loader's."""

@@ -126,10 +126,10 @@ import json, os, sys, time
 from pathlib import Path
 import numpy as np
 from PIL import Image
-from tst_pipelines import DaliLoader, RandomResizedCrop, image_folder
+from tst_pipelines import DaliLoader, RandomResizedCrop, Share, image_folder
 from tst_pipelines.datasets import cache, folders
 from tst_pipelines.datasets.names import Names
-from tst_pipelines.sampling import Sampler
+from tst_pipelines.sampling import Sampler, Share
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -141,13 +141,13 @@ def simulate(root, images, classes):
     listing.names = Names.of(f"{name}/{name}_{i}.JPEG" for name, count in parts for i in range(count))
     for name in listing.classes:
         (root / name).mkdir()
-    sampler = Sampler(images, 8, True)
+    sampler = Sampler(images, 8, Share(training=True))
     for index in np.concatenate([sampler.indices(0, step) for step in range(4)]):
         Image.new("RGB", (40, 30), "red").save(root / listing.names[index])
     listing.folders = ["", *listing.classes]
     listing.stamps = [cache.stamp(root / folder) for folder in listing.folders]
     cache.SETTLED_SECONDS = -60
-    folders._recollection(root).keep(folders._arrays(listing), np.array(listing.stamps))
+    folders._index_cache(root).keep(folders._arrays(listing), np.array(listing.stamps))
 
 root, images = Path(sys.argv[1]), int(sys.argv[2])
 if len(sys.argv) > 3:
@@ -155,7 +155,7 @@ if len(sys.argv) > 3:
 else:
     before, begun = resident(), time.perf_counter()
     dataset = image_folder(root)
-    loader = DaliLoader(dataset, RandomResizedCrop(24), 8, training=True)
+    loader = DaliLoader(dataset, RandomResizedCrop(24), 8, Share(training=True))
     loader.state_dict()
     index = resident() - before
     batch = next(iter(loader))

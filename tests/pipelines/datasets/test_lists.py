@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tst_pipelines import DataError, ImageDataset, image_folder, image_list, without
+from tst_pipelines import DataError, ImageDataset, image_folder, image_list, leave_out
 
 
 def write(path: Path, *lines: str) -> Path:
@@ -71,7 +71,7 @@ def splits(root: Path) -> list[ImageDataset]:
 def test_exactly_the_listed_images_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     before = splits(tmp_path)
     names = write(tmp_path / "bad", "train/a/1.png", "./val/b/9.png", "test/a/1.png", "")
-    train, val = without(before, tmp_path, names)
+    train, val = leave_out(before, tmp_path, names)
     assert list(train.files) == ["a/2.png", "b/1.png"]
     assert train.labels.tolist() == [0, 1]
     assert list(val.files) == ["a/1.png"]
@@ -84,7 +84,7 @@ def test_exactly_the_listed_images_are_left_out(tmp_path: Path, caplog: pytest.L
 
 def test_a_list_that_leaves_out_nothing_or_everything_is_refused(tmp_path: Path) -> None:
     before = splits(tmp_path)
-    with pytest.raises(DataError, match=r"names no image of .*, not even a/1.png: its names are relative to"):
-        without(before, tmp_path, write(tmp_path / "bad", "a/1.png"))
+    with pytest.raises(DataError, match=r"names no image of .*, not even a/1.png: its names must be relative to"):
+        leave_out(before, tmp_path, write(tmp_path / "bad", "a/1.png"))
     with pytest.raises(DataError, match=r"leaves out every image of .*val"):
-        without(before, tmp_path, write(tmp_path / "bad", "val/a/1.png", "val/b/9.png"))
+        leave_out(before, tmp_path, write(tmp_path / "bad", "val/a/1.png", "val/b/9.png"))

@@ -22,6 +22,7 @@ from tst_pipelines import (
     PadAndCrop,
     RandomResizedCrop,
     ResizeCenterCrop,
+    Share,
     Transform,
     cached_bytes,
 )
@@ -47,8 +48,8 @@ def without_dali(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("transform", TRANSFORMS, ids=str)
 def test_the_bytes_are_those_of_dali(transform: Transform, training: bool, tiles: ImageDataset) -> None:
-    share = {"training": training, "seed": 5, "rank": 1, "world_size": 2}
-    with DaliLoader(tiles, transform, 5, **share) as theirs, CachedLoader(tiles, transform, 5, **share) as ours:
+    share = Share(training, seed=5, rank=1, world_size=2)
+    with DaliLoader(tiles, transform, 5, share) as theirs, CachedLoader(tiles, transform, 5, share) as ours:
         for _ in range(2):
             for a, b in zip(theirs, ours, strict=True):
                 assert np.array_equal(a.indices, b.indices)
@@ -63,16 +64,16 @@ def test_photographs_of_different_sizes_are_those_of_dali(photos: list, dataset_
         ("a.jpg", photos[0], {"exif": turned}), ("b.png", photos[1].crop((0, 0, 99, 301))), ("c.jpg", photos[1])
     )
     for transform in (PadAndCrop(48), ResizeCenterCrop(64, 80)):
-        (theirs,) = DaliLoader(dataset, transform, 3, training=True)
-        (ours,) = CachedLoader(dataset, transform, 3, training=True)
+        (theirs,) = DaliLoader(dataset, transform, 3, Share(training=True))
+        (ours,) = CachedLoader(dataset, transform, 3, Share(training=True))
         assert torch.equal(ours.images, theirs.images)
 
 
 @pytest.mark.usefixtures("without_dali")
 def test_pillow_decodes_what_dali_decodes(tiles: ImageDataset) -> None:
     for transform, levels in ((PadAndCrop(32), 0), (PadAndCrop(24), 2), (ResizeCenterCrop(20, 27), 2)):
-        theirs = DaliLoader(tiles, transform, 42, training=False)
-        ours = CachedLoader(tiles, transform, 42, training=False)
+        theirs = DaliLoader(tiles, transform, 42, Share(training=False))
+        ours = CachedLoader(tiles, transform, 42, Share(training=False))
         for a, b in zip(theirs, ours, strict=True):
             apart = (a.images.int() - b.images.int()).abs().float()
             # At the border DALI repeats the edge, where Pillow renormalises the weights.
@@ -93,7 +94,7 @@ def test_pillow_decodes_grey_16_bits_cmyk_and_turned_images(photos: list, datase
         ("c.jpg", tile.convert("CMYK"), {"quality": 98}),
         ("d.png", tile, {"exif": turned}),
     )
-    (batch,) = CachedLoader(dataset, ResizeCenterCrop(64), 4, training=False)
+    (batch,) = CachedLoader(dataset, ResizeCenterCrop(64), 4, Share(training=False))
     images = batch.images.numpy()
     assert np.array_equal(images[0], np.repeat(grey[..., None], 3, 2))
     assert np.array_equal(images[1], images[0])
@@ -121,17 +122,18 @@ def test_bad_files_are_named_with_their_fault(
         ("gone.png", photos[1]),
     )
     Path(dataset.path(5)).unlink()
-    loader = CachedLoader(dataset, ResizeCenterCrop(32), 2, training=False)
+    loader = CachedLoader(dataset, ResizeCenterCrop(32), 2, Share(training=False))
     with pytest.raises(DataError) as raised:
         list(loader)
     lines = [line.strip().removeprefix(str(dataset.root)) for line in str(raised.value).splitlines()]
-    assert lines[0].startswith("images that cannot be read; replace them, or leave them out")
-    assert lines[1:] == [
+    assert lines == [
+        "images that cannot be read:",
         "/class/b.jpg: truncated or damaged image",
         "/class/c.png: truncated or damaged image",
         f"/class/d.jpg: not an image in a format that {decoder} decodes",
         "/class/e.png: empty file",
         "/class/gone.png: no such file or directory",
+        "replace them, or leave them out",
     ]
     assert loader.step == 0
 
@@ -152,8 +154,7 @@ def test_images_labels_and_indices_belong_together(
     assume(batch * world <= size)
     dataset, numbers = counted(size), []
     for rank in range(world):
-        share = {"training": training, "seed": 1, "rank": rank, "world_size": world}
-        loader = CachedLoader(dataset, PadAndCrop(4, padding=1), batch, **share)
+        loader = CachedLoader(dataset, PadAndCrop(4, padding=1), batch, Share(training, 1, rank, world))
         loader.load_state_dict({**loader.state_dict(), "epoch": epoch})
         for given_ in loader:
             centre = given_.images[:, 2, 2].long()  # a shift by one pixel leaves the centre inside
@@ -169,7 +170,7 @@ def test_images_labels_and_indices_belong_together(
 def test_crops_are_numpys() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (30, 8, 8, 3), np.uint8)
     dataset = ArrayDataset(pixels, np.zeros(30, np.int64), ("a",), "noise")
-    (batch,) = CachedLoader(dataset, PadAndCrop(8, padding=3, flip=0.4), 30, training=True, seed=9)
+    (batch,) = CachedLoader(dataset, PadAndCrop(8, padding=3, flip=0.4), 30, Share(training=True, seed=9))
     for index, image, (u, v, w) in zip(batch.indices, batch.images.numpy(), uniforms(9, 0, 0, 30, 3), strict=True):
         padded = np.pad(pixels[index], ((3, 3), (3, 3), (0, 0)))
         expected = padded[int(u * 7) :][:8, int(v * 7) :][:, :8]
@@ -187,7 +188,7 @@ def test_the_gpus_gather_is_the_cpus() -> None:
 def test_an_array_of_another_size_is_resized_once(photos: list) -> None:
     pixels = np.stack([np.asarray(photo.crop((0, 0, 90, 60))) for photo in photos])
     dataset = ArrayDataset(pixels, np.arange(2), ("a", "b"), "photos")
-    (batch,) = CachedLoader(dataset, ResizeCenterCrop(30, 40), 2, training=False)
+    (batch,) = CachedLoader(dataset, ResizeCenterCrop(30, 40), 2, Share(training=False))
     for image, source in zip(batch.images.numpy(), pixels, strict=True):
         resized = Image.fromarray(source).resize((60, 40), Image.Resampling.BILINEAR)
         assert np.array_equal(image, np.asarray(resized.crop((15, 5, 45, 35))))
@@ -197,11 +198,13 @@ def test_what_does_not_fit_is_refused(tiles: ImageDataset, monkeypatch: pytest.M
     assert cached_bytes(tiles, PadAndCrop(32)) == 2 * 42 * 40 * 40 * 3
     assert cached_bytes(tiles, PadAndCrop(32, flip=0)) == 42 * 40 * 40 * 3
     monkeypatch.setattr(cached, "CACHE_LIMIT", 101_000)
-    CachedLoader(tiles, PadAndCrop(20, padding=0), 8, training=True)
-    with pytest.raises(DataError, match=r"42 images of 32 x 32 take .*: use the DALI loader \(--data.loader dali\)"):
-        CachedLoader(tiles, PadAndCrop(32), 8, training=True)
-    with pytest.raises(DataError, match=r"crop regions of random sizes: use PadAndCrop .*--data.loader dali"):
-        CachedLoader(tiles, RandomResizedCrop(8), 8, training=True)
+    CachedLoader(tiles, PadAndCrop(20, padding=0), 8, Share(training=True))
+    with pytest.raises(DataError, match=r"42 images of 32 x 32 take .*: use the DALI loader$") as raised:
+        CachedLoader(tiles, PadAndCrop(32), 8, Share(training=True))
+    assert raised.value.options == ("loader",)
+    with pytest.raises(DataError, match=r"random sizes: use PadAndCrop or, for .* the DALI loader$") as raised:
+        CachedLoader(tiles, RandomResizedCrop(8), 8, Share(training=True))
+    assert raised.value.options == ("crop", "loader")
 
 
 def test_arrays_that_are_no_images_are_refused() -> None:
@@ -218,9 +221,9 @@ def test_arrays_that_are_no_images_are_refused() -> None:
 def test_a_gpu_gives_the_bytes_of_the_cpu() -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (90, 16, 16, 3), np.uint8)
     dataset = ArrayDataset(pixels, np.arange(90) % 3, tuple("abc"), "noise")
-    share = {"batch_size": 20, "training": True, "seed": 8}
-    ours = CachedLoader(dataset, PadAndCrop(16), device=torch.device("cuda"), **share)
-    theirs = CachedLoader(dataset, PadAndCrop(16), **share)
+    gpu = Share(training=True, seed=8, device=torch.device("cuda"))
+    ours = CachedLoader(dataset, PadAndCrop(16), 20, gpu)
+    theirs = CachedLoader(dataset, PadAndCrop(16), 20, Share(training=True, seed=8))
     for _ in range(3):
         for a, b in zip(ours, theirs, strict=True):
             assert a.images.is_cuda and a.labels.is_cuda and a.images.is_contiguous()

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from tst_pipelines import DaliLoader, GpuDecoding, ImageDataset, RandomResizedCrop, ResizeCenterCrop, Transform
+from tst_pipelines import DaliLoader, GpuDecoding, ImageDataset, RandomResizedCrop, ResizeCenterCrop, Share, Transform
 
 HAS_DALI = find_spec("nvidia") is not None and find_spec("nvidia.dali") is not None
 pytestmark = [
@@ -17,7 +17,7 @@ pytestmark = [
 
 
 def loader(tiles: ImageDataset, **options: object) -> DaliLoader:
-    return DaliLoader(tiles, RandomResizedCrop(64), 8, training=True, device=torch.device("cuda"), **options)
+    return DaliLoader(tiles, RandomResizedCrop(64), 8, Share(training=True, device=torch.device("cuda")), **options)
 
 
 @pytest.mark.parametrize("prefetch", [1, 3])
@@ -51,7 +51,7 @@ def test_the_gpu_agrees_with_the_cpu(transform: Transform, photos: list, dataset
     dataset = dataset_of(("a.jpg", photos[0], {"quality": 95}), ("b.png", photos[1]), ("c.jpg", photos[1].convert("L")))
     images = []
     for device in ("cpu", "cuda"):
-        with DaliLoader(dataset, transform, 3, training=False, device=torch.device(device)) as one:
+        with DaliLoader(dataset, transform, 3, Share(training=False, device=torch.device(device))) as one:
             images.append(next(iter(one)).images.cpu().float())
     assert (images[0] - images[1]).abs().mean(dim=(1, 2, 3)).max() < 2
 

@@ -22,9 +22,9 @@ from pathlib import Path
 from tst_pipelines import *
 
 build = {
-    "padded": lambda images: DaliLoader(images, PadAndCrop(32), 64, training=True),
-    "whole": lambda images: DaliLoader(images, ResizeCenterCrop(32), 64, training=False),
-    "cached": lambda images: CachedLoader(images, PadAndCrop(32), 64, training=True),
+    "padded": lambda images: DaliLoader(images, PadAndCrop(32), 64, Share(training=True)),
+    "whole": lambda images: DaliLoader(images, ResizeCenterCrop(32), 64, Share(training=False)),
+    "cached": lambda images: CachedLoader(images, PadAndCrop(32), 64, Share(training=True)),
 }[sys.argv[2]]
 for root in sorted(Path(sys.argv[1]).iterdir()):
     try:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tst_pipelines import DaliLoader, DataError, RandomResizedCrop, ResizeCenterCrop
+from tst_pipelines import DaliLoader, DataError, RandomResizedCrop, ResizeCenterCrop, Share
 from tst_pipelines.loaders.bad_files import data_error
 
 
@@ -43,19 +43,20 @@ FAULTS = {
 def test_a_bad_file_is_named_with_its_fault(fault: str, photos: list, dataset_of: Callable) -> None:
     name, make, reason = FAULTS[fault]
     dataset = dataset_of(("a.jpg", photos[0]), ("b.png", photos[1]), (name, make(photos[0])), ("c.jpg", photos[1]))
-    loader = DaliLoader(dataset, ResizeCenterCrop(32), 4, training=False)
-    with pytest.raises(DataError, match=rf"--data.exclude\):\n  .*{name}: {reason}$") as raised:
+    loader = DaliLoader(dataset, ResizeCenterCrop(32), 4, Share(training=False))
+    with pytest.raises(DataError, match=rf"cannot be read:\n  .*{name}: {reason}\nreplace them") as raised:
         list(loader)
     assert raised.value.__suppress_context__
+    assert raised.value.options == ("exclude",)
     assert "a.jpg" not in str(raised.value)
     assert loader.step == 0
 
 
-def test_a_removed_file_and_all_culprits_of_a_batch_are_named(photos: list, dataset_of: Callable) -> None:
+def test_a_removed_file_and_all_bad_files_of_a_batch_are_named(photos: list, dataset_of: Callable) -> None:
     dataset = dataset_of(("a.png", photos[0]), ("gone.png", photos[0]), ("text.png", b"text" * 9), ("z.png", photos[1]))
     Path(dataset.path(1)).unlink()
     with pytest.raises(DataError, match=r"(?s)gone.png: no such file or directory.*text.png: not an image"):
-        list(DaliLoader(dataset, ResizeCenterCrop(32), 4, training=False))
+        list(DaliLoader(dataset, ResizeCenterCrop(32), 4, Share(training=False)))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/mem, whose first byte no process has")
@@ -63,32 +64,32 @@ def test_a_disk_that_returns_errors_is_named(photos: list, dataset_of: Callable)
     dataset = dataset_of(("a.png", photos[0]), ("b.png", photos[1]))
     Path(dataset.path(1)).unlink()
     Path(dataset.path(1)).symlink_to("/proc/self/mem")
-    with pytest.raises(DataError, match=r"--data.exclude\):\n  .*b.png: input/output error$"):
-        list(DaliLoader(dataset, ResizeCenterCrop(32), 2, training=False))
+    with pytest.raises(DataError, match=r"cannot be read:\n  .*b.png: input/output error\nreplace"):
+        list(DaliLoader(dataset, ResizeCenterCrop(32), 2, Share(training=False)))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
 def test_a_file_without_permission_is_named(photos: list, dataset_of: Callable) -> None:
     dataset = dataset_of(("a.png", photos[0]), ("b.png", photos[1]))
     Path(dataset.path(1)).chmod(0)
-    with pytest.raises(DataError, match=r"b.png: permission denied$"):
-        list(DaliLoader(dataset, ResizeCenterCrop(32), 2, training=False))
+    with pytest.raises(DataError, match=r"b.png: permission denied\nreplace"):
+        list(DaliLoader(dataset, ResizeCenterCrop(32), 2, Share(training=False)))
 
 
 def test_a_class_folder_that_vanishes_in_a_run_is_named(photos: list, dataset_of: Callable) -> None:
     dataset = dataset_of(*[(f"{i}.png", photos[0].resize((40, 40))) for i in range(8)])
-    loader = DaliLoader(dataset, ResizeCenterCrop(32), 1, training=False, prefetch=1)
+    loader = DaliLoader(dataset, ResizeCenterCrop(32), 1, Share(training=False), prefetch=1)
     next(iter(loader))
     shutil.rmtree(dataset.root / "class")
-    with pytest.raises(DataError, match=r"class/\d.png: no such file or directory$"):
+    with pytest.raises(DataError, match=r"class/\d.png: no such file or directory\nreplace"):
         list(loader)
 
 
 def test_good_batches_before_the_bad_one_are_not_blamed(photos: list, dataset_of: Callable) -> None:
     small = photos[0].resize((40, 40))
     files = [(f"{i:02d}.png", b"" if i == 9 else small) for i in range(12)]
-    loader = DaliLoader(dataset_of(*files), ResizeCenterCrop(32), 2, training=False)
-    with pytest.raises(DataError, match=r"09.png: empty file$"):
+    loader = DaliLoader(dataset_of(*files), ResizeCenterCrop(32), 2, Share(training=False))
+    with pytest.raises(DataError, match=r"09.png: empty file\nreplace"):
         list(loader)
     given = loader.step
     assert given <= 4  # files 8 and 9 are the fifth batch; prefetching may meet them early
@@ -101,12 +102,12 @@ def test_a_crop_above_the_cut_is_right_and_across_it_is_refused(photos: list, da
     whole = encoded(photos[0], "JPEG")
     root = dataset_of(("a.jpg", whole))
     path, transform = Path(root.path(0)), RandomResizedCrop(32, scale=(0.05, 0.3))
-    with DaliLoader(root, transform, 1, training=True) as loader:
+    with DaliLoader(root, transform, 1, Share(training=True)) as loader:
         expected = [batch.images for _ in range(12) for batch in loader]
     path.write_bytes(cut(whole, 0.5))
     right = refused = 0
     for epoch in range(12):
-        loader = DaliLoader(root, transform, 1, training=True, prefetch=1)
+        loader = DaliLoader(root, transform, 1, Share(training=True), prefetch=1)
         loader.load_state_dict({**loader.state_dict(), "epoch": epoch})
         try:
             batch = next(iter(loader))

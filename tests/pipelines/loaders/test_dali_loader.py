@@ -14,18 +14,19 @@ from tst_pipelines import (
     PadAndCrop,
     RandomResizedCrop,
     ResizeCenterCrop,
+    Share,
 )
 from tst_pipelines.loaders.resizing import BatchResizer
 
 TRANSFORM = RandomResizedCrop(24)
 
 
-def training(tiles: ImageDataset, **options: object) -> DaliLoader:
-    return DaliLoader(tiles, TRANSFORM, options.pop("batch_size", 8), training=True, **options)
+def training(tiles: ImageDataset, seed: int = 0, **options: int) -> DaliLoader:
+    return DaliLoader(tiles, TRANSFORM, 8, Share(training=True, seed=seed), **options)
 
 
 def test_a_batch_is_the_receivers_own(tiles: ImageDataset) -> None:
-    with DaliLoader(tiles, ResizeCenterCrop(32), 7, training=False, prefetch=1) as loader:
+    with DaliLoader(tiles, ResizeCenterCrop(32), 7, Share(training=False), prefetch=1) as loader:
         kept = [(batch, batch.images.clone()) for batch in loader]
     assert all(torch.equal(batch.images, copy) for batch, copy in kept)
     with training(tiles, seed=1) as loader:
@@ -40,7 +41,7 @@ def test_a_batch_is_the_receivers_own(tiles: ImageDataset) -> None:
 
 def test_a_rank_without_images_gives_nothing(tiles: ImageDataset) -> None:
     one = dataclasses.replace(tiles, files=tiles.files[:1], labels=tiles.labels[:1])
-    loaders = [DaliLoader(one, ResizeCenterCrop(32), 4, training=False, rank=r, world_size=2) for r in range(2)]
+    loaders = [DaliLoader(one, ResizeCenterCrop(32), 4, Share(training=False, rank=r, world_size=2)) for r in range(2)]
     assert sorted(sum(len(batch) for batch in loader) for loader in loaders) == [0, 1]
     assert [loader.epoch for loader in loaders] == [1, 1]
 
@@ -65,16 +66,16 @@ def test_an_interrupted_batch_is_given_again(tiles: ImageDataset, monkeypatch: p
 
 def test_no_warnings(tiles: ImageDataset, recwarn: pytest.WarningsRecorder) -> None:
     for transform in (PadAndCrop(32), TRANSFORM, ResizeCenterCrop(32), ResizeCenterCrop(24, 28)):
-        with DaliLoader(tiles, transform, 8, training=True) as loader:
+        with DaliLoader(tiles, transform, 8, Share(training=True)) as loader:
             next(iter(loader))
     assert [str(warning.message) for warning in recwarn] == []
 
 
 def test_impossible_requests_are_refused(tiles: ImageDataset) -> None:
     with pytest.raises(DataError, match="batch of 64 exceeds the 42 training images"):
-        training(tiles, batch_size=64)
+        DaliLoader(tiles, TRANSFORM, 64, Share(training=True))
     with pytest.raises(DataError, match=r"threads \(0\)"):
         training(tiles, threads=0)
     if not torch.cuda.is_available():
         with pytest.raises(DataError, match="no CUDA GPU is available"):
-            training(tiles, device=torch.device("cuda"))
+            DaliLoader(tiles, TRANSFORM, 8, Share(training=True, device=torch.device("cuda")))

@@ -12,7 +12,7 @@ from itertools import islice
 
 import pytest
 
-from tst_pipelines import DaliLoader, ImageDataset, RandomResizedCrop
+from tst_pipelines import DaliLoader, ImageDataset, RandomResizedCrop, Share
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="counts threads and files in /proc")
 
@@ -32,13 +32,13 @@ def settled() -> tuple[int, int]:
 
 
 def leave_early(tiles: ImageDataset) -> None:
-    with DaliLoader(tiles, RandomResizedCrop(24), 8, training=True, threads=3) as loader:
+    with DaliLoader(tiles, RandomResizedCrop(24), 8, Share(training=True), threads=3) as loader:
         list(islice(loader, 2))
 
 
 def close_twice(tiles: ImageDataset) -> None:
     before = held()
-    loader = DaliLoader(tiles, RandomResizedCrop(24), 8, training=True, threads=3)
+    loader = DaliLoader(tiles, RandomResizedCrop(24), 8, Share(training=True), threads=3)
     next(iter(loader))
     assert held() > before
     loader.close()
@@ -47,11 +47,11 @@ def close_twice(tiles: ImageDataset) -> None:
 
 def fail_in_the_middle(tiles: ImageDataset) -> None:
     with pytest.raises(ZeroDivisionError):
-        sum(len(batch) / 0 for batch in DaliLoader(tiles, RandomResizedCrop(24), 8, training=True, threads=3))
+        sum(len(batch) / 0 for batch in DaliLoader(tiles, RandomResizedCrop(24), 8, Share(training=True), threads=3))
 
 
 def forget(tiles: ImageDataset) -> None:
-    next(iter(DaliLoader(tiles, RandomResizedCrop(24), 8, training=True, threads=3)))
+    next(iter(DaliLoader(tiles, RandomResizedCrop(24), 8, Share(training=True), threads=3)))
 
 
 @pytest.mark.parametrize("leave", [leave_early, close_twice, fail_in_the_middle, forget])
@@ -64,10 +64,10 @@ def test_no_thread_and_no_file_is_left(leave: Callable[[ImageDataset], None], ti
 
 ENDLESS = """
 import signal, sys
-from tst_pipelines import DaliLoader, RandomResizedCrop, image_folder
+from tst_pipelines import DaliLoader, RandomResizedCrop, Share, image_folder
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell runs in the background
-with DaliLoader(image_folder(sys.argv[1]), RandomResizedCrop(24), 8, training=True) as loader:
+with DaliLoader(image_folder(sys.argv[1]), RandomResizedCrop(24), 8, Share(training=True)) as loader:
     while True:
         for batch in loader:
             print("going", flush=True)

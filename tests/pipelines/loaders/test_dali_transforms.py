@@ -10,14 +10,14 @@ import pytest
 from PIL import Image, ImageOps
 from torchvision.transforms import v2
 
-from tst_pipelines import DaliLoader, ImageDataset, PadAndCrop, RandomResizedCrop, ResizeCenterCrop, Transform
+from tst_pipelines import DaliLoader, ImageDataset, PadAndCrop, RandomResizedCrop, ResizeCenterCrop, Share, Transform
 from tst_pipelines.sampling import uniforms
 
 BILINEAR = Image.Resampling.BILINEAR
 
 
 def evaluate(dataset: ImageDataset, transform: Transform) -> list[np.ndarray]:
-    with DaliLoader(dataset, transform, 4, training=False) as loader:
+    with DaliLoader(dataset, transform, 4, Share(training=False)) as loader:
         return [image for batch in loader for image in batch.images.numpy()]
 
 
@@ -79,7 +79,7 @@ def test_images_of_one_pixel_and_of_ten_thousand(photos: list, dataset_of: Calla
     theirs = v2.Compose([v2.Resize(48), v2.CenterCrop(32)])
     for index, image in enumerate(evaluate(dataset, ResizeCenterCrop(32, 48))):
         assert_resized(image, theirs(rgb(dataset, index)), levels=4)
-    with DaliLoader(dataset, RandomResizedCrop(32), 5, training=True, seed=3) as loader:
+    with DaliLoader(dataset, RandomResizedCrop(32), 5, Share(training=True, seed=3)) as loader:
         (batch,) = loader
     for index, image, u in zip(batch.indices, batch.images.numpy(), uniforms(3, 0, 0, 5, 23), strict=True):
         source = rgb(dataset, index)
@@ -104,7 +104,7 @@ def test_resize_center_crop_is_torchvisions(size: int, resize: int | None, photo
 
 def test_pad_and_crop_is_numpys(tiles: ImageDataset) -> None:
     transform = PadAndCrop(32, padding=5, flip=0.3)
-    with DaliLoader(tiles, transform, 21, training=True, seed=11) as loader:
+    with DaliLoader(tiles, transform, 21, Share(training=True, seed=11)) as loader:
         batches = list(loader)
     flips = 0
     for step, batch in enumerate(batches):
@@ -186,7 +186,7 @@ def test_random_resized_crop_is_pils(photos: list, dataset_of: Callable) -> None
         ("d.jpg", photos[0].crop((0, 0, 500, 250)), {"quality": 95, "exif": turned}),
     )
     transform = RandomResizedCrop(64)
-    with DaliLoader(dataset, transform, 4, training=True, seed=2) as loader:
+    with DaliLoader(dataset, transform, 4, Share(training=True, seed=2)) as loader:
         batches = [batch for _ in range(6) for batch in loader]
     flipped = set()
     for epoch, batch in enumerate(batches):
@@ -204,7 +204,7 @@ def test_what_a_gpu_would_do_gives_the_same_crops(tiles: ImageDataset, monkeypat
     """There DALI resizes and mirrors, which it can do on a CPU as well."""
 
     def crops() -> list[np.ndarray]:
-        with DaliLoader(tiles, RandomResizedCrop(40), 21, training=True, seed=4) as loader:
+        with DaliLoader(tiles, RandomResizedCrop(40), 21, Share(training=True, seed=4)) as loader:
             return [image for batch in loader for image in batch.images.numpy()]
 
     ours = crops()

@@ -28,6 +28,7 @@ from tst_pipelines import (
     Loader,
     PadAndCrop,
     RandomResizedCrop,
+    Share,
     SyntheticDataset,
     SyntheticLoader,
 )
@@ -44,8 +45,9 @@ class Kind:
     build: Callable[..., Loader]
     first: Callable[[int], Dataset]
 
-    def __call__(self, dataset: Dataset | None = None, batch_size: int = 8, training: bool = True, **options) -> Loader:
-        return self.build(dataset or self.dataset, batch_size=batch_size, training=training, **options)
+    def __call__(self, dataset: Dataset | None = None, batch_size: int = 8, threads: int = 0, **share) -> Loader:
+        options = {"threads": threads} if threads else {}
+        return self.build(dataset or self.dataset, batch_size, Share(**{"training": True} | share), **options)
 
 
 @pytest.fixture(params=["dali", "cached files", "cached array", "synthetic"])
@@ -55,15 +57,16 @@ def kind(request: pytest.FixtureRequest, tiles: ImageDataset) -> Kind:
         return lambda count: dataclasses.replace(dataset, **{name: getattr(dataset, name)[:count] for name in parts})
 
     if request.param == "dali":
-        return Kind(tiles, lambda data, **how: DaliLoader(data, RandomResizedCrop(SIZE), **how), first(tiles))
+        crop = RandomResizedCrop(SIZE)
+        return Kind(tiles, lambda data, *how, **more: DaliLoader(data, crop, *how, **more), first(tiles))
     if request.param == "synthetic":
         data = SyntheticDataset(IMAGES, 2)
-        return Kind(data, lambda data, **how: SyntheticLoader(data, SIZE, **how), lambda n: SyntheticDataset(n, 2))
+        return Kind(data, lambda data, *how: SyntheticLoader(data, SIZE, *how), lambda n: SyntheticDataset(n, 2))
     data: Dataset = tiles
     if request.param == "cached array":
         pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, SIZE, SIZE, 3), np.uint8)
         data = ArrayDataset(pixels, np.arange(IMAGES) % 2, ("even", "odd"), "pixels")
-    return Kind(data, lambda data, **how: CachedLoader(data, PadAndCrop(SIZE), **how), first(data))
+    return Kind(data, lambda data, *how, **more: CachedLoader(data, PadAndCrop(SIZE), *how, **more), first(data))
 
 
 def same(first: list[Batch], second: list[Batch]) -> bool:
@@ -214,10 +217,10 @@ def read(loader, epochs):
 files = image_folder(sys.argv[1])
 zeros = ArrayDataset(np.zeros((400, 32, 32, 3), np.uint8), np.zeros(400, np.int64), ("a",), "zeros")
 kinds = [
-    lambda: DaliLoader(files, RandomResizedCrop(100), 8, training=True),
-    lambda: CachedLoader(files, PadAndCrop(100), 8, training=True),
-    lambda: CachedLoader(zeros, PadAndCrop(32), 100, training=True),
-    lambda: SyntheticLoader(SyntheticDataset(400, 10), 64, 100, training=True),
+    lambda: DaliLoader(files, RandomResizedCrop(100), 8, Share(training=True)),
+    lambda: CachedLoader(files, PadAndCrop(100), 8, Share(training=True)),
+    lambda: CachedLoader(zeros, PadAndCrop(32), 100, Share(training=True)),
+    lambda: SyntheticLoader(SyntheticDataset(400, 10), 64, 100, Share(training=True)),
 ]
 for kind in kinds:
     with kind() as loader:
@@ -261,7 +264,7 @@ def test_ctrl_c_ends_a_process_in_the_middle_of_an_epoch() -> None:
     from tst_pipelines import *
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell runs in the background
     data = ArrayDataset(np.zeros((2000, 32, 32, 3), np.uint8), np.zeros(2000, np.int64), ("a",), "zeros")
-    loader = CachedLoader(data, PadAndCrop(32), 10, training=True)
+    loader = CachedLoader(data, PadAndCrop(32), 10, Share(training=True))
     next(iter(loader))
     print("loading", flush=True)
     while True:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tst_pipelines import DaliLoader, DataError, ImageDataset, ResizeCenterCrop
+from tst_pipelines import DaliLoader, DataError, ImageDataset, ResizeCenterCrop, Share
 from tst_pipelines.loaders.probe import Probe, damage, image_fault, images_below
 
 
@@ -27,7 +27,7 @@ def blanked(content: bytes, length: int = 400) -> bytes:
 
 def test_a_jpeg_damaged_in_the_middle_loads_but_is_found(photos: list, dataset_of: Callable) -> None:
     dataset = dataset_of(("a.jpg", encoded(photos[0], "JPEG")), ("b.jpg", blanked(encoded(photos[0], "JPEG"))))
-    with DaliLoader(dataset, ResizeCenterCrop(32), 2, training=False) as loader:
+    with DaliLoader(dataset, ResizeCenterCrop(32), 2, Share(training=False)) as loader:
         (batch,) = loader
     assert (batch.images[0] != batch.images[1]).any()
     probe = Probe()

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tst_pipelines.datasets.files import some
+from tst_pipelines.datasets.files import shortened
 from tst_pipelines.protocol import DataError
 
 _HIGHEST = 999_999  # a number above is not a class: a date, say, or a count
 
 
-class Words:
+class LabelWords:
     """The labels of many images, each different word kept once.
 
     Attributes:
@@ -66,7 +66,7 @@ class Words:
             if not 0 <= position < len(classes):
                 raise DataError(
                     f"{place}: the label {word!r} is neither a number below {len(classes)} nor one of the training "
-                    f"split's classes ({some(classes)})"
+                    f"split's classes ({shortened(classes)})"
                 )
         return np.array(positions, np.int64)[np.frombuffer(self.codes, np.int64)], tuple(classes)
 
