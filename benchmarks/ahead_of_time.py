@@ -96,7 +96,7 @@ class Configuration:
         operations = torch.empty(256, slots, dtype=torch.int64 if self.plain else torch.int32, device="meta")
         levels = gates = torch.empty(256, slots, device="meta")
         centres = None if self.plain else torch.empty(256, 2, device="meta")
-        constants = torch.empty(9, device="meta")
+        constants = [0.5] * 9
         draw = (operations, levels, gates, centres)
         result, *saved = launch.mix_forward(images, draw, constants, self.dtype, self.channels_last)
         gradient = torch.empty((), dtype=self.dtype, device="meta").expand(result.shape) if self.plain else result

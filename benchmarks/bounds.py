@@ -84,11 +84,11 @@ def one_family(
     image = Image(pixels.start_of(images, number), images.layout)
     tile = pixels.tile_at(image, program - number * tiles, THREADS, PIXELS)
     pixel = pixels.load_tile(image, tile)
-    fill = pixels.load_channels(constants + 6)
-    changed = families.transform(FAMILY, slot, image, tile, pixel, tables, fill)
+    fill = pixels.fill_of(constants)
+    changed = families.transform(FAMILY, slot, image, tile, pixel, tables, fill, True)
     gate = tl.load(slot + families.GATE_COLUMN)
     total = pixels.add(pixel, pixels.scale(pixels.subtract(changed, pixel), gate))
-    total = pixels.add(pixels.multiply(total, pixels.load_channels(constants)), pixels.load_channels(constants + 3))
+    total = pixels.add(pixels.multiply(total, pixels.scale_of(constants)), pixels.shift_of(constants))
     pixels.store_tile(Image(pixels.start_of(result, number), result.layout), tile, total)
 
 
@@ -102,7 +102,8 @@ def instructions_per_pixel(target: str, images: str) -> dict[str, float]:
     def count(family: int) -> float:
         def run() -> None:
             options = launch._options()
-            arguments = (launch._image(source), launch._image(result), numbers, tables, numbers, family)
+            constants = launch._constants([0.5] * 9)
+            arguments = (launch._image(source), launch._image(result), numbers, tables, constants, family)
             one_family[(1,)](*arguments, launch._THREADS, launch.PIXELS, **options)
 
         return compile_for(target, run)[0].instructions / launch.PIXELS

@@ -10,7 +10,7 @@ from tst_kernels.operations import OPERATIONS
 _SIGNED = tuple(operation.signed for operation in OPERATIONS.values())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Draw:
     """Which operations act on each image of a batch, how strongly, and how much of each is mixed in.
 
@@ -48,9 +48,18 @@ class Draw:
         devices = {t.device for t in (self.operations, self.levels, self.gates, self.centres) if t is not None}
         if len(devices) > 1:
             raise ValueError(f"a Draw's tensors must be on one device, got {sorted(map(str, devices))}")
-        # Looking at values of a GPU draw would wait for the device.
-        if self.operations.device.type == "cpu" and not torch.compiler.is_compiling():
+        if are_values_known(self.operations, self.levels):
             _require_range(self.operations, self.levels.detach())
+
+
+def are_values_known(*tensors: Tensor) -> bool:
+    """Whether the values can be looked at now: not where that would wait for a device, or where there are none yet."""
+    return not torch.compiler.is_compiling() and all(
+        tensor.device.type == "cpu"
+        and type(tensor) in (Tensor, torch.nn.Parameter)  # others, such as FakeTensor, may hold no values
+        and not torch._C._functorch.is_batchedtensor(tensor)
+        for tensor in tensors
+    )
 
 
 def _require_dtype(field: str, tensor: Tensor, allowed: tuple[torch.dtype, ...]) -> None:
@@ -79,3 +88,24 @@ def _require_range(operations: Tensor, levels: Tensor) -> None:
             f"level {float(levels[image, slot]):g} of {operation.name} (image {image}, slot {slot}) is outside "
             f"{'[-1, 1]' if operation.signed else '[0, 1]'}"
         )
+
+
+def check_sizes(sizes: Tensor, batch: int, height: int, width: int) -> None:
+    """Refuse sizes of pictures that are not [batch, 2] whole numbers or do not fit a canvas of height x width.
+
+    Raises:
+        TypeError: not a tensor of whole numbers.
+        ValueError: another shape, or, where values are known, a picture that is empty or larger than the canvas.
+    """
+    if not isinstance(sizes, Tensor):
+        raise TypeError(f"sizes must be a tensor, got {type(sizes).__name__}")
+    if sizes.dtype not in (torch.int32, torch.int64):
+        raise TypeError(f"sizes must be int32 or int64, got {sizes.dtype}")
+    if tuple(sizes.shape) != (batch, 2):
+        raise ValueError(f"sizes must be [{batch}, 2], height and width of each picture, got {list(sizes.shape)}")
+    if are_values_known(sizes):
+        wrong = (sizes < 1) | (sizes > torch.tensor([height, width]))
+        if wrong.any():
+            image = int(wrong.any(1).nonzero()[0])
+            given, canvas = sizes[image].tolist(), [height, width]
+            raise ValueError(f"size {given} of image {image} must lie in [1, 1]..{canvas}, the size of the canvas")

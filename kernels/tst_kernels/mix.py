@@ -5,8 +5,8 @@ from torch import Tensor
 
 from tst_kernels import operators, reference
 from tst_kernels.backends import Backend, resolve_backend
-from tst_kernels.draw import Draw
-from tst_kernels.normalisation import ChannelValues, constants, constants_of_tensors, on_device
+from tst_kernels.draw import Draw, check_sizes
+from tst_kernels.normalisation import ChannelValues, constants, constants_of_tensors, filled
 from tst_kernels.operations import find_operation
 
 
@@ -19,8 +19,15 @@ def mix(
     backend: Backend = "auto",
     compile: bool = False,
     memory_format: torch.memory_format = torch.contiguous_format,
+    geometry: bool = True,
+    sizes: Tensor | None = None,
 ) -> Tensor:
     """Augment a batch: x + sum_k g_k (T_k(x; level_k) - x), then normalise (TST, DESIGN section 2).
+
+    NaN comes out where NaN went in, on both backends. A gate that is not finite makes its whole image NaN, and so does
+    a level where the operation has one. A pixel that is NaN stays NaN, and so become those that read it: its
+    neighbours under the warps and Sharpness, and under Contrast the whole image; AutoContrast and Equalize count it as
+    0 in their histograms. Infinite pixels follow the same arithmetic, in which infinity minus infinity is NaN.
 
     Args:
         images: uint8 [B, H, W, C] or [B, C, H, W], or floating [B, C, H, W] in 0..1; C is 1 or 3; any strides. Or
@@ -37,6 +44,11 @@ def mix(
         compile: with the torch backend, run the pixel arithmetic through `torch.compile`: slow at first, then a few
             times faster.
         memory_format: of the result: torch.contiguous_format or torch.channels_last.
+        geometry: False leaves out the warps, at no cost: for those who move an image with its boxes or labels, by
+            `compose` and `warp`.
+        sizes: integer [B, 2], height and width of each picture, in pixels, where pictures of several sizes lie at the
+            top left of one canvas; None: each fills it. Statistics, borders and Cutout are then those of the picture,
+            and what becomes of the rest is undefined, NaN included. With `geometry=False` alone.
 
     Returns:
         [B, C, H, W], in 0..1 before mean and std where single operations are concerned: each operation's result is
@@ -52,11 +64,14 @@ def mix(
     compute, result_dtype = _dtypes(images, dtype)
     if memory_format not in (torch.contiguous_format, torch.channels_last):
         raise ValueError(f"memory_format must be contiguous_format or channels_last, got {memory_format}")
+    if sizes is not None:
+        _check_sizes(sizes, pixels, geometry)
     if resolve_backend(backend, images.device, images.dtype, result_dtype) == "triton":
-        return _mix_in_triton(pixels, draw, mean, std, result_dtype, memory_format == torch.channels_last)
+        channels_last = memory_format == torch.channels_last
+        return _mix_in_triton(pixels, draw, mean, std, result_dtype, channels_last, geometry, sizes)
     x = _eight_bit_units(pixels, compute)
     scale, shift, fill = _scale_shift_fill(x, mean, std)
-    total = reference.mix(x, draw, fill.flatten(), compile)
+    total = reference.mix(x, draw, fill.flatten(), compile, geometry, sizes)
     return (total * scale + shift).to(result_dtype, memory_format=memory_format)
 
 
@@ -160,6 +175,14 @@ def _check_draw(draw: Draw, images: Tensor) -> None:
         raise ValueError(f"the draw is on {draw.operations.device}, the images on {images.device}: move one of them")
 
 
+def _check_sizes(sizes: Tensor, pixels: Tensor, geometry: bool) -> None:
+    if geometry:
+        raise ValueError("sizes needs geometry=False: move pictures that do not fill the canvas by compose and warp")
+    check_sizes(sizes, pixels.shape[0], *pixels.shape[2:])
+    if sizes.device != pixels.device:
+        raise ValueError(f"sizes are on {sizes.device}, the images on {pixels.device}: move one of them")
+
+
 def _mix_in_triton(
     pixels: Tensor,
     draw: Draw,
@@ -167,6 +190,8 @@ def _mix_in_triton(
     std: ChannelValues | None,
     dtype: torch.dtype,
     channels_last: bool,
+    geometry: bool,
+    sizes: Tensor | None,
 ) -> Tensor:
     values, tensor = [], None
     if isinstance(mean, Tensor) or isinstance(std, Tensor):
@@ -179,10 +204,12 @@ def _mix_in_triton(
         draw.levels.float(),
         draw.gates.float(),
         draw.centres,
-        values,
+        sizes,
         tensor,
+        values,
         dtype,
         channels_last,
+        geometry,
     )
     return result
 
@@ -193,5 +220,5 @@ def _scale_shift_fill(x: Tensor, mean: ChannelValues | None, std: ChannelValues 
     if isinstance(mean, Tensor) or isinstance(std, Tensor):
         nine = constants_of_tensors(mean, std, channels, x.device, x.dtype)
     else:
-        nine = on_device(tuple(constants(mean, std, channels)), x.device, x.dtype)
+        nine = filled(constants(mean, std, channels), x.device, x.dtype)
     return nine.view(3, 3, 1, 1)[:, :channels]

@@ -1,6 +1,5 @@
 """From 0..255 to 0..1, minus the mean, over the deviation; and what Cutout fills with."""
 
-import functools
 from collections.abc import Sequence
 
 import torch
@@ -13,13 +12,15 @@ def constants(mean: Sequence[float] | None, std: Sequence[float] | None, channel
     """Nine numbers: three channels' scale, their shift, and their fill in 0..255. One channel's stand three times.
 
     Raises:
-        ValueError: not as many values as channels.
+        ValueError: not as many values as channels, or a deviation of 0.
     """
     for name, values in (("mean", mean), ("std", std)):
         if values is not None and len(values) != channels:
             raise ValueError(f"{name} must be {channels} values, one for each channel, got {len(values)}")
     centre = [0.0] * channels if mean is None else [float(value) for value in mean]
     deviation = [1.0] * channels if std is None else [float(value) for value in std]
+    if 0 in deviation:
+        raise ValueError(f"std must not be 0, which nothing can be divided by, got {deviation}")
     scale = [1 / (255 * value) for value in deviation]
     shift = [-value / by for value, by in zip(centre, deviation, strict=True)]
     fill = [127.5] * channels if mean is None else [255 * value for value in centre]
@@ -38,13 +39,15 @@ def constants_of_tensors(
 
 
 def _channel_values(name: str, values: ChannelValues, like: Tensor) -> Tensor:
-    tensor = torch.as_tensor(values).to(like)
+    tensor = values.to(like) if isinstance(values, Tensor) else filled(values, like.device, like.dtype)
     if tensor.shape != like.shape:
         raise ValueError(f"{name} must be {len(like)} values, one for each channel, got shape {list(tensor.shape)}")
     return tensor
 
 
-@functools.lru_cache(maxsize=256)
-def on_device(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Numbers as a tensor, copied to the device once: the host would wait for a copy, and no CUDA graph capture it."""
-    return torch.tensor(values, dtype=dtype, device=device)
+def filled(values: Sequence[float], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Numbers as a tensor, written by the device: the host would wait for a copy, and no CUDA graph may hold one.
+
+    Nothing is kept for the next call, which may be in another mode: tracing, inference, a transform of `torch.func`.
+    """
+    return torch.stack([torch.full((), float(value), dtype=dtype, device=device) for value in values])

@@ -4,13 +4,14 @@ The definitions are those of PIL and of torchvision's AutoAugment space (Cubuk e
 a signed operation and in [0, 1] otherwise. To add an operation of an existing family, add one entry to `_TABLE`.
 
 Parameters are at most six numbers, in the units the families work in: pixel values in 0..255, geometry in
-`affine_grid`'s normalised coordinates, boxes in pixels.
+`affine_grid`'s normalised coordinates, boxes in pixels. What a level of 1 means is named once, here: the Triton kernels
+read the same names.
 
 | family | parameters |
 | --- | --- |
 | WARP | theta, row by row: output position to input position |
 | COLOUR | scale s, grey weight w, offset o: s x + w grey(x) + o |
-| SHARPNESS | factor f: f x + (1 - f) smooth(x) |
+| SHARPNESS | factor f: f x + (1 - f) smooth(x); the image's height and width, whose border is kept |
 | POSTERIZE | step: the kept multiples |
 | SOLARIZE | threshold: values at or above it are inverted |
 | TABLE | none: the table is made from the image's histogram |
@@ -28,6 +29,18 @@ import torch
 from torch import Tensor
 
 PARAMETER_COUNT = 6
+SHEAR_TANGENT = 0.3
+"""Of ShearX and ShearY at level 1."""
+TRANSLATION_SHARE = 150 / 331
+"""Of the width or height, at level 1 of TranslateX and TranslateY."""
+ROTATION_DEGREES = 30.0
+"""Counter-clockwise, at level 1 of Rotate."""
+FACTOR_CHANGE = 0.9
+"""Added to the factor 1 at level 1 of Brightness, Color, Contrast and Sharpness."""
+POSTERIZE_BITS = 4
+"""Dropped of eight at level 1 of Posterize."""
+CUTOUT_SHARE = 0.5
+"""Side of Cutout's square as a share of the shorter side of the image."""
 GREY_WEIGHTS = (0.299, 0.587, 0.114)
 """ITU-R 601 luma, as PIL's conversion to "L"."""
 SOLARIZE_WIDTH = 0.05 * 255
@@ -51,14 +64,14 @@ class Scene:
     """What besides the level decides an operation's parameters.
 
     Attributes:
-        height: image height in pixels.
-        width: image width in pixels.
+        height: floating [B, 1], each image's height in pixels.
+        width: floating [B, 1], each image's width in pixels.
         mean_grey: [B, 1], each image's mean of grey(x), 0..255.
         centres: [B, 1, 2], (y, x) of the erased square as a share of height and width, 0..1.
     """
 
-    height: int
-    width: int
+    height: Tensor
+    width: Tensor
     mean_grey: Tensor
     centres: Tensor
 
@@ -92,32 +105,32 @@ class Operation:
 
 
 def _shear_x(level: Tensor, scene: Scene) -> Parameters:
-    slope = 0.3 * level * (scene.height / scene.width)
+    slope = SHEAR_TANGENT * level * (scene.height / scene.width)
     return 1.0, slope, slope, 0.0, 1.0, 0.0  # about the top-left corner, at (-1, -1)
 
 
 def _shear_y(level: Tensor, scene: Scene) -> Parameters:
-    slope = 0.3 * level * (scene.width / scene.height)
+    slope = SHEAR_TANGENT * level * (scene.width / scene.height)
     return 1.0, 0.0, 0.0, slope, 1.0, slope
 
 
 def _translate_x(level: Tensor, scene: Scene) -> Parameters:
-    return 1.0, 0.0, -2 * 150 / 331 * level, 0.0, 1.0, 0.0
+    return 1.0, 0.0, -2 * TRANSLATION_SHARE * level, 0.0, 1.0, 0.0
 
 
 def _translate_y(level: Tensor, scene: Scene) -> Parameters:
-    return 1.0, 0.0, 0.0, 0.0, 1.0, -2 * 150 / 331 * level
+    return 1.0, 0.0, 0.0, 0.0, 1.0, -2 * TRANSLATION_SHARE * level
 
 
 def _rotate(level: Tensor, scene: Scene) -> Parameters:
-    angle = math.radians(30) * level
+    angle = math.radians(ROTATION_DEGREES) * level
     cosine, sine = angle.cos(), angle.sin()
     aspect = scene.height / scene.width
     return cosine, -sine * aspect, 0.0, sine / aspect, cosine, 0.0
 
 
 def _factor(level: Tensor) -> Tensor:
-    return 1 + 0.9 * level
+    return 1 + FACTOR_CHANGE * level
 
 
 def _brightness(level: Tensor, scene: Scene) -> Parameters:
@@ -133,11 +146,11 @@ def _contrast(level: Tensor, scene: Scene) -> Parameters:
 
 
 def _sharpness(level: Tensor, scene: Scene) -> Parameters:
-    return (_factor(level),)
+    return _factor(level), scene.height, scene.width
 
 
 def _posterize(level: Tensor, scene: Scene) -> Parameters:
-    dropped_bits = 4 * level
+    dropped_bits = POSTERIZE_BITS * level
     dropped_bits = dropped_bits + (dropped_bits.round() - dropped_bits).detach()  # straight-through rounding
     return (dropped_bits.exp2(),)
 
@@ -155,9 +168,13 @@ def _no_parameters(level: Tensor, scene: Scene) -> Parameters:
 
 
 def _cutout(level: Tensor, scene: Scene) -> Parameters:
-    half_side = min(scene.height, scene.width) / 4
+    half_side = torch.minimum(scene.height, scene.width) * (CUTOUT_SHARE / 2)
     y, x = scene.centres[..., 0] * scene.height, scene.centres[..., 1] * scene.width
     return y - half_side, x - half_side, y + half_side, x + half_side
+
+
+def _bits_kept(level: float) -> float:
+    return 8.0 - round(POSTERIZE_BITS * level)
 
 
 def _nothing(level: float) -> float:
@@ -167,16 +184,16 @@ def _nothing(level: float) -> float:
 _FACTOR_UNIT = "change of factor, 1 + this"
 _TABLE: tuple[tuple, ...] = (
     # name, family, signed, has a level, unit, level to magnitude, level to parameters
-    ("ShearX", Family.WARP, True, True, "tangent", lambda level: 0.3 * level, _shear_x),
-    ("ShearY", Family.WARP, True, True, "tangent", lambda level: 0.3 * level, _shear_y),
-    ("TranslateX", Family.WARP, True, True, "share of width", lambda level: 150 / 331 * level, _translate_x),
-    ("TranslateY", Family.WARP, True, True, "share of height", lambda level: 150 / 331 * level, _translate_y),
-    ("Rotate", Family.WARP, True, True, "degrees", lambda level: 30.0 * level, _rotate),
-    ("Brightness", Family.COLOUR, True, True, _FACTOR_UNIT, lambda level: 0.9 * level, _brightness),
-    ("Color", Family.COLOUR, True, True, _FACTOR_UNIT, lambda level: 0.9 * level, _color),
-    ("Contrast", Family.COLOUR, True, True, _FACTOR_UNIT, lambda level: 0.9 * level, _contrast),
-    ("Sharpness", Family.SHARPNESS, True, True, _FACTOR_UNIT, lambda level: 0.9 * level, _sharpness),
-    ("Posterize", Family.POSTERIZE, False, True, "bits kept", lambda level: 8.0 - round(4 * level), _posterize),
+    ("ShearX", Family.WARP, True, True, "tangent", lambda level: SHEAR_TANGENT * level, _shear_x),
+    ("ShearY", Family.WARP, True, True, "tangent", lambda level: SHEAR_TANGENT * level, _shear_y),
+    ("TranslateX", Family.WARP, True, True, "share of width", lambda level: TRANSLATION_SHARE * level, _translate_x),
+    ("TranslateY", Family.WARP, True, True, "share of height", lambda level: TRANSLATION_SHARE * level, _translate_y),
+    ("Rotate", Family.WARP, True, True, "degrees", lambda level: ROTATION_DEGREES * level, _rotate),
+    ("Brightness", Family.COLOUR, True, True, _FACTOR_UNIT, lambda level: FACTOR_CHANGE * level, _brightness),
+    ("Color", Family.COLOUR, True, True, _FACTOR_UNIT, lambda level: FACTOR_CHANGE * level, _color),
+    ("Contrast", Family.COLOUR, True, True, _FACTOR_UNIT, lambda level: FACTOR_CHANGE * level, _contrast),
+    ("Sharpness", Family.SHARPNESS, True, True, _FACTOR_UNIT, lambda level: FACTOR_CHANGE * level, _sharpness),
+    ("Posterize", Family.POSTERIZE, False, True, "bits kept", _bits_kept, _posterize),
     ("Solarize", Family.SOLARIZE, False, True, "threshold, 8-bit", lambda level: 255.0 * (1 - level), _solarize),
     ("AutoContrast", Family.TABLE, False, False, "", _nothing, _no_parameters),
     ("Equalize", Family.TABLE, False, False, "", _nothing, _no_parameters),

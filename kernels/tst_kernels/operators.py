@@ -1,28 +1,71 @@
-"""The Triton kernels as PyTorch operators, so that autograd, `torch.compile` and CUDA graphs take them as their own.
+"""The Triton kernels as functions that autograd knows, and as operators that `torch.compile` and `torch.export` know.
 
-Only PyTorch is imported here: Triton is not before an operator runs.
+In eager mode a `torch.autograd.Function` costs half as much as a registered operator; tracing needs the operator. Both
+have the same gradients and the same refusals: there are first derivatives, backward, and no others. Only PyTorch is
+imported here: Triton is not before a kernel runs.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.library import custom_op
 
-from tst_kernels.normalisation import on_device
+_NO_FORWARD_MODE = "tst_kernels has no forward-mode derivatives in Triton: use reverse mode, such as torch.func.vjp"
+_NO_SECOND_DERIVATIVES = "tst_kernels has no second derivatives in Triton: use backend='torch', which has"
 
 
-def _constants(values: list[float], tensor: Tensor | None, device: torch.device) -> Tensor:
-    return on_device(tuple(values), device, torch.float32) if tensor is None else tensor
+class _Function(torch.autograd.Function):
+    """Without forward mode; `torch.vmap` becomes a larger batch, since each image is a matter of its own."""
+
+    shared: tuple[int, ...] = ()
+    """Which arguments are tensors that all images share."""
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor | None) -> None:
+        raise NotImplementedError(_NO_FORWARD_MODE)
+
+    @classmethod
+    def vmap(cls, info: Any, dimensions: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
+        size = info.batch_size
+        folded = list(arguments)
+        for position, (value, dimension) in enumerate(zip(arguments, dimensions, strict=True)):
+            if position in cls.shared and dimension is not None:
+                raise NotImplementedError("tst_kernels has no vmap over mean and std: give each call its own")
+            if isinstance(value, Tensor) and position not in cls.shared:
+                moved = value.expand(size, *value.shape) if dimension is None else value.movedim(dimension, 0)
+                folded[position] = moved.flatten(0, 1)
+        results = cls.apply(*folded)
+        if isinstance(results, Tensor):
+            return _unfolded(results, size), 0
+        return tuple(_unfolded(result, size) for result in results), (0,) * len(results)
 
 
-@custom_op(
-    "fused_augmentation::mix",
-    mutates_args=(),
-    schema="(Tensor images, Tensor operations, Tensor levels, Tensor gates, Tensor? centres, float[] constants, "
-    "Tensor? device_constants, ScalarType dtype, bool channels_last) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
-)
-def mix(images, operations, levels, gates, centres, constants, device_constants, dtype, channels_last):
+def _unfolded(result: Tensor, size: int) -> Tensor:
+    return result.unflatten(0, (size, result.shape[0] // size))
+
+
+def _refuse(ctx: Any, *gradients: Tensor) -> None:
+    raise NotImplementedError(_NO_SECOND_DERIVATIVES)
+
+
+def _save_nothing(ctx: Any, inputs: tuple, output: Any) -> None:
+    pass
+
+
+def _is_traced(tensor: Tensor) -> bool:
+    """Whether there is no data for a kernel to work on: under `torch.compile`, fake or meta tensors, and the like."""
+    return (
+        torch.compiler.is_compiling()
+        or type(tensor) not in (Tensor, torch.nn.Parameter)
+        or tensor.device.type == "meta"
+    )
+
+
+def _mix(
+    images, operations, levels, gates, centres, sizes, device_constants, constants, dtype, channels_last, geometry
+):
     """The mix of [B, C, H, W] images: the result, and parameters, families, mean grey and tables for the backward pass.
 
     `constants` are nine numbers, each channel's scale, shift and fill; `device_constants`, float32 [9] on the device,
@@ -30,12 +73,65 @@ def mix(images, operations, levels, gates, centres, constants, device_constants,
     """
     from tst_kernels.fused import launch
 
-    nine = _constants(constants, device_constants, images.device)
-    return launch.mix_forward(images, (operations, levels, gates, centres), nine, dtype, channels_last)
+    nine = constants if device_constants is None else device_constants
+    draw = (operations, levels, gates, centres)
+    return launch.mix_forward(images, draw, nine, dtype, channels_last, geometry, sizes)
 
 
-@mix.register_fake
-def _(images, operations, levels, gates, centres, constants, device_constants, dtype, channels_last):
+def _save_mix(ctx: Any, inputs: tuple, output: tuple) -> None:
+    images, operations, levels, _, _, sizes, device_constants, constants, _, _, geometry = inputs
+    _, *saved = output
+    ctx.save_for_backward(images, operations, levels, *saved, sizes, device_constants)
+    ctx.constants, ctx.geometry = constants, geometry
+    ctx.mark_non_differentiable(*saved)
+    ctx.set_materialize_grads(False)
+
+
+def _mix_gradients(ctx: Any, gradient: Tensor | None, *of_saved: None) -> tuple[Tensor | None, ...]:
+    if gradient is None:
+        return (None,) * 11
+    needs_images = ctx.needs_input_grad[0]
+    gradients = mix_backward(gradient, *ctx.saved_tensors, ctx.constants, ctx.geometry, needs_images)
+    of_levels, of_gates, of_images = gradients
+    return of_images if needs_images else None, None, of_levels, of_gates, *(None,) * 7
+
+
+def _mix_backward(gradient, images, operations, levels, *rest):
+    """Gradients of the mix to levels, gates and, where `needs_images` says so, images."""
+    from tst_kernels.fused import launch
+
+    *saved, sizes, device_constants, constants, geometry, needs_images = rest
+    nine = constants if device_constants is None else device_constants
+    return launch.mix_backward(gradient, images, (operations, levels), saved, nine, needs_images, geometry, sizes)
+
+
+class _Mix(_Function):
+    shared = (6,)
+    forward = staticmethod(_mix)
+    setup_context = staticmethod(_save_mix)
+    backward = staticmethod(_mix_gradients)
+
+
+class _MixBackward(_Function):
+    shared = (9,)
+    forward = staticmethod(_mix_backward)
+    setup_context = staticmethod(_save_nothing)
+    backward = staticmethod(_refuse)
+
+
+_mix_operator = custom_op(
+    "fused_augmentation::mix",
+    _mix,
+    mutates_args=(),
+    schema="(Tensor images, Tensor operations, Tensor levels, Tensor gates, Tensor? centres, Tensor? sizes, "
+    "Tensor? device_constants, float[] constants, ScalarType dtype, bool channels_last, bool geometry) "
+    "-> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+)
+_mix_operator.register_autograd(_mix_gradients, setup_context=_save_mix)
+
+
+@_mix_operator.register_fake
+def _(images, operations, levels, gates, centres, sizes, device_constants, constants, dtype, channels_last, geometry):
     batch, slots = operations.shape
     layout = torch.channels_last if channels_last else torch.contiguous_format
     return (
@@ -47,85 +143,39 @@ def _(images, operations, levels, gates, centres, constants, device_constants, d
     )
 
 
-@custom_op(
+_mix_backward_operator = custom_op(
     "fused_augmentation::mix_backward",
+    _mix_backward,
     mutates_args=(),
     schema="(Tensor gradient, Tensor images, Tensor operations, Tensor levels, Tensor parameters, Tensor families, "
-    "Tensor mean_grey, Tensor tables, float[] constants, Tensor? device_constants, bool needs_images) "
-    "-> (Tensor, Tensor, Tensor)",
+    "Tensor mean_grey, Tensor tables, Tensor? sizes, Tensor? device_constants, float[] constants, bool geometry, "
+    "bool needs_images) -> (Tensor, Tensor, Tensor)",
 )
-def mix_backward(gradient, images, operations, levels, *rest):
-    """Gradients of the mix to levels, gates and, where `needs_images` says so, images."""
-    from tst_kernels.fused import launch
-
-    *saved, constants, device_constants, needs_images = rest
-    nine = _constants(constants, device_constants, images.device)
-    return launch.mix_backward(gradient, images, (operations, levels), saved, nine, needs_images)
+_mix_backward_operator.register_autograd(_refuse)
 
 
-@mix_backward.register_fake
-def _(gradient, images, operations, levels, parameters, families, mean_grey, tables, constants, on_device, needs):
+@_mix_backward_operator.register_fake
+def _(gradient, images, operations, levels, parameters, *rest):
     shape = operations.shape
-    of_images = torch.empty_like(images) if needs else parameters.new_empty(0)
+    of_images = torch.empty_like(images) if rest[-1] else parameters.new_empty(0)
     return parameters.new_empty(shape), parameters.new_empty(shape), of_images
 
 
-def _save_mix(ctx: Any, inputs: tuple, output: tuple) -> None:
-    images, operations, levels, _, _, constants, device_constants, _, _ = inputs
-    _, *saved = output
-    ctx.save_for_backward(images, operations, levels, *saved, device_constants)
-    ctx.constants = constants
-    ctx.mark_non_differentiable(*saved)
-    ctx.set_materialize_grads(False)
+def mix(images: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
+    """As `_mix`, with gradients to levels, gates and floating-point images."""
+    return (_mix_operator if _is_traced(images) else _Mix.apply)(images, *arguments)
 
 
-def _mix_gradients(ctx: Any, gradient: Tensor | None, *of_saved: None) -> tuple[Tensor | None, ...]:
-    if gradient is None:
-        return (None,) * 9
-    *tensors, device_constants = ctx.saved_tensors
-    of_levels, of_gates, of_images = mix_backward(
-        gradient, *tensors, ctx.constants, device_constants, ctx.needs_input_grad[0]
-    )
-    return of_images if ctx.needs_input_grad[0] else None, None, of_levels, of_gates, *(None,) * 5
+def mix_backward(gradient: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
+    """As `_mix_backward`."""
+    return (_mix_backward_operator if _is_traced(gradient) else _MixBackward.apply)(gradient, *arguments)
 
 
-mix.register_autograd(_mix_gradients, setup_context=_save_mix)
-
-
-@custom_op(
-    "fused_augmentation::warp",
-    mutates_args=(),
-    schema="(Tensor images, Tensor theta, bool bilinear, float fill) -> Tensor",
-)
-def warp(images, theta, bilinear, fill):
+def _warp(images, theta, bilinear, fill):
     """[B, C, H, W] resampled at float32 theta [B, 2, 3]."""
     from tst_kernels.fused import launch
 
     return launch.warp_forward(images, theta, bilinear, fill)
-
-
-@warp.register_fake
-def _(images, theta, bilinear, fill):
-    return torch.empty_like(images)
-
-
-@custom_op(
-    "fused_augmentation::warp_backward",
-    mutates_args=(),
-    schema="(Tensor gradient, Tensor images, Tensor theta, bool bilinear, float fill, bool needs_images, "
-    "bool needs_theta) -> (Tensor, Tensor)",
-)
-def warp_backward(gradient, images, theta, bilinear, fill, needs_images, needs_theta):
-    """Gradients of the warp to images and theta, each empty unless needed."""
-    from tst_kernels.fused import launch
-
-    return launch.warp_backward(gradient, images, theta, bilinear, fill, (needs_images, needs_theta))
-
-
-@warp_backward.register_fake
-def _(gradient, images, theta, bilinear, fill, needs_images, needs_theta):
-    of_images = torch.empty_like(images) if needs_images else images.new_empty(0)
-    return of_images, theta.new_empty(theta.shape if needs_theta else 0)
 
 
 def _save_warp(ctx: Any, inputs: tuple, output: Tensor) -> None:
@@ -134,11 +184,66 @@ def _save_warp(ctx: Any, inputs: tuple, output: Tensor) -> None:
 
 
 def _warp_gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    images, theta = ctx.saved_tensors
     needs = ctx.needs_input_grad[:2]
-    gradients = warp_backward(gradient, images, theta, ctx.bilinear, ctx.fill, *needs)
+    gradients = warp_backward(gradient, *ctx.saved_tensors, ctx.bilinear, ctx.fill, *needs)
     of_images, of_theta = (value if needed else None for value, needed in zip(gradients, needs, strict=True))
     return of_images, of_theta, None, None
 
 
-warp.register_autograd(_warp_gradients, setup_context=_save_warp)
+def _warp_backward(gradient, images, theta, bilinear, fill, needs_images, needs_theta):
+    """Gradients of the warp to images and theta, each empty unless needed."""
+    from tst_kernels.fused import launch
+
+    return launch.warp_backward(gradient, images, theta, bilinear, fill, (needs_images, needs_theta))
+
+
+class _Warp(_Function):
+    forward = staticmethod(_warp)
+    setup_context = staticmethod(_save_warp)
+    backward = staticmethod(_warp_gradients)
+
+
+class _WarpBackward(_Function):
+    forward = staticmethod(_warp_backward)
+    setup_context = staticmethod(_save_nothing)
+    backward = staticmethod(_refuse)
+
+
+_warp_operator = custom_op(
+    "fused_augmentation::warp",
+    _warp,
+    mutates_args=(),
+    schema="(Tensor images, Tensor theta, bool bilinear, Scalar fill) -> Tensor",
+)
+_warp_operator.register_autograd(_warp_gradients, setup_context=_save_warp)
+
+
+@_warp_operator.register_fake
+def _(images, theta, bilinear, fill):
+    return torch.empty_like(images)
+
+
+_warp_backward_operator = custom_op(
+    "fused_augmentation::warp_backward",
+    _warp_backward,
+    mutates_args=(),
+    schema="(Tensor gradient, Tensor images, Tensor theta, bool bilinear, Scalar fill, bool needs_images, "
+    "bool needs_theta) -> (Tensor, Tensor)",
+)
+_warp_backward_operator.register_autograd(_refuse)
+
+
+@_warp_backward_operator.register_fake
+def _(gradient, images, theta, bilinear, fill, needs_images, needs_theta):
+    of_images = torch.empty_like(images) if needs_images else images.new_empty(0)
+    return of_images, theta.new_empty(theta.shape if needs_theta else 0)
+
+
+def warp(images: Tensor, theta: Tensor, bilinear: bool, fill: float) -> Tensor:
+    """As `_warp`, with gradients to floating-point images and, if bilinear, to theta."""
+    return (_warp_operator if _is_traced(images) else _Warp.apply)(images, theta, bilinear, fill)
+
+
+def warp_backward(gradient: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
+    """As `_warp_backward`."""
+    return (_warp_backward_operator if _is_traced(gradient) else _WarpBackward.apply)(gradient, *arguments)

@@ -51,7 +51,9 @@ def affine_warp(x: Tensor, theta: Tensor, interpolation: str = "bilinear", fill:
     column = ((grid[..., 0] + 1) * (width / 2)).floor()
     row = ((grid[..., 1] + 1) * (height / 2)).floor()
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    position = (row.clamp(0, height - 1) * width + column.clamp(0, width - 1)).long().flatten(1).unsqueeze(1)
+    # In whole numbers: pixels beyond 2^24 have none of their own in float32.
+    row, column = (torch.where(inside, index, 0).long() for index in (row, column))
+    position = (row * width + column).flatten(1).unsqueeze(1)
     taken = x.flatten(2).gather(2, position.expand(-1, x.shape[1], -1)).view_as(x)
     return torch.where(inside.unsqueeze(1), taken, torch.full_like(taken, fill))
 
@@ -70,8 +72,8 @@ def colour(x: Tensor, parameters: Tensor) -> Tensor:
     return clamp_pixels(scale * x + weight * statistics.grey(x) + offset)
 
 
-def smooth(x: Tensor) -> Tensor:
-    """PIL's SMOOTH filter, [1 1 1; 1 5 1; 1 1 1] / 13, with the border pixels kept.
+def smooth(x: Tensor, last_row: Tensor, last_column: Tensor) -> Tensor:
+    """PIL's SMOOTH filter, [1 1 1; 1 5 1; 1 1 1] / 13, with the border pixels, and all beyond the last, kept.
 
     Written as shifted slices, which `torch.compile` fuses into one pass where a convolution would stand apart.
     """
@@ -84,14 +86,14 @@ def smooth(x: Tensor) -> Tensor:
             inner = inner + x[..., row : height - 2 + row, column : width - 2 + column]
     rows = torch.arange(height, device=x.device)[:, None]
     columns = torch.arange(width, device=x.device)
-    border = (rows == 0) | (rows == height - 1) | (columns == 0) | (columns == width - 1)
+    border = (rows == 0) | (rows >= last_row) | (columns == 0) | (columns >= last_column)
     return torch.where(border, x, F.pad(inner / 13, (1, 1, 1, 1)))
 
 
 def sharpness(x: Tensor, parameters: Tensor) -> Tensor:
     """f x + (1 - f) smooth(x), clamped."""
-    factor = parameters[:, 0, None, None, None]
-    smoothed = smooth(x)
+    factor, height, width = (parameters[:, i, None, None, None] for i in range(3))
+    smoothed = smooth(x, height - 1, width - 1)
     return clamp_pixels(smoothed + factor * (x - smoothed))
 
 
@@ -112,10 +114,10 @@ def solarize(x: Tensor, parameters: Tensor) -> Tensor:
     return torch.where(level < threshold, x, 255 - x) + surrogate
 
 
-def table(x: Tensor, is_equalize: Tensor) -> Tensor:
+def table(x: Tensor, is_equalize: Tensor, inside: Tensor | None = None) -> Tensor:
     """Look the 8-bit value up in the image's own table: Equalize's or AutoContrast's."""
     index = statistics.table_index(x)
-    counts = statistics.histogram(index, *x.shape[:2])
+    counts = statistics.histogram(index, *x.shape[:2], inside)
     equalize, autocontrast = statistics.equalize_tables(counts), statistics.autocontrast_tables(counts)
     tables = torch.where(is_equalize[:, None, None], equalize, autocontrast).to(x.dtype)
     return tables.flatten().index_select(0, index).view_as(x)
@@ -140,7 +142,15 @@ def _compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return torch.compile(function)
 
 
-def _transform(family: Family, x: Tensor, parameters: Tensor, is_equalize: Tensor, fill: Tensor, run: Runner) -> Tensor:
+def _transform(
+    family: Family,
+    x: Tensor,
+    parameters: Tensor,
+    is_equalize: Tensor,
+    inside: Tensor | None,
+    fill: Tensor,
+    run: Runner,
+) -> Tensor:
     """T(x) of images that share a family."""
     match family:
         # Warps and tables are never compiled: PyTorch's own kernels beat what inductor makes of their look-ups.
@@ -155,7 +165,7 @@ def _transform(family: Family, x: Tensor, parameters: Tensor, is_equalize: Tenso
         case Family.SOLARIZE:
             return run(solarize)(x, parameters)
         case Family.TABLE:
-            return table(x, is_equalize)
+            return table(x, is_equalize, inside)
         case Family.ERASE:
             return run(erase)(x, parameters, fill)
 
@@ -166,7 +176,14 @@ def _groups(families: Sequence[int]) -> Iterator[tuple[Family, list[int]]]:
         yield Family(family), [image for image, other in enumerate(families) if other == family]
 
 
-def mix(x: Tensor, draw: Draw, fill: Tensor, compile: bool = False) -> Tensor:
+def mix(
+    x: Tensor,
+    draw: Draw,
+    fill: Tensor,
+    compile: bool = False,
+    geometry: bool = True,
+    sizes: Tensor | None = None,
+) -> Tensor:
     """x + sum_k g_k (T_k(x) - x), DESIGN's section 2, before normalisation.
 
     Args:
@@ -174,28 +191,51 @@ def mix(x: Tensor, draw: Draw, fill: Tensor, compile: bool = False) -> Tensor:
         draw: on the device of `x`.
         fill: [C] in 0..255, what Cutout fills its square with.
         compile: run each family through `torch.compile`; the first use of each takes seconds.
+        geometry: False leaves out the slots of warps.
+        sizes: integer [B, 2], height and width of the pictures at the canvas's top left; None is the whole canvas.
 
     Returns:
         [B, C, H, W] in the dtype of `x`, not clamped.
     """
     run: Runner = _compiled if compile else lambda function: function
     codes = draw.operations.tolist()
-    levels, gates = draw.levels.to(x.dtype), draw.gates.to(x.dtype)
-    has_contrast = any(OPERATIONS["Contrast"].code in row for row in codes)
-    centres = x.new_full((len(codes), 2), 0.5) if draw.centres is None else draw.centres.to(x.dtype)
-    grey = statistics.mean_grey(x) if has_contrast else x.new_zeros(len(codes), 1)
-    parameters = family_parameters(draw.operations, levels, Scene(x.shape[2], x.shape[3], grey, centres.unsqueeze(1)))
+    inside = None if sizes is None else statistics.inside_of(sizes, *x.shape[2:])
+    parameters, all_gates = _parameters_and_gates(x, draw, sizes, inside, codes)
     is_equalize = draw.operations == OPERATIONS["Equalize"].code
     total = x
     for slot in range(len(codes[0])):
         # Copies: compiled code would be specialised on where in memory a slot begins, and made anew for each.
-        gate, *inputs = gates[:, slot].clone(), x, parameters[:, slot].clone(), is_equalize[:, slot]
+        gates, *inputs = all_gates[:, slot].clone(), x, parameters[:, slot].clone(), is_equalize[:, slot], inside
         for family, images in _groups([FAMILY_OF_CODE[row[slot]] for row in codes]):
+            if family == Family.WARP and not geometry:
+                continue
             if len(images) == len(codes):
-                total = run(blend)(total, x, _transform(family, *inputs, fill, run), gate)
+                total = run(blend)(total, x, _transform(family, *inputs, fill, run), gates)
                 continue
             rows = torch.tensor(images, device=x.device)
-            some_total, some_gates, *some = (t.index_select(0, rows) for t in (total, gate, *inputs))
+            some_total, some_gates, *some = (
+                t if t is None else t.index_select(0, rows) for t in (total, gates, *inputs)
+            )
             part = run(blend)(some_total, some[0], _transform(family, *some, fill, run), some_gates)
             total = (x.clone() if total is x else total).index_copy_(0, rows, part)
     return total
+
+
+def _parameters_and_gates(
+    x: Tensor, draw: Draw, sizes: Tensor | None, inside: Tensor | None, codes: Sequence[Sequence[int]]
+) -> tuple[Tensor, Tensor]:
+    """Of every slot: [B, K, 6] and [B, K]."""
+    batch, _, height, width = x.shape
+    levels, gates = draw.levels.to(x.dtype), draw.gates.to(x.dtype)
+    if sizes is None:
+        heights, widths = x.new_full((batch, 1), height), x.new_full((batch, 1), width)
+    else:
+        heights, widths = sizes.to(x.dtype).split(1, dim=1)
+    has_contrast = any(OPERATIONS["Contrast"].code in row for row in codes)
+    grey = statistics.mean_grey(x, inside) if has_contrast else x.new_zeros(batch, 1)
+    centres = x.new_full((batch, 2), 0.5) if draw.centres is None else draw.centres.to(x.dtype)
+    parameters = family_parameters(draw.operations, levels, Scene(heights, widths, grey, centres.unsqueeze(1)))
+    # Nothing is added to what is finite; what is not becomes NaN, and with it the whole image.
+    has_level = torch.tensor([operation.has_level for operation in OPERATIONS.values()])
+    levelled = has_level.to(x.device)[draw.operations.long()]
+    return parameters, gates + 0 * gates + torch.where(levelled, 0 * levels, 0)

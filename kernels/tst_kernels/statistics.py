@@ -14,9 +14,18 @@ def grey(x: Tensor) -> Tensor:
     return (GREY_WEIGHTS[0] * red + GREY_WEIGHTS[1] * green + GREY_WEIGHTS[2] * blue).unsqueeze(1)
 
 
-def mean_grey(x: Tensor) -> Tensor:
-    """Mean of grey(x) over each image of [N, C, H, W]: [N, 1], differentiable."""
-    channel_means = x.mean(dim=(2, 3))
+def inside_of(sizes: Tensor, height: int, width: int) -> Tensor:
+    """Which pixels of the canvas are of the picture at its top left: bool [N, 1, H, W], of sizes [N, 2]."""
+    rows = torch.arange(height, device=sizes.device)[:, None] < sizes[:, 0, None, None, None]
+    return rows & (torch.arange(width, device=sizes.device) < sizes[:, 1, None, None, None])
+
+
+def mean_grey(x: Tensor, inside: Tensor | None = None) -> Tensor:
+    """Mean of grey(x) over each image of [N, C, H, W], or over what is inside of it: [N, 1], differentiable."""
+    if inside is None:
+        channel_means = x.mean(dim=(2, 3))
+    else:
+        channel_means = torch.where(inside, x, 0).sum(dim=(2, 3)) / inside.sum(dim=(2, 3))
     return grey(channel_means[..., None, None]).flatten(1)
 
 
@@ -26,14 +35,21 @@ def eight_bit(x: Tensor) -> Tensor:
 
 
 def table_index(x: Tensor) -> Tensor:
-    """Where each pixel of [N, C, H, W] in 0..255 finds its 8-bit value in tables [N, C, 256]: int32, flat."""
+    """Where each pixel of [N, C, H, W] in 0..255 finds its 8-bit value, 0 if it is NaN, in tables [N, C, 256]: flat."""
     first = 256 * torch.arange(x.shape[0] * x.shape[1], dtype=torch.int32, device=x.device)
-    return (eight_bit(x.detach()).flatten(2).to(torch.int32) + first.view(*x.shape[:2], 1)).flatten()
+    levels = eight_bit(x.detach()).nan_to_num().flatten(2).to(torch.int32)
+    return (levels + first.view(*x.shape[:2], 1)).flatten()
 
 
-def histogram(index: Tensor, images: int, channels: int) -> Tensor:
-    """Counts of the 8-bit values of each channel, from their `table_index`: int64 [N, C, 256]."""
-    return torch.bincount(index, minlength=images * channels * 256).view(images, channels, 256)
+def histogram(index: Tensor, images: int, channels: int, inside: Tensor | None = None) -> Tensor:
+    """Counts of the 8-bit values of each channel, from their `table_index`: int64 [N, C, 256].
+
+    `inside`, bool [N, 1, H, W], says which pixels count.
+    """
+    bins = images * channels * 256
+    if inside is not None:
+        index = torch.where(inside.expand(-1, channels, -1, -1).flatten(), index, bins)
+    return torch.bincount(index, minlength=bins)[:bins].view(images, channels, 256)
 
 
 def equalize_tables(counts: Tensor) -> Tensor:

@@ -27,20 +27,22 @@ def warp(
             rounds half up, as PIL.
         theta: floating [B, 2, 3], output position to input position, normalised coordinates.
         interpolation: "bilinear" or "nearest".
-        fill: the value beyond the border, in the units of `images`.
+        fill: the value beyond the border, in the units of `images`; "nearest" keeps it exactly.
         backend: "triton", "torch" or "auto".
 
     Returns:
-        The shape and dtype of `images`; differentiable in `theta` (bilinear) and in floating `images`.
+        The shape and dtype of `images`; differentiable in `theta` (bilinear) and in floating `images`. A theta with a
+        NaN makes its image NaN ("bilinear") or all `fill` ("nearest").
 
     Raises:
         TypeError: a dtype that does not fit.
-        ValueError: shapes or devices that do not agree, an unknown interpolation or backend.
+        ValueError: shapes or devices that do not agree, no images, a fill that the dtype of `images` cannot hold, an
+            unknown interpolation or backend.
     """
     if interpolation not in ("bilinear", "nearest"):
         raise ValueError(f"interpolation must be 'bilinear' or 'nearest', got {interpolation!r}")
-    if images.ndim not in (3, 4):
-        raise ValueError(f"images must be [B, C, H, W] or [B, H, W], got {list(images.shape)}")
+    if images.ndim not in (3, 4) or 0 in images.shape:
+        raise ValueError(f"images must be [B, C, H, W] or [B, H, W] and not empty, got {list(images.shape)}")
     if theta.shape != (images.shape[0], 2, 3):
         raise ValueError(f"theta must be [{images.shape[0]}, 2, 3] for these images, got {list(theta.shape)}")
     if not theta.is_floating_point():
@@ -49,10 +51,12 @@ def warp(
         raise ValueError(f"theta is on {theta.device} and images on {images.device}: move one of them")
     if interpolation == "bilinear" and not images.is_floating_point():
         raise TypeError(f"bilinear needs floating images, got {images.dtype}: convert them, or use 'nearest'")
+    if not images.is_floating_point():
+        _check_whole_fill(fill, images.dtype)
     x = images.unsqueeze(1) if images.ndim == 3 else images
     # Labels are only copied: their dtype is no limit to the kernel.
     if resolve_backend(backend, images.device, *([images.dtype] if interpolation == "bilinear" else [])) == "triton":
-        return _warp_in_triton(x, theta, interpolation == "bilinear", fill).view_as(images)
+        return operators.warp(x, theta.float(), interpolation == "bilinear", fill).view_as(images)
     if interpolation == "bilinear":
         compute = torch.promote_types(images.dtype, torch.float32)
         warped = reference.affine_warp(x.to(compute), theta.to(compute), "bilinear", fill).to(images.dtype)
@@ -61,7 +65,7 @@ def warp(
     return warped.view_as(images)
 
 
-def _warp_in_triton(x: Tensor, theta: Tensor, bilinear: bool, fill: float) -> Tensor:
-    if x.dtype == torch.bool:
-        return operators.warp(x.view(torch.uint8), theta.float(), bilinear, float(bool(fill))).view(torch.bool)
-    return operators.warp(x, theta.float(), bilinear, float(fill))
+def _check_whole_fill(fill: float, dtype: torch.dtype) -> None:
+    lowest, highest = (0, 1) if dtype == torch.bool else (torch.iinfo(dtype).min, torch.iinfo(dtype).max)
+    if not lowest <= fill <= highest or fill != int(fill):
+        raise ValueError(f"fill must be a whole number in {lowest}..{highest} for images of {dtype}, got {fill}")

@@ -20,6 +20,14 @@ def _draw(**changes):
     return Draw(**(fields | changes))
 
 
+def _padded(sizes):
+    return mix(IMAGES, _draw(), geometry=False, sizes=torch.tensor(sizes))
+
+
+def _nearest(dtype, fill):
+    return warp(IMAGES.to(dtype), torch.zeros(2, 2, 3), "nearest", fill)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -41,6 +49,12 @@ def _draw(**changes):
         (lambda: mix(IMAGES.to("meta"), _draw()), ValueError, "draw is on cpu, the images on meta"),
         (lambda: mix(IMAGES, _draw(), mean=(0.5,)), ValueError, "mean must be 3 values"),
         (lambda: mix(IMAGES, _draw(), std=(0.5, 0.1)), ValueError, "std must be 3 values"),
+        (lambda: mix(IMAGES, _draw(), std=(0.5, 0.0, 0.1)), ValueError, "std must not be 0"),
+        (lambda: mix(IMAGES, _draw(), sizes=torch.ones(2, 2)), ValueError, "sizes needs geometry=False"),
+        (lambda: _padded([[4, 5]]), ValueError, r"sizes must be \[2, 2\], height and width"),
+        (lambda: _padded([[4.0, 5.0]] * 2), TypeError, "sizes must be int32 or int64, got torch.float32"),
+        (lambda: _padded([[4, 5], [4, 6]]), ValueError, r"size \[4, 6\] of image 1 must lie in \[1, 1\]..\[4, 5\]"),
+        (lambda: _padded([[0, 5], [4, 5]]), ValueError, r"size \[0, 5\] of image 0"),
         (lambda: mix(IMAGES, _draw(), dtype=torch.uint8), TypeError, "dtype must be floating"),
         (lambda: mix(IMAGES, _draw(), backend="cuda"), ValueError, "backend must be"),
         (lambda: mix(IMAGES, _draw(), dtype=torch.float64, backend="triton"), ValueError, "computes in float32"),
@@ -54,6 +68,12 @@ def _draw(**changes):
         (lambda: _draw(gates=torch.ones(2, 1, device="meta")), ValueError, "on one device"),
         (lambda: warp(IMAGES, torch.zeros(2, 2, 3)), TypeError, "bilinear needs floating images"),
         (lambda: warp(IMAGES.float(), torch.zeros(2, 3)), ValueError, r"theta must be \[2, 2, 3\]"),
+        (lambda: warp(IMAGES[:0].float(), torch.zeros(0, 2, 3)), ValueError, "not empty"),
+        (lambda: _nearest(torch.uint8, 300), ValueError, r"fill must be a whole number in 0..255 .* got 300"),
+        (lambda: _nearest(torch.uint8, -1), ValueError, "got -1"),
+        (lambda: _nearest(torch.int64, 0.5), ValueError, "got 0.5"),
+        (lambda: _nearest(torch.bool, 2), ValueError, r"0..1 for images of torch.bool, got 2"),
+        (lambda: _nearest(torch.int16, float("nan")), ValueError, "got nan"),
         (lambda: warp(IMAGES.float(), torch.zeros(2, 2, 3), "bicubic"), ValueError, "'bilinear' or 'nearest'"),
     ],
 )
@@ -94,6 +114,12 @@ def test_kernels_stand_alone():
     )
     output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert output.strip() == "[]"
+
+
+def test_draws_compare_by_identity():
+    """Field by field, the comparison of two would ask for the truth of a tensor."""
+    one, other = _draw(), _draw()
+    assert one == one and one != other and len({one, other}) == 2
 
 
 def test_codes_are_positions():

@@ -7,7 +7,7 @@ import triton.language as tl
 
 from tests.kernels.tolerances import FLOAT32
 from tests.kernels.triton_cases import MEAN, STD, floats, in_layout, interpreted, move, random_draw
-from tst_kernels import Draw, apply, mix, operators, warp
+from tst_kernels import Draw, apply, mix, warp
 from tst_kernels.fused import launch, pixels
 
 pytestmark = [interpreted, pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")]  # opcheck's own
@@ -24,15 +24,17 @@ def test_mix_passes_opcheck(kind):
         images = images.to(memory_format=torch.channels_last)
     images.requires_grad_(images.is_floating_point())
     moved = move(draw, "cpu")
-    arguments = (images, moved.operations, moved.levels, moved.gates, moved.centres, [1 / 255] * 3 + [0.0] * 6, None)
-    torch.library.opcheck(operators.mix, (*arguments, torch.float32, kind == "channels_last"), test_utils=CHECKS)
+    fields = (moved.operations, moved.levels, moved.gates, moved.centres)
+    rest = (None, None, [1 / 255] * 3 + [0.0] * 6, torch.float32, kind == "channels_last", True)
+    operator = torch.ops.fused_augmentation.mix.default
+    torch.library.opcheck(operator, (images, *fields, *rest), test_utils=CHECKS)
 
 
 @pytest.mark.parametrize("bilinear", [True, False])
 def test_warp_passes_opcheck(bilinear):
     theta = torch.tensor([[[0.9, 0.13, 0.07], [-0.11, 1.05, -0.03]]], requires_grad=bilinear)
     images = torch.rand(1, 2, 5, 6, requires_grad=True)
-    torch.library.opcheck(operators.warp, (images, theta, bilinear, 0.25), test_utils=CHECKS)
+    torch.library.opcheck(torch.ops.fused_augmentation.warp.default, (images, theta, bilinear, 0.25), test_utils=CHECKS)
 
 
 class _Augment(torch.nn.Module):
@@ -104,9 +106,18 @@ def test_offsets_of_images_are_64_bit(stride):
 
 
 def test_images_beyond_32_bits_are_refused():
-    huge = torch.empty(1, 1, 1, 1, device="meta").expand(1, 3, 2**16, 2**15)
-    with pytest.raises(ValueError, match="too large"):
-        launch._image(huge)
+    """Also where only the indices of the last tile would be: they turned negative, and were taken for inside."""
+
+    def grey(width):
+        return torch.empty(1, device="meta").expand(1, 1, 2, width)
+
+    tile = launch._STATISTICS_BLOCK
+    assert launch._image(grey(2**30 - 2**13)).layout.width * 2 + tile < 2**31
+    for huge in (torch.empty(1, device="meta").expand(1, 3, 2**16, 2**15), grey(2**30 - 100)):
+        with pytest.raises(ValueError, match="too large"):
+            launch._image(huge)
+        with pytest.raises(ValueError, match="too large"):
+            launch._planes(huge)
 
 
 def test_packed_images_are_read_a_word_at_a_time():

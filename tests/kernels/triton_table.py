@@ -165,11 +165,13 @@ class ParametersTable:
         grey = 100 + 50 * torch.rand(len(draw.levels), 1, dtype=torch.float64)
         levels = draw.levels.double().requires_grad_()
         mean_grey = grey.clone().requires_grad_()
-        scene = Scene(height, width, mean_grey, draw.centres.double().unsqueeze(1))
+        sides = (torch.full((len(levels), 1), side, dtype=torch.float64) for side in (height, width))
+        scene = Scene(*sides, mean_grey, draw.centres.double().unsqueeze(1))
         expected = family_parameters(draw.operations, levels, scene)
         on_device = move(draw, self.device)
         fields = (on_device.operations, on_device.levels.detach(), on_device.gates.detach(), on_device.centres)
-        rows, kinds = launch.slot_parameters(fields, grey.flatten().float().to(self.device), height, width)
+        source = launch._image(torch.empty(len(levels), 1, height, width, device=self.device))
+        rows, kinds = launch.slot_parameters(source, fields, grey.flatten().float().to(self.device))
         torch.testing.assert_close(rows[..., :6].cpu().double(), expected.detach(), rtol=1e-6, atol=1e-6)
         torch.testing.assert_close(rows[..., 6].cpu(), draw.gates)
         families = [list(OPERATIONS.values())[number].family for number in draw.operations.flatten().tolist()]
@@ -193,7 +195,7 @@ class ParametersTable:
         codes = torch.tensor([[15, -1, 1000]], dtype=torch.int32, device=self.device)
         ones = torch.ones(1, 3, device=self.device)
         constants = [1 / 255] * 3 + [0.0] * 6
-        result = operators.mix(images, codes, ones, ones, None, constants, None, torch.float32, False)[0]
+        result = operators.mix(images, codes, ones, ones, *[None] * 3, constants, torch.float32, False, True)[0]
         torch.testing.assert_close(result, images / 255)
 
 
@@ -238,6 +240,16 @@ class WarpTable:
         result = warp(labels.to(self.device), theta.to(self.device), "nearest", fill=1, backend="triton").cpu()
         assert result.dtype == dtype
         assert (result != expected).float().mean() < NEAREST_TIES
+
+    @pytest.mark.parametrize(
+        ("dtype", "fill"),
+        [(torch.uint8, 255), (torch.int32, 2**24 + 1), (torch.int64, -(2**62) - 1), (torch.float64, 0.1)],
+    )
+    def test_nearest_keeps_its_fill_exactly(self, dtype, fill):
+        far = torch.tensor([[[1.0, 0, 9], [0, 1, 0]]], device=self.device)
+        for backend in ("torch", "triton"):
+            result = warp(torch.ones(1, 4, 5, dtype=dtype, device=self.device), far, "nearest", fill, backend)
+            assert (result == torch.tensor(fill, dtype=dtype)).all()
 
     def test_label_maps_beyond_32_bits_and_any_strides(self):
         labels = (torch.arange(60, dtype=torch.int64).view(1, 6, 10) + 2**40).transpose(1, 2)

@@ -83,20 +83,16 @@ class Augmenter:
             return mix(images, draw, self.data.mean, self.data.std, compile=self.config.compile)
         original = total = normalise(images)
         for one in _slots(draw):
-            source = total if sequential else original
-            total = total + self._change(source, one)
+            if self.encoders is None:
+                total = self._exact(total, one)
+            else:
+                total = total + self._encoded(total if sequential else original, one, self.encoders)
         return normalise(total, self.data.mean, self.data.std)
 
-    def _change(self, images: Tensor, one: Draw) -> Tensor:
-        """g (T(x) - x), by the operations themselves or by the encoders that stand for them."""
-        if self.encoders is None:
-            return self._exact(images, one) - images
-        return self._encoded(images, one, self.encoders)
-
     def _exact(self, images: Tensor, one: Draw) -> Tensor:
-        """x + g (T(x) - x), in 0..1: the mean is what Cutout fills with, so it goes in and is added again."""
-        mean = images.new_tensor(self.data.mean)[:, None, None]
-        return mix(images, one, self.data.mean, compile=self.config.compile) + mean
+        """x + g (T(x) - x), in 0..1: the mean is what Cutout fills with, so it is subtracted and added again."""
+        mean = self.data.mean
+        return normalise(mix(images, one, mean, compile=self.config.compile), [-value for value in mean])
 
     def _encoded(self, images: Tensor, one: Draw, encoders: Encoders) -> Tensor:
         """g (T(x) - x) where encoders stand for the operations that they are aligned to."""

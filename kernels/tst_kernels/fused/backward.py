@@ -43,6 +43,7 @@ def sum_gradients(
     constants,
     partials,
     slots,
+    GEOMETRY: tl.constexpr,
     STRIPES: tl.constexpr,
     THREADS: tl.constexpr,
     PIXELS: tl.constexpr,
@@ -55,19 +56,19 @@ def sum_gradients(
     image = Image(pixels.start_of(images, image_number), images.layout)
     upstream_image = Image(pixels.start_of(gradient, image_number), gradient.layout)
     tiles = tl.cdiv(images.layout.height * images.layout.width, THREADS * PIXELS)
-    factors = pixels.load_channels(constants)
-    fill = pixels.load_channels(constants + 6)
+    factors = pixels.scale_of(constants)
+    fill = pixels.fill_of(constants)
     tables += image_number * (2 * families.TABLE_SIZE)
     slot = parameters + row * families.COLUMNS
     family = tl.load(kinds + row)
     nothing = tl.zeros([THREADS], tl.float32)
     sums = Derivatives(nothing, nothing, nothing, nothing, nothing, nothing, nothing)
-    number = stripe
+    number = tl.where(family == families.NO_FAMILY, tiles, stripe)
     while number < tiles:
         tile = pixels.tile_at(image, number, THREADS, PIXELS)
         pixel = pixels.load_tile(image, tile)
         upstream = pixels.multiply(pixels.load_gradient_tile(upstream_image, tile), factors)
-        sums = _add(sums, families.derivatives(family, slot, image, tile, pixel, upstream, tables, fill))
+        sums = _add(sums, families.derivatives(family, slot, image, tile, pixel, upstream, tables, fill, GEOMETRY))
         number += STRIPES
     partial = partials + (row * STRIPES + stripe) * families.COLUMNS
     gate = tl.load(slot + families.GATE_COLUMN)

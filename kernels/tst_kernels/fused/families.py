@@ -173,15 +173,16 @@ def colour(slot, pixel):
 
 
 @triton.jit
-def is_inner(image, row, column):
-    """Whether a pixel has all its eight neighbours."""
-    return (row > 0) & (row < image.layout.height - 1) & (column > 0) & (column < image.layout.width - 1)
+def is_inner(slot, row, column):
+    """Whether a pixel has all its eight neighbours in the picture, whose size is among Sharpness's parameters."""
+    last_row, last_column = tl.load(slot + 1).to(tl.int32) - 1, tl.load(slot + 2).to(tl.int32) - 1
+    return (row > 0) & (row < last_row) & (column > 0) & (column < last_column)
 
 
 @triton.jit
-def smooth(image, row, column, pixel, mask):
+def smooth(slot, image, row, column, pixel, mask):
     """PIL's SMOOTH filter, [1 1 1; 1 5 1; 1 1 1] / 13, with the border pixels kept."""
-    inner = mask & is_inner(image, row, column)
+    inner = mask & is_inner(slot, row, column)
     around = pixels.scale(pixel, 5.0)
     for neighbour in tl.static_range(9):
         if neighbour != 4:
@@ -192,12 +193,12 @@ def smooth(image, row, column, pixel, mask):
 
 @triton.jit
 def hidden_zero(slot):
-    """Zero, in a way that the compiler cannot know: the second of Sharpness's parameters, which has one.
+    """Zero, in a way that the compiler cannot know: the fourth of Sharpness's parameters, which has three.
 
     Added to a position, it keeps the eight neighbours' addresses, the same for every slot, from being computed before
     the loop over slots and held in a hundred registers throughout.
     """
-    return tl.load(slot + 1).to(tl.int32)
+    return tl.load(slot + 3).to(tl.int32)
 
 
 @triton.jit
@@ -264,16 +265,17 @@ def is_erased(slot, tile):
 
 
 @triton.jit
-def transform(family, slot, image, tile, pixel, tables, fill):
+def transform(family, slot, image, tile, pixel, tables, fill, GEOMETRY: tl.constexpr):
     """T(x) at the tile: what one slot's operation makes of its pixels."""
     changed = pixel
     if family == WARP:
-        taps, _, _ = warp_taps(slot, image, tile)
-        changed = _interpolate_taps(taps)
+        if GEOMETRY:
+            taps, _, _ = warp_taps(slot, image, tile)
+            changed = _interpolate_taps(taps)
     elif family == COLOUR:
         changed = pixels.clamp(colour(slot, pixel))
     elif family == SHARPNESS:
-        smoothed = smooth(image, tile.row + hidden_zero(slot), tile.column, pixel, tile.inside)
+        smoothed = smooth(slot, image, tile.row + hidden_zero(slot), tile.column, pixel, tile.inside)
         changed = pixels.clamp(sharpness(tl.load(slot), pixel, smoothed))
     elif family == POSTERIZE:
         changed = posterize(slot, pixels.eight_bit(pixel))
@@ -351,7 +353,7 @@ def _colour_derivatives(slot, pixel, upstream):
 
 @triton.jit
 def _sharpness_derivatives(slot, image, tile, pixel, upstream):
-    smoothed = smooth(image, tile.row, tile.column, pixel, tile.inside)
+    smoothed = smooth(slot, image, tile.row, tile.column, pixel, tile.inside)
     unclamped = sharpness(tl.load(slot), pixel, smoothed)
     factor = pixels.dot(pixels.where_unclamped(upstream, unclamped), pixels.subtract(pixel, smoothed))
     nothing = tl.zeros_like(factor)
@@ -388,12 +390,13 @@ def _gate_derivatives(upstream, pixel, changed):
 
 
 @triton.jit
-def derivatives(family, slot, image, tile, pixel, upstream, tables, fill):
+def derivatives(family, slot, image, tile, pixel, upstream, tables, fill, GEOMETRY: tl.constexpr):
     """What the tile adds to the gradients of one slot. `upstream` is the gradient of the mix."""
     nothing = tl.zeros_like(tl.sum(pixel.red, axis=1))
     result = Derivatives(nothing, nothing, nothing, nothing, nothing, nothing, nothing)
     if family == WARP:
-        result = _warp_derivatives(slot, image, tile, pixel, upstream)
+        if GEOMETRY:
+            result = _warp_derivatives(slot, image, tile, pixel, upstream)
     elif family == COLOUR:
         result = _colour_derivatives(slot, pixel, upstream)
     elif family == SHARPNESS:

@@ -112,13 +112,13 @@ def _sharpness_adjoint(slot, image, tile, gradient):
                 tile.inside & families.within(row, image.layout.height) & families.within(column, image.layout.width)
             )
             pixel = pixels.load_at(image, row, column, inside)
-            smoothed = families.smooth(image, row, column, pixel, inside)
+            smoothed = families.smooth(slot, image, row, column, pixel, inside)
             upstream = pixels.load_gradient_at(gradient, row, column, inside)
             passed = pixels.where_unclamped(upstream, families.sharpness(factor, pixel, smoothed))
             is_itself = (down == 0) & (right == 0)
             of_smooth = tl.where(is_itself, 5.0 / 13.0, 1.0 / 13.0)
             kept = tl.where(is_itself, 1.0, 0.0)
-            weight = tl.where(families.is_inner(image, row, column), of_smooth, kept)
+            weight = tl.where(families.is_inner(slot, row, column), of_smooth, kept)
             collected = pixels.add(collected, pixels.scale(passed, factor * kept + (1.0 - factor) * weight))
             right += 1
         down += 1
@@ -137,13 +137,14 @@ def _solarize_adjoint(slot, pixel, upstream):
 
 
 @triton.jit
-def _adjoint(family, slot, image, tile, pixel, gradient, upstream, factors):
+def _adjoint(family, slot, image, tile, pixel, gradient, upstream, factors, GEOMETRY: tl.constexpr):
     """What the results' gradients become on their way back through one slot's operation."""
     nothing = tl.zeros_like(upstream.red)
     none = Pixel(nothing, nothing, nothing)
     collected = upstream  # Posterize passes straight through
     if family == families.WARP:
-        collected = pixels.multiply(_warp_adjoint(slot, image, tile, gradient), factors)
+        if GEOMETRY:
+            collected = pixels.multiply(_warp_adjoint(slot, image, tile, gradient), factors)
     elif family == families.COLOUR:
         collected = _colour_adjoint(slot, pixel, upstream)
     elif family == families.SHARPNESS:
@@ -166,7 +167,9 @@ def gather_gradients(
     kinds,
     constants,
     mean_grey_gradients,
+    sizes,
     slots,
+    GEOMETRY: tl.constexpr,
     THREADS: tl.constexpr,
     PIXELS: tl.constexpr,
 ):
@@ -178,10 +181,12 @@ def gather_gradients(
     upstream_image = Image(pixels.start_of(gradient, image_number), gradient.layout)
     tile = pixels.tile_at(image, program - image_number * tiles, THREADS, PIXELS)
     pixel = pixels.load_tile(image, tile)
-    factors = pixels.load_channels(constants)
+    factors = pixels.scale_of(constants)
     upstream = pixels.multiply(pixels.load_gradient_tile(upstream_image, tile), factors)
-    share = tl.load(mean_grey_gradients + image_number) / (images.layout.height * images.layout.width)
-    collected = pixels.add(upstream, families.grey_transposed(share + tl.zeros_like(upstream.red)))
+    height, width = pixels.size_of(images, sizes, image_number)
+    share = tl.load(mean_grey_gradients + image_number) / (height * width)
+    of_grey = tl.where((tile.row < height) & (tile.column < width), share, 0.0)
+    collected = pixels.add(upstream, families.grey_transposed(of_grey))
     row = image_number * slots
     end = row + slots
     while row < end:
@@ -189,7 +194,7 @@ def gather_gradients(
         family = tl.load(kinds + row)
         gate = tl.load(slot + families.GATE_COLUMN)
         if family != families.NO_FAMILY:
-            passed = _adjoint(family, slot, image, tile, pixel, upstream_image, upstream, factors)
+            passed = _adjoint(family, slot, image, tile, pixel, upstream_image, upstream, factors, GEOMETRY)
             collected = pixels.add(collected, pixels.scale(pixels.subtract(passed, upstream), gate))
         row += 1
     if image.layout.channel_stride is None:

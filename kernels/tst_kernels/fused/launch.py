@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tst_kernels.fused import backward, families, forward, image_gradient, parameters, statistics, warp
 from tst_kernels.fused.parameters import Slots
-from tst_kernels.fused.pixels import Images, Layout
+from tst_kernels.fused.pixels import Constants, Images, Layout
 
 INTERPRETED: bool = not isinstance(forward.mix, triton.runtime.JITFunction)
 """Whether TRITON_INTERPRET=1 was set when the kernels were defined: they then run on the CPU, in numpy."""
@@ -22,24 +22,40 @@ PIXELS_APART = 1
 through shared memory; in the images' gradients, where each pixel collects from many and two spill on sm_100; and in
 the backward pass of images with gaps between their pixels, where two spill on sm_80."""
 _THREADS = 128
+_BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""Integers by their size in bytes."""
 _VERSION = tuple(int(number) for number in triton.__version__.split(".")[:2])
 _STATISTICS_BLOCK = 1024
 _PROGRAMS = 4096
 """How many programs of partial sums keep a large GPU busy."""
 _MOST_STRIPES = 64
+_MIX_REGISTERS = 80
+_GRADIENT_REGISTERS = 96
+"""The fewest that spill in no configuration (`make compile-matrix`): a multiprocessor then holds six programs of the mix
+and five of its gradients. Left alone, Triton 3.8 takes up to 126: four programs."""
+_MOST_PIXELS = 2**31 - 2**14
+"""Of a plane: the indices of its last tile fit 32 bits, too."""
 
 
 def mix_forward(
-    images: Tensor, draw: Sequence[Tensor | None], constants: Tensor, dtype: torch.dtype, channels_last: bool
+    images: Tensor,
+    draw: Sequence[Tensor | None],
+    constants: Sequence[float] | Tensor,
+    dtype: torch.dtype,
+    channels_last: bool,
+    geometry: bool = True,
+    sizes: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The mix of [B, C, H, W] images, and what its backward pass needs.
 
     Args:
         images: any strides; uint8, or floating point in 0..1.
         draw: operations, levels, gates [B, K] and centres [B, 2] or None.
-        constants: float32 [9]: each channel's scale, shift and fill.
+        constants: nine numbers, each channel's scale, shift and fill; or float32 [9] on the device.
         dtype: floating dtype of the result.
         channels_last: the result's memory format.
+        geometry: False leaves out the slots of warps.
+        sizes: [B, 2], height and width of each picture; None is the whole canvas.
 
     Returns:
         The result, parameters [B, K, 8], families [B, K], mean grey [B] and tables [B, 2, 3, 256].
@@ -48,16 +64,27 @@ def mix_forward(
     batch, slots = operations.shape
     source = _image(images)
     result = empty_result(images, dtype, channels_last)
-    mean_grey, tables = _measure(source, _slots(operations), images.device, batch)
+    sizes = _whole(sizes)
+    mean_grey, tables = _measure(source, _slots(operations), sizes, images.device, batch)
+    rows, kinds = slot_parameters(source, draw, mean_grey, geometry, sizes)
     height, width = images.shape[2:]
-    rows, kinds = slot_parameters(draw, mean_grey, height, width)
     apart = channels_last or height * width % 16 != 0  # planes that are not aligned cannot be written two at a time
     pixels = PIXELS_APART if apart else _pixels()
     threads, tiles = _tiles(height * width, pixels)
-    target = _image(result)
+    target, nine = _image(result), _constants(constants)
     with _on(images.device):
         forward.mix[(batch * tiles,)](
-            source, target, rows, kinds, tables, constants, slots, threads, pixels, **_options(threads)
+            source,
+            target,
+            rows,
+            kinds,
+            tables,
+            nine,
+            slots,
+            geometry,
+            threads,
+            pixels,
+            **_options(threads, _MIX_REGISTERS),
         )
     return result, rows, kinds, mean_grey, tables
 
@@ -67,8 +94,10 @@ def mix_backward(
     images: Tensor,
     draw: Sequence[Tensor],
     saved: Sequence[Tensor],
-    constants: Tensor,
+    constants: Sequence[float] | Tensor,
     needs_images: bool,
+    geometry: bool = True,
+    sizes: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of the mix to levels and gates, float32 [B, K], and to the images (empty unless they need it).
 
@@ -79,33 +108,42 @@ def mix_backward(
         saved: parameters, families, mean grey and tables of the forward pass.
         constants: as in the forward pass.
         needs_images: whether the images need a gradient.
+        geometry: as in the forward pass.
+        sizes: as in the forward pass.
     """
     rows, kinds, mean_grey, tables = saved
     batch, slots = kinds.shape
     height, width = images.shape[2:]
-    source, upstream = _image(images), _image(gradient)
+    source, upstream, nine = _image(images), _image(gradient), _constants(constants)
     pixels = _pixels() if source.layout.column_stride in (1, 3) else PIXELS_APART
     threads, tiles = _tiles(height * width, pixels)
     stripes = _stripes(batch * slots, tiles)
     partials = rows.new_empty((batch, slots, stripes, int(families.COLUMNS)))
     image_gradients = torch.empty_like(images) if needs_images else rows.new_empty(0)
     with _on(images.device):
-        options = _options(threads)
+        options = _options(threads, _GRADIENT_REGISTERS)
         backward.sum_gradients[(batch * slots * stripes,)](
-            source, upstream, rows, kinds, tables, constants, partials, slots, stripes, threads, pixels, **options
+            source, upstream, rows, kinds, tables, nine, partials, slots, geometry, stripes, threads, pixels, **options
         )
         of_levels, of_gates, of_grey = slot_gradients(draw, mean_grey, partials, height, width)
         if needs_images:
             target = _image(image_gradients)
             threads, tiles = _tiles(height * width, PIXELS_APART)
             shape = (threads, PIXELS_APART)
+            known = (rows, kinds, nine, of_grey, _whole(sizes), slots, geometry)
             image_gradient.gather_gradients[(batch * tiles,)](
-                source, upstream, target, rows, kinds, constants, of_grey, slots, *shape, **_options(threads)
+                source, upstream, target, *known, *shape, **_options(threads)
             )
     return of_levels, of_gates, image_gradients
 
 
-def slot_parameters(draw: Sequence[Tensor | None], mean_grey: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+def slot_parameters(
+    source: Images,
+    draw: Sequence[Tensor | None],
+    mean_grey: Tensor,
+    geometry: bool = True,
+    sizes: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """Every slot's row of parameters, float32 [B, K, 8], and its family, int32 [B, K]."""
     operations, levels, gates, centres = draw
     fields = (_slots(operations), _slots(levels), _slots(gates), None if centres is None else _slots(centres))
@@ -115,7 +153,7 @@ def slot_parameters(draw: Sequence[Tensor | None], mean_grey: Tensor, height: in
     count = operations.numel()
     with _on(mean_grey.device):
         parameters.compute[(triton.cdiv(count, block),)](
-            *fields, mean_grey, rows, kinds, count, height, width, block, **_options()
+            source, *fields, sizes, mean_grey, rows, kinds, count, geometry, block, **_options()
         )
     return rows, kinds
 
@@ -148,9 +186,15 @@ def slot_gradients(
 
 
 def warp_forward(images: Tensor, theta: Tensor, bilinear: bool, fill: float) -> Tensor:
-    """[B, C, H, W] of any dtype ("bilinear": floating point) under float32 theta [B, 2, 3]."""
+    """[B, C, H, W] of any dtype (bilinear: floating point) under float32 theta [B, 2, 3]."""
     result = torch.empty_like(images)
-    source, target, channels = _planes(images), _planes(result), images.shape[1]
+    channels = images.shape[1]
+    if bilinear:
+        source, target, fill = _planes(images), _planes(result), float(fill)
+    else:  # which only copies: integers of the same bits, in which every fill is exact
+        bits = _BITS[images.itemsize]
+        source, target = _planes(images.view(bits)), _planes(result.view(bits))
+        fill = torch.full((), fill, dtype=images.dtype, device="cpu").view(bits).item()
     pixels = _pixels()
     threads, tiles = _tiles(images.shape[2] * images.shape[3], pixels)
     mode = warp.BILINEAR if bilinear else warp.NEAREST
@@ -198,7 +242,9 @@ def empty_result(images: Tensor, dtype: torch.dtype, channels_last: bool) -> Ten
     return torch.empty(images.shape, dtype=dtype, device=images.device, memory_format=layout)
 
 
-def _measure(source: Images, codes: Slots, device: torch.device, batch: int) -> tuple[Tensor, Tensor]:
+def _measure(
+    source: Images, codes: Slots, sizes: Tensor | None, device: torch.device, batch: int
+) -> tuple[Tensor, Tensor]:
     """Mean grey [B] and tables [B, 2, 3, 256]; zero for images whose operations need none."""
     pixel_count = source.layout.height * source.layout.width
     block = min(16384, max(256, triton.next_power_of_2(pixel_count))) if INTERPRETED else _STATISTICS_BLOCK
@@ -209,9 +255,11 @@ def _measure(source: Images, codes: Slots, device: torch.device, batch: int) -> 
     tables = torch.empty((batch, 2, 3, 256), dtype=torch.uint8, device=device)
     mean_grey = torch.empty(batch, dtype=torch.float32, device=device)
     with _on(device):
-        statistics.count[(batch * stripes,)](source, codes, histograms, grey_sums, stripes, padded, block, **_options())
+        statistics.count[(batch * stripes,)](
+            source, codes, sizes, histograms, grey_sums, stripes, padded, block, **_options()
+        )
         statistics.tabulate[(batch * 3,)](
-            codes, histograms, grey_sums, tables, mean_grey, pixel_count, padded, stripes, **_options()
+            source, codes, sizes, histograms, grey_sums, tables, mean_grey, padded, stripes, **_options()
         )
     return mean_grey, tables
 
@@ -219,9 +267,9 @@ def _measure(source: Images, codes: Slots, device: torch.device, batch: int) -> 
 def _image(images: Tensor) -> Images:
     """How the kernels find the pixels of [B, C, H, W], whatever its strides."""
     _, channels, height, width = images.shape
-    if max(_extent(images), height * width) >= 2**31:
+    if _extent(images) >= 2**31 or height * width > _MOST_PIXELS:
         images = images.contiguous()
-        if images[0].numel() >= 2**31:
+        if images[0].numel() >= 2**31 or height * width > _MOST_PIXELS:
             raise ValueError(f"an image of {height} x {width} is too large: its pixels' offsets must fit 32 bits")
     words = _packed_words(images)
     if words is not None:
@@ -255,10 +303,19 @@ def _packed_words(images: Tensor) -> Tensor | None:
 
 def _planes(images: Tensor) -> Images:
     """As `_image`, with the strides of channels and rows kept."""
-    if max(_extent(images[:, :1]), images.shape[2] * images.shape[3]) >= 2**31:
+    if _extent(images[:, :1]) >= 2**31 or images.shape[2] * images.shape[3] > _MOST_PIXELS:
         raise ValueError(f"images of {list(images.shape)} are too large: a channel's offsets must fit 32 bits")
     image_stride, channel_stride, row_stride, column_stride = images.stride()
     return Images(images, image_stride, Layout(channel_stride, row_stride, column_stride, *images.shape[2:]))
+
+
+def _constants(values: Sequence[float] | Tensor) -> Constants:
+    return Constants(None, values) if isinstance(values, Tensor) else Constants(tuple(map(float, values)), None)
+
+
+def _whole(sizes: Tensor | None) -> Tensor | None:
+    """Sizes as the kernels read them."""
+    return None if sizes is None else sizes.to(torch.int32).contiguous()
 
 
 def _slots(field: Tensor) -> Slots:
@@ -290,14 +347,19 @@ def _stripes(others: int, tiles: int) -> int:
     return 1 << (wanted.bit_length() - 1)
 
 
-def _options(threads: int = _THREADS) -> dict[str, Any]:
-    """Launch options. Fusing multiplication and addition saves an eighth of the instructions."""
+def _options(threads: int = _THREADS, registers: int | None = None) -> dict[str, Any]:
+    """Launch options. Fusing multiplication and addition saves an eighth of the instructions.
+
+    Args:
+        threads: a program.
+        registers: the most a thread may have on an NVIDIA GPU; None leaves it to the compiler.
+    """
     if INTERPRETED:
         return {}
     target = _target()
     options = {"num_warps": max(1, threads // target.warp_size), "enable_fp_fusion": True}
-    if _VERSION < (3, 9) and target.backend == "cuda":
-        options["maxnreg"] = 128  # left alone, Triton 3.6's assembler aims at 64 and spills rather than take a few more
+    if registers is not None and target.backend == "cuda":
+        options["maxnreg"] = registers
     return options
 
 

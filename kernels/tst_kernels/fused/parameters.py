@@ -4,13 +4,24 @@ The same definitions as `tst_kernels.operations.family_parameters`, in one kerne
 hundred.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import triton
 import triton.language as tl
 
 from tst_kernels.fused import families, statistics
-from tst_kernels.operations import FAMILY_OF_CODE, OPERATIONS, Family
+from tst_kernels.operations import (
+    CUTOUT_SHARE,
+    FACTOR_CHANGE,
+    FAMILY_OF_CODE,
+    OPERATIONS,
+    POSTERIZE_BITS,
+    ROTATION_DEGREES,
+    SHEAR_TANGENT,
+    TRANSLATION_SHARE,
+    Family,
+)
 
 
 class Slots(NamedTuple):
@@ -41,15 +52,19 @@ EQUALIZE = _code("Equalize")
 INVERT = _code("Invert")
 CUTOUT = _code("Cutout")
 OPERATION_COUNT = tl.constexpr(len(OPERATIONS))
+# One bit an operation: whether it has a level.
+_HAS_LEVEL = tl.constexpr(sum(operation.has_level << operation.code for operation in OPERATIONS.values()))
 # Four bits an operation: the family of code c is (_FAMILIES >> 4 c) & 15.
 _FAMILIES = tl.constexpr(sum(int(family) << (4 * code) for code, family in enumerate(FAMILY_OF_CODE)))
 assert len(OPERATIONS) <= 15 and len(Family) <= 15
 
 # In formulas a named constant stands on the right: on the left, Triton's interpreter would wrap the result in it.
-SHEAR = tl.constexpr(0.3)
-SHIFT = tl.constexpr(-2 * 150 / 331)
-RADIANS = tl.constexpr(0.5235987755982988)
-FACTOR = tl.constexpr(0.9)
+SHEAR = tl.constexpr(SHEAR_TANGENT)
+SHIFT = tl.constexpr(-2 * TRANSLATION_SHARE)
+RADIANS = tl.constexpr(math.radians(ROTATION_DEGREES))
+FACTOR = tl.constexpr(FACTOR_CHANGE)
+BITS = tl.constexpr(float(POSTERIZE_BITS))
+HALF_SIDE = tl.constexpr(CUTOUT_SHARE / 2)
 _LOG_2 = tl.constexpr(0.6931471805599453)
 
 
@@ -61,8 +76,8 @@ def at(field, image_number, slot):
 
 @triton.jit
 def posterize_step(level):
-    """2 to the number of bits dropped: 4 times the level, rounded half to even."""
-    dropped = tl.minimum(tl.maximum(4.0 * level, 0.0), 8.0)
+    """2 to the number of bits dropped, rounded half to even."""
+    dropped = tl.minimum(tl.maximum(level * BITS, 0.0), 8.0)
     rounded = tl.floor(dropped + 0.5).to(tl.int32)
     is_tie = rounded.to(tl.float32) - dropped == 0.5
     rounded -= (is_tie & (rounded % 2 == 1)).to(tl.int32)
@@ -121,7 +136,61 @@ def _tone_parameters(code, level, mean_grey):
 
 
 @triton.jit
-def compute(codes, levels, gates, centres, mean_grey, parameters, kinds, rows, height, width, BLOCK: tl.constexpr):
+def _centre(centres, image_number, valid, height, width):
+    """Where Cutout's square is, (row, column) in pixels."""
+    if centres is None:
+        return height * 0.5, width * 0.5
+    else:
+        row = tl.load(at(centres, image_number, 0), mask=valid, other=0.0).to(tl.float32)
+        column = tl.load(at(centres, image_number, 1), mask=valid, other=0.0).to(tl.float32)
+        return height * row, width * column
+
+
+@triton.jit
+def _picture_size(images, sizes, image_number, valid):
+    """As `pixels.size_of`, of several images."""
+    if sizes is None:
+        nothing = tl.zeros_like(image_number)
+        return nothing + images.layout.height, nothing + images.layout.width
+    else:
+        height = tl.load(sizes + image_number * 2, mask=valid, other=1)
+        return height, tl.load(sizes + image_number * 2 + 1, mask=valid, other=1)
+
+
+@triton.jit
+def _family_of(code, GEOMETRY: tl.constexpr):
+    """NO_FAMILY where the slot does nothing: its code is unknown, or it is a warp and those are left out."""
+    known = (code >= 0) & (code < OPERATION_COUNT)
+    shift = tl.where(known, code, 0).to(tl.int64) * 4
+    family = (((shift * 0 + _FAMILIES) >> shift) & 15).to(tl.int32)
+    if not GEOMETRY:
+        known = known & (family != families.WARP)
+    return tl.where(known, family, families.NO_FAMILY)
+
+
+@triton.jit
+def _unsound(code, level):
+    """Zero, or NaN where the operation has a level and that is not finite."""
+    position = tl.minimum(tl.maximum(code, 0), 31)
+    has_level = ((position * 0 + _HAS_LEVEL) >> position) & 1
+    return tl.where(has_level == 1, 0.0 * level, 0.0)
+
+
+@triton.jit
+def compute(
+    images,
+    codes,
+    levels,
+    gates,
+    centres,
+    sizes,
+    mean_grey,
+    parameters,
+    kinds,
+    rows,
+    GEOMETRY: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """The rows of parameters and the family of every slot: parameters [images, slots, 8], kinds [images, slots]."""
     row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     valid = row < rows
@@ -130,33 +199,31 @@ def compute(codes, levels, gates, centres, mean_grey, parameters, kinds, rows, h
     code = tl.load(at(codes, image_number, slot), mask=valid, other=0).to(tl.int32)
     level = tl.load(at(levels, image_number, slot), mask=valid, other=0.0).to(tl.float32)
     gate = tl.load(at(gates, image_number, slot), mask=valid, other=0.0).to(tl.float32)
+    gate += 0.0 * gate + _unsound(code, level)  # NaN makes the whole image NaN
     grey = tl.load(mean_grey + image_number, mask=valid, other=0.0)
-    known = (code >= 0) & (code < OPERATION_COUNT)
-    shift = tl.where(known, code, 0).to(tl.int64) * 4
-    family = (((shift * 0 + _FAMILIES) >> shift) & 15).to(tl.int32)
-    half_side = tl.minimum(height * 1.0, width * 1.0) * 0.25
-    middle_row, middle_column = height * 0.5, width * 0.5
-    if centres is not None:
-        middle_row = height * tl.load(at(centres, image_number, 0), mask=valid, other=0.0).to(tl.float32)
-        middle_column = width * tl.load(at(centres, image_number, 1), mask=valid, other=0.0).to(tl.float32)
+    height, width = _picture_size(images, sizes, image_number, valid)
+    family = _family_of(code, GEOMETRY)
     theta = _warp_parameters(code, level, height, width)
     tone = _tone_parameters(code, level, grey)
-    warps, erases, has_none = family == families.WARP, code == CUTOUT, family == families.TABLE
+    half_side = tl.minimum(height, width) * HALF_SIDE
+    middle_row, middle_column = _centre(centres, image_number, valid, height, width)
+    warps, erases, smooths = family == families.WARP, family == families.ERASE, family == families.SHARPNESS
+    second, third = tl.where(smooths, height, tone[1]), tl.where(smooths, width, tone[2])
     first = tl.where(warps, theta[0], tl.where(erases, middle_row - half_side, tone[0]))
-    second = tl.where(warps, theta[1], tl.where(erases, middle_column - half_side, tone[1]))
-    third = tl.where(warps, theta[2], tl.where(erases, middle_row + half_side, tone[2]))
+    second = tl.where(warps, theta[1], tl.where(erases, middle_column - half_side, second))
+    third = tl.where(warps, theta[2], tl.where(erases, middle_row + half_side, third))
     fourth = tl.where(warps, theta[3], tl.where(erases, middle_column + half_side, 0.0))
     entry = parameters + row * families.COLUMNS
-    tl.store(entry, tl.where(has_none, 0.0, first), mask=valid)
+    tl.store(entry, tl.where(family == families.TABLE, 0.0, first), mask=valid)
     tl.store(entry + 1, second, mask=valid)
     tl.store(entry + 2, third, mask=valid)
     tl.store(entry + 3, fourth, mask=valid)
     tl.store(entry + 4, tl.where(warps, theta[4], 0.0), mask=valid)
     tl.store(entry + 5, tl.where(warps, theta[5], 0.0), mask=valid)
-    tl.store(entry + families.GATE_COLUMN, gate, mask=valid)
+    tl.store(entry + families.GATE_COLUMN, tl.where(family == families.NO_FAMILY, 0.0, gate), mask=valid)
     table = tl.where(code == EQUALIZE, statistics.EQUALIZE_TABLE, statistics.AUTOCONTRAST_TABLE)
     tl.store(entry + families.TABLE_COLUMN, table.to(tl.float32), mask=valid)
-    tl.store(kinds + row, tl.where(known, family, families.NO_FAMILY), mask=valid)
+    tl.store(kinds + row, family, mask=valid)
 
 
 @triton.jit
@@ -181,7 +248,7 @@ def _level_gradient(code, level, mean_grey, theta, height, width):
     result = tl.where((code == BRIGHTNESS) | (code == SHARPNESS), theta[0] * FACTOR, result)
     result = tl.where(code == COLOR, (theta[0] - theta[1]) * FACTOR, result)
     result = tl.where(code == CONTRAST, (theta[0] - mean_grey * theta[2]) * FACTOR, result)
-    result = tl.where(code == POSTERIZE, posterize_step(level) * theta[0] * (4.0 * _LOG_2), result)
+    result = tl.where(code == POSTERIZE, posterize_step(level) * theta[0] * (_LOG_2 * BITS), result)
     return tl.where(code == SOLARIZE, -255.0 * theta[0], result)
 
 
@@ -216,6 +283,7 @@ def compute_gradients(
         _sum_stripes(partials, row, valid, 5, STRIPES),
     )
     gate = _sum_stripes(partials, row, valid, 6, STRIPES)
+    gate += _unsound(code, level)
     tl.store(level_gradients + row, _level_gradient(code, level, grey, theta, height, width), mask=valid)
     tl.store(gate_gradients + row, gate, mask=valid)
     through_mean = tl.where(valid & (code == CONTRAST), -level * theta[2] * FACTOR, 0.0)

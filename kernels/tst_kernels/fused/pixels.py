@@ -84,6 +84,15 @@ def start_of(images, number):
 
 
 @triton.jit
+def size_of(images, sizes, number):
+    """Height and width of one picture: of `sizes`, int32 [images, 2], or without them those of the canvas."""
+    if sizes is None:
+        return images.layout.height, images.layout.width
+    else:
+        return tl.load(sizes + number * 2), tl.load(sizes + number * 2 + 1)
+
+
+@triton.jit
 def tile_at(image, number, THREADS: tl.constexpr, PIXELS: tl.constexpr):
     """Tile `number` of an image: [THREADS, PIXELS]."""
     lane = tl.arange(0, THREADS)[:, None] * PIXELS + tl.arange(0, PIXELS)[None, :]
@@ -188,10 +197,43 @@ def store_tile(image, tile, pixel):
         tl.store(pointer + 2 * image.layout.channel_stride, pixel.blue.to(element), mask=tile.inside)
 
 
+class Constants(NamedTuple):
+    """Nine numbers: each channel's scale, its shift and Cutout's fill.
+
+    Attributes:
+        numbers: the nine, where the host knows them, else None.
+        pointer: to the nine, where only the device knows them, else None.
+    """
+
+    numbers: Any
+    pointer: Any
+
+
 @triton.jit
-def load_channels(pointer):
-    """Three numbers, one a channel."""
-    return Pixel(tl.load(pointer), tl.load(pointer + 1), tl.load(pointer + 2))
+def _three(constants, FIRST: tl.constexpr):
+    if constants.pointer is None:
+        return Pixel(constants.numbers[FIRST], constants.numbers[FIRST + 1], constants.numbers[FIRST + 2])
+    else:
+        first = constants.pointer + FIRST
+        return Pixel(tl.load(first), tl.load(first + 1), tl.load(first + 2))
+
+
+@triton.jit
+def scale_of(constants):
+    """What each channel is multiplied by."""
+    return _three(constants, 0)
+
+
+@triton.jit
+def shift_of(constants):
+    """What is then added to each channel."""
+    return _three(constants, 3)
+
+
+@triton.jit
+def fill_of(constants):
+    """What Cutout fills each channel with, in 0..255."""
+    return _three(constants, 6)
 
 
 @triton.jit
@@ -240,18 +282,19 @@ def dot(a, b):
 
 @triton.jit
 def _clamp(value):
-    return tl.minimum(tl.maximum(value, 0.0), 255.0)
+    at_least = tl.maximum(value, 0.0, propagate_nan=tl.PropagateNan.ALL)
+    return tl.minimum(at_least, 255.0, propagate_nan=tl.PropagateNan.ALL)
 
 
 @triton.jit
 def clamp(pixel):
-    """Each channel held to 0..255."""
+    """Each channel held to 0..255; NaN stays NaN."""
     return Pixel(_clamp(pixel.red), _clamp(pixel.green), _clamp(pixel.blue))
 
 
 @triton.jit
 def _where_unclamped(gradient, value):
-    return tl.where((value >= 0.0) & (value <= 255.0), gradient, 0.0)
+    return tl.where((value < 0.0) | (value > 255.0), 0.0, gradient)
 
 
 @triton.jit
@@ -266,10 +309,10 @@ def where_unclamped(gradient, pixel):
 
 @triton.jit
 def _eight_bit(value):
-    return _clamp(tl.floor(value + 0.5))
+    return tl.minimum(tl.maximum(tl.floor(value + 0.5), 0.0), 255.0)
 
 
 @triton.jit
 def eight_bit(pixel):
-    """The 8-bit value, rounded half up, still floating point."""
+    """The 8-bit value, rounded half up, still floating point; that of NaN is 0, so that it may be an index."""
     return Pixel(_eight_bit(pixel.red), _eight_bit(pixel.green), _eight_bit(pixel.blue))

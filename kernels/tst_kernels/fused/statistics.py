@@ -36,20 +36,23 @@ def _histogram(values, inside):
 
 
 @triton.jit
-def _flat_tile(image, number, BLOCK: tl.constexpr):
+def _flat_tile(image, number, height, width, BLOCK: tl.constexpr):
+    """Tile `number` of the canvas: inside are the pixels of the picture, height x width of them at the top left."""
     index = number * BLOCK + tl.arange(0, BLOCK)
     row = index // image.layout.width
-    return Tile(index, row, index - row * image.layout.width, index < image.layout.height * image.layout.width)
+    column = index - row * image.layout.width
+    return Tile(index, row, column, (row < height) & (column < width))
 
 
 @triton.jit
-def count(images, codes, histograms, grey_sums, stripes, SLOTS: tl.constexpr, BLOCK: tl.constexpr):
+def count(images, codes, sizes, histograms, grey_sums, stripes, SLOTS: tl.constexpr, BLOCK: tl.constexpr):
     """One stripe of one image: its histograms [image, stripe, channel, 256] and the sum of its grey [image, stripe]."""
     program = tl.program_id(0)
     image_number = program // stripes
     needs_tables, needs_grey = _image_needs(codes, image_number, SLOTS)
     if needs_tables | needs_grey:
         image = Image(pixels.start_of(images, image_number), images.layout)
+        height, width = pixels.size_of(images, sizes, image_number)
         tiles = (image.layout.height * image.layout.width + BLOCK - 1) // BLOCK
         red = tl.zeros([256], tl.int32)
         green = tl.zeros([256], tl.int32)
@@ -57,7 +60,7 @@ def count(images, codes, histograms, grey_sums, stripes, SLOTS: tl.constexpr, BL
         greys = tl.zeros([BLOCK], tl.float32)
         number = program - image_number * stripes
         while number < tiles:
-            tile = _flat_tile(image, number, BLOCK)
+            tile = _flat_tile(image, number, height, width, BLOCK)
             pixel = pixels.load_tile(image, tile)
             greys += families.grey(pixel)
             if needs_tables:
@@ -104,7 +107,17 @@ def _add_stripes(histograms, image_number, channel, STRIPES: tl.constexpr):
 
 
 @triton.jit
-def tabulate(codes, histograms, grey_sums, tables, mean_grey, pixel_count, SLOTS: tl.constexpr, STRIPES: tl.constexpr):
+def tabulate(
+    images,
+    codes,
+    sizes,
+    histograms,
+    grey_sums,
+    tables,
+    mean_grey,
+    SLOTS: tl.constexpr,
+    STRIPES: tl.constexpr,
+):
     """One channel of one image: its tables [image, table, channel, 256] and, with the first, the mean grey [image].
 
     Both are zero where the image does not need them.
@@ -125,5 +138,7 @@ def tabulate(codes, histograms, grey_sums, tables, mean_grey, pixel_count, SLOTS
     if channel == 0:
         grey = 0.0
         if needs_grey:
-            grey = tl.sum(tl.load(grey_sums + image_number * STRIPES + tl.arange(0, STRIPES)), axis=0) / pixel_count
+            height, width = pixels.size_of(images, sizes, image_number)
+            total = tl.sum(tl.load(grey_sums + image_number * STRIPES + tl.arange(0, STRIPES)), axis=0)
+            grey = total / (height * width)
         tl.store(mean_grey + image_number, grey)

@@ -1,5 +1,7 @@
 """What a draw makes of images: additive and in sequence, for the search and for the student alike."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -152,3 +154,15 @@ def test_search_and_student_see_the_same_images(composition):
     FromTeacher(task, config, accelerator, teacher, augmenter)(student, batch)
     torch.testing.assert_close(teacher.seen[:2], in_search, atol=0, rtol=0)
     torch.testing.assert_close(student.seen, teacher.seen, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("composition", ["additive", "sequential"])
+def test_nothing_waits_for_a_gpu(composition, monkeypatch):
+    """On tensors without data, by the operators that a GPU runs, nothing can be read or copied from the host."""
+    monkeypatch.setattr(sys.modules["tst_kernels.mix"], "resolve_backend", lambda *_: "triton")
+    policy = Policy(list(OPERATIONS)).to("meta")
+    images = torch.empty(4, 8, 9, 3, dtype=torch.uint8, device="meta")
+    result = _augmenter(composition, policy=policy)(images)
+    assert result.is_meta and result.shape == (4, 3, 8, 9)
+    result.sum().backward()
+    assert policy.probability_logits.grad.is_meta and policy.magnitude_logits.grad.is_meta
