@@ -13,7 +13,7 @@ endif
 LAUNCH := $(PYTHON) -m accelerate.commands.launch --quiet \
 	--num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
 
-.PHONY: run test test-long lint install bench bench-gpu compile-report compile-matrix sanitize
+.PHONY: run test test-long lint install bench bench-gpu bench-loaders-gpu compile-report compile-matrix sanitize
 
 run: install
 	$(LAUNCH) tst_fast/train.py $(ARGS)
@@ -48,11 +48,15 @@ endif
 	$(PYTHON) -m benchmarks.bounds --json benchmarks/results/bounds.json
 	$(PYTHON) -m benchmarks.report
 
-# These two need a CUDA GPU; the first ends within eight minutes. `make bench-gpu PYTHON=python3` installs nothing, and
+# These three need a CUDA GPU; the first ends within eight minutes. `make bench-gpu PYTHON=python3` installs nothing, and
 # says in its rows what is missing; RESULTS=FOLDER writes there.
 RESULTS ?= benchmarks/results
 bench-gpu: install
 	$(PYTHON) -m benchmarks.gpu --json $(RESULTS)/gpu.json $(ARGS)
+
+# DALI decoding on the GPU; where it is missing, its rows say so.
+bench-loaders-gpu: install
+	$(PYTHON) -m benchmarks.loaders --json $(RESULTS)/loaders-gpu.json $(ARGS)
 
 sanitize: install
 	PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool memcheck --error-exitcode 1 \
