@@ -13,7 +13,7 @@ endif
 LAUNCH := $(PYTHON) -m accelerate.commands.launch --quiet \
 	--num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
 
-.PHONY: run test test-long lint install bench bench-gpu bench-loaders-gpu compile-report compile-matrix sanitize
+.PHONY: run test test-long lint install bench bench-gpu compile-report compile-matrix sanitize
 
 run: install
 	$(LAUNCH) tst_fast/train.py $(ARGS)
@@ -55,6 +55,7 @@ bench-gpu: install
 	$(PYTHON) -m benchmarks.gpu --json $(RESULTS)/gpu.json $(ARGS)
 
 # DALI decoding on the GPU; where it is missing, its rows say so.
+.PHONY: bench-loaders-gpu
 bench-loaders-gpu: install
 	$(PYTHON) -m benchmarks.loaders --json $(RESULTS)/loaders-gpu.json $(ARGS)
 
