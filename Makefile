@@ -62,11 +62,16 @@ endif
 	$(PYTHON) -m benchmarks.bounds --json benchmarks/results/bounds.json
 	$(PYTHON) -m benchmarks.report
 
-# These two need a CUDA GPU; the first ends within eight minutes. `make bench-gpu PYTHON=python3` installs nothing, and
+# These three need a CUDA GPU; the first ends within eight minutes. `make bench-gpu PYTHON=python3` installs nothing, and
 # says in its rows what is missing; RESULTS=FOLDER writes there.
 RESULTS ?= benchmarks/results
 bench-gpu: install
 	$(PYTHON) -m benchmarks.gpu --json $(RESULTS)/gpu.json $(ARGS)
+
+# DALI decoding on the GPU; where it is missing, its rows say so.
+.PHONY: bench-loaders-gpu
+bench-loaders-gpu: install
+	$(PYTHON) -m benchmarks.loaders --json $(RESULTS)/loaders-gpu.json $(ARGS)
 
 sanitize: install
 	PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool memcheck --error-exitcode 1 \

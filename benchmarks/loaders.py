@@ -176,13 +176,15 @@ def comparisons(dataset: ImageDataset, small: ArrayDataset, threads: int, gpu_th
 
 
 def measure(table: Comparison, results: Results, seconds: float, rounds: int) -> None:
-    """Add a row for each arm of a table; those that need DALI say so where it is missing."""
+    """Add and print a row for each arm of a table; those that need DALI say so where it is missing."""
     here = {"table": table.title, "threads": table.threads, "batch": BATCH}
     arms = {name: arm for name, arm in table.arms.items() if HAS_DALI or not name.upper().startswith("DALI")}
     for name in table.arms.keys() - arms.keys():
         results.add(here | {"name": name, "note": "DALI is not installed"})
-    for row in rows_of(steady(arms, BATCH, seconds, SETTLE, rounds), table.baseline, table.decode):
+    rows = rows_of(steady(arms, BATCH, seconds, SETTLE, rounds), table.baseline, table.decode)
+    for row in rows:
         results.add(here | row)
+    show(f"{table.title}, {table.threads} threads or workers, batch {BATCH}", rows)
 
 
 def rows_of(measured: dict[str, list[Steady]], baseline: str, decode: str | None) -> list[Row]:
@@ -224,7 +226,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         results = Results(about, options.json)
         for table in comparisons(dataset, small, options.threads, options.gpu_threads):
             measure(table, results, options.seconds, options.rounds)
-    show("Loaders", results.rows)
 
 
 if __name__ == "__main__":

@@ -28,11 +28,11 @@ PARTS = {
     "parity": 90,
     "bounds": 25,
     "kernels": 80,
-    "variants": 75,
-    "counters": 40,
+    "variants": 70,
+    "counters": 50,
     "training": 50,
     "suite": 50,
-    "peers": 55,
+    "peers": 50,
 }
 """Modules of this package in the order they run, and the seconds each may take. The last may use what others leave."""
 LIMIT = 470  # seconds for all of them

@@ -20,7 +20,7 @@ EIGHT = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "Brightness",
 def cases(setting: Setting, so_far: Sequence[Row]) -> Iterator[Case]:
     """A row for each arm and pass, ours first, compiled kornia, which needs minutes of tracing, last."""
     device, size = setting.device, setting.sizes[0]
-    batch = max(1, setting.batch // 4)  # eager libraries keep every step of 28 operations for the backward pass
+    batch = setting.batch
     images = torch.randint(0, 256, (batch, 3, size, size), device=device) / 255
     ours: dict[tuple[str, int], float] = {}
     arms: tuple[tuple[str, Sequence[str], Callable[[Sequence[str]], Arm]], ...] = (

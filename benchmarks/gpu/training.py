@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import cache, partial
 
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.gpu.cases import Case, Setting
@@ -42,15 +43,19 @@ def _trace(training: Training, setting: Setting, top: list[Row]) -> Row:
         synchronise()
     file = setting.file.with_suffix(".trace.json.gz")
     profiler.export_chrome_trace(str(file))
-    on_gpu = setting.device.type == "cuda"
-    times = {
-        event.key: event.self_device_time_total if on_gpu else event.self_cpu_time_total
-        for event in profiler.key_averages()
-    }
+    times = _self_times(profiler, setting.device.type == "cuda")
     total = sum(times.values())
     ranked = sorted(times.items(), key=lambda item: -item[1])[:TOP]
     top += [{"kernel": key[:80], "ms_per_step": t / 1e3 / PROFILED, "share": t / total} for key, t in ranked]
     return {"trace": file.name, "kernel_ms_per_step": total / 1e3 / PROFILED}
+
+
+def _self_times(profiler: profile, on_gpu: bool) -> dict[str, float]:
+    """Microseconds of each GPU kernel, or of each operator on a CPU, without what it called."""
+    if not on_gpu:
+        return {event.key: event.self_cpu_time_total for event in profiler.key_averages()}
+    kernels = (event for event in profiler.key_averages() if event.device_type == DeviceType.CUDA)
+    return {event.key: event.self_device_time_total for event in kernels}
 
 
 def _kernel(top: list[Row], place: int) -> Row:
