@@ -95,3 +95,10 @@ def test_certain_networks_give_finite_losses_and_gradients(name):
     loss = TERMS[name](student, certain, weights)
     loss.backward()
     assert loss.isfinite() and student.grad.isfinite().all()
+
+
+def test_rows_are_cells_in_the_order_of_their_weights():
+    student, _, weights = _tensors()
+    found, flat = dense.rows(student), weights.flatten()
+    for row, (image, y, x) in enumerate(np.ndindex(WEIGHTS.shape)):
+        assert flat[row] == weights[image, y, x] and torch.equal(found[row], student[image, :, y, x])

@@ -70,7 +70,8 @@ def test_any_encoder_of_timms_at_stride_8(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "head"), [("deeplabv3/resnet18", "auxiliary"), ("torchvision/fcn_resnet50", "aux_classifier")]
+    ("name", "head"),
+    [("deeplabv3/resnet18", "auxiliary"), ("torchvision/deeplabv3_mobilenet_v3_large", "aux_classifier")],
 )
 def test_what_is_kept_shares_all_but_the_auxiliary_head(name, head):
     learner = build_segmenter(name, CLASSES, {})
