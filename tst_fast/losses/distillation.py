@@ -98,6 +98,8 @@ def dist(
     """
     q, p = F.softmax(student / tau, dim=1), F.softmax(teacher / tau, dim=1)
     inter, intra = total(1 - _correlation(q, p), weights), 1 - _correlation(q.T, p.T, weights).mean()
+    if weights is not None:
+        intra = weights.sum() * intra  # as the other term; nothing where no row counts
     return tau**2 * (inter_weight * inter + intra_weight * intra)
 
 
