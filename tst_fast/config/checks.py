@@ -1,6 +1,8 @@
 """Values that cannot work, refused before anything is loaded."""
 
-from tst_fast.config.schema import Config, DataConfig, PolicyConfig, TrainingConfig
+from tst_fast.config.data import DataConfig
+from tst_fast.config.policy import PolicyConfig
+from tst_fast.config.schema import Config, TrainingConfig
 from tst_fast.errors import UserError, nearest
 
 

@@ -1,75 +1,12 @@
-"""Everything a run can be told, as typed values; `settings` reads them, `check` refuses what cannot work."""
+"""Everything a run can be told, as typed values; `reading` reads them, `checks` refuses what cannot work."""
 
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tst_fast.config.operations import PAPER_OPERATIONS
-
-
-@dataclass
-class DataConfig:
-    """Images, and how they are loaded.
-
-    Args:
-        name: digits (scikit-learn's real handwritten digits, made on first use), cifar10, cifar100, folder (class
-            folders of images), imagenet (the same, by synset), list (files and labels in text files), webdataset (tar
-            shards) or synthetic (random images, to measure everything but loading).
-        root: the folder of the images. For folder and imagenet it holds train/CLASS/* and val/CLASS/* (for folder, or
-            test/CLASS/*). For cifar10 and cifar100: a published archive, what it unpacks to, or train/CLASS/* and
-            test/CLASS/*.
-        train: for list: a text file with a line FILE LABEL for each image, FILE relative to root and LABEL a class's
-            number or name. For webdataset: a pattern of shards relative to root; null is train/*.tar.
-        test: the same for the test images; for webdataset, null is val/*.tar. For imagenet with a flat val folder: such
-            a text file, FILE relative to that folder.
-        exclude: a list of images to leave out, as `tst-fast verify-data root --write-exclude` writes it.
-        download: for cifar10 and cifar100: fetch the archive into root if it is not there.
-        images: for synthetic: number of training images; there are a tenth as many test images.
-        classes: for synthetic: number of classes.
-        image_size: side of the images that the networks see, in pixels.
-        batch_size: images in a training step, over all processes together, before augmentation.
-        crop: pad (zeros around, then a random crop), random_resized (torchvision's RandomResizedCrop).
-        padding: pixels of zeros on each side, for crop pad.
-        flip: probability of a horizontal flip.
-        resize: length of the shorter side before the centre crop in evaluation; null resizes to the square itself.
-        mean: of each channel, 0..1; subtracted from the images.
-        std: of each channel, 0..1; the images are divided by it.
-        loader: dali (reads and decodes each image anew), cached (decodes once and keeps the images as uint8 on the
-            device), or auto: cached for crop pad if the images take 2 GiB at most, and for images without files.
-        threads: CPU threads that decode, in each process.
-        prefetch: batches that DALI prepares ahead.
-        fraction: share of each class's training images that is used, above 0 to 1; each class keeps at least one.
-        fraction_seed: which images these are; apart from `seed`, so that all runs of a comparison learn from the same.
-        hw_decoder_load: share of the JPEGs that a GPU's hardware decoder takes, where it has one.
-        preallocate_width_hint: widest image in pixels that this decoder is prepared for at the start; 0 for none.
-        preallocate_height_hint: the highest, likewise.
-    """
-
-    name: Literal["digits", "cifar10", "cifar100", "folder", "imagenet", "list", "webdataset", "synthetic"] = "folder"
-    root: Path | None = None
-    train: str | None = None
-    test: str | None = None
-    exclude: Path | None = None
-    download: bool = False
-    images: int = 50_000
-    classes: int = 1000
-    image_size: int = 224
-    batch_size: int = 128
-    crop: Literal["pad", "random_resized"] = "random_resized"
-    padding: int = 4
-    flip: float = 0.5
-    resize: int | None = None
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    loader: Literal["auto", "dali", "cached"] = "auto"
-    threads: int = 2
-    prefetch: int = 2
-    fraction: float = 1.0
-    fraction_seed: int = 0
-    hw_decoder_load: float = 0.65
-    preallocate_width_hint: int = 0
-    preallocate_height_hint: int = 0
+from tst_fast.config.data import DataConfig
+from tst_fast.config.policy import PolicyConfig
 
 
 @dataclass
@@ -232,78 +169,6 @@ class LossConfig:
     inter_weight: float = 2.0
     intra_weight: float = 2.0
     features: list[FeatureConfig] = field(default_factory=list)
-
-
-@dataclass
-class PolicyConfig:
-    """The augmentation that is learned, and when (TST, section 3).
-
-    Args:
-        operations: names of the operations to choose from.
-        operations_per_image: how many distinct operations are drawn for an image.
-        shared_draw: whether the images of a batch share the draw of operations, as in the paper's code; else each has
-            a draw of its own.
-        temperature: of the relaxed Bernoulli gates.
-        gates: of the draws that the policy learns from: relaxed (as those that the student learns from; the paper's),
-            or straight_through (0 or 1, the derivative by the probability taken to be 1, and a draw for each image:
-            a gradient with far less noise).
-        student_weight: of the student's term of the search's objective; the teacher's has 1, and so has the student's
-            in the paper. Above 1 the search looks more for what the student does not know, below for what the teacher
-            knows.
-        sign: of operations with a direction: random (drawn for each image), or learned.
-        composition: of the operations drawn for an image: additive (the sum of what each changes, as in the paper), or
-            sequential (one after the other).
-        prior: what applies an operation with a level: exact (the operation), or encoder (the paper's small networks,
-            aligned to it first).
-        encoder_steps: for prior encoder: steps of the alignment of each network.
-        search: when the policy is trained: listed (before the epochs in `search_at`), interleaved (a few steps at a
-            time, all along), or none.
-        search_at: for listed: student epochs before which the policy is trained; empty leaves it untrained. Or auto:
-            after the epochs in which the student's mean confidence on its training images first passes each of
-            `search_confidences`.
-        search_confidences: for search_at auto: from low to high, between 0 and 1.
-        search_epochs: for listed: passes over the training images in each of these searches.
-        search_fraction: for listed: share of the training images in each of these passes, above 0 to 1.
-        search_every: for interleaved: the student's steps from one group of the policy's steps to the next.
-        search_steps: for interleaved: steps in such a group; each is on the batch that the student is about to learn
-            from.
-        search_window: for interleaved: steps of the policy over which the plateau rule averages the loss. In a listed
-            search it is a pass.
-        learning_rate: of the policy's SGD, at the start of each search.
-        momentum: of the policy's SGD.
-        clip_norm: the gradient's norm is cut to this; null leaves it.
-        accumulate: parts in which each batch of the search is taken, to save memory; each has a draw of its own.
-        objective: confidence (what the teacher is sure of and the student is not), or cross_entropy (the teacher's
-            minus the student's).
-        init: a policy.json to start from; or random: probabilities and levels drawn at random, by the seed.
-        compile: run the augmentation on CPUs through torch.compile: pays off in long runs on large images.
-    """
-
-    operations: list[str] = field(default_factory=lambda: list(PAPER_OPERATIONS))
-    operations_per_image: int = 4
-    shared_draw: bool = False
-    temperature: float = 0.05
-    gates: Literal["relaxed", "straight_through"] = "straight_through"
-    student_weight: float = 1.0
-    sign: Literal["random", "learned"] = "random"
-    composition: Literal["additive", "sequential"] = "additive"
-    prior: Literal["exact", "encoder"] = "exact"
-    encoder_steps: int = 3000
-    search: Literal["listed", "interleaved", "none"] = "listed"
-    search_at: list[int] | Literal["auto"] = field(default_factory=list)
-    search_confidences: list[float] = field(default_factory=lambda: [0.6, 0.8])
-    search_epochs: int = 1
-    search_fraction: float = 1.0
-    search_every: int = 20
-    search_steps: int = 1
-    search_window: int = 100
-    learning_rate: float = 0.01
-    momentum: float = 0.9
-    clip_norm: float | None = None
-    accumulate: int = 1
-    objective: Literal["confidence", "cross_entropy"] = "confidence"
-    init: Path | Literal["random"] | None = None
-    compile: bool = False
 
 
 @dataclass

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tst_fast.config.schema import DataConfig, PolicyConfig
+from tst_fast.config.data import DataConfig
+from tst_fast.config.policy import PolicyConfig
 from tst_fast.policy.encoders import Encoders
 from tst_fast.policy.policy import Policy
 from tst_kernels import OPERATIONS, Draw, mix, normalise

@@ -7,7 +7,8 @@ from accelerate import Accelerator
 from rich.console import Console
 from torch import nn
 
-from tst_fast.config.schema import Config, DataConfig
+from tst_fast.config.data import DataConfig
+from tst_fast.config.schema import Config
 from tst_fast.errors import UserError
 from tst_fast.run.session import make_network
 from tst_fast.tasks import make_task

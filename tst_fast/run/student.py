@@ -9,7 +9,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from tst_fast.config.schema import Config, DataConfig
+from tst_fast.config.data import DataConfig
+from tst_fast.config.schema import Config
 from tst_fast.losses.distillation import make_term
 from tst_fast.losses.features import feature_distance
 from tst_fast.losses.search import confidence

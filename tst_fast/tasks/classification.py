@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from tst_fast.config.schema import Config, DataConfig, TrainingConfig
+from tst_fast.config.data import DataConfig
+from tst_fast.config.schema import Config, TrainingConfig
 from tst_fast.errors import Finding, UserError
 from tst_fast.losses.search import label_distribution
 from tst_fast.models import build_model

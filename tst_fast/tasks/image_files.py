@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tst_fast.config.schema import DataConfig
+from tst_fast.config.data import DataConfig
 from tst_fast.errors import UserError
 from tst_pipelines import ImageDataset, image_folder, image_list, image_shards, leave_out
 

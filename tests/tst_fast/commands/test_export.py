@@ -16,7 +16,8 @@ from tests.kernels.images import photographs
 from tests.kernels.tolerances import EIGHT_BIT, GREY
 from tst_fast.cli import main
 from tst_fast.commands.export import export
-from tst_fast.config.schema import DataConfig, PolicyConfig
+from tst_fast.config.data import DataConfig
+from tst_fast.config.policy import PolicyConfig
 from tst_fast.errors import UserError
 from tst_fast.policy.augmenter import Augmenter
 from tst_fast.policy.file import PolicyFile

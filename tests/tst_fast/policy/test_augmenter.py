@@ -10,7 +10,9 @@ from torch import nn
 
 from tests.kernels.images import photographs
 from tests.kernels.tolerances import FLOAT32
-from tst_fast.config.schema import Config, DataConfig, PolicyConfig
+from tst_fast.config.data import DataConfig
+from tst_fast.config.policy import PolicyConfig
+from tst_fast.config.schema import Config
 from tst_fast.policy.augmenter import Augmenter
 from tst_fast.policy.encoders import AffineEncoder, Encoders
 from tst_fast.policy.policy import Policy

@@ -10,7 +10,9 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from tst_fast.config.schema import Config, DataConfig, PolicyConfig
+from tst_fast.config.data import DataConfig
+from tst_fast.config.policy import PolicyConfig
+from tst_fast.config.schema import Config
 from tst_fast.models.frozen import frozen
 from tst_fast.policy.augmenter import Augmenter
 from tst_fast.policy.policy import Policy

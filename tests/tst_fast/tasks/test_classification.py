@@ -7,7 +7,8 @@ import pytest
 from accelerate import Accelerator
 from PIL import Image
 
-from tst_fast.config.schema import Config, DataConfig
+from tst_fast.config.data import DataConfig
+from tst_fast.config.schema import Config
 from tst_fast.errors import UserError
 from tst_fast.tasks import classification
 from tst_fast.tasks.classification import Classification, load_splits

@@ -1,0 +1,69 @@
+"""What a run can be told of its images, as typed values."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass
+class DataConfig:
+    """Images, and how they are loaded.
+
+    Args:
+        name: digits (scikit-learn's real handwritten digits, made on first use), cifar10, cifar100, folder (class
+            folders of images), imagenet (the same, by synset), list (files and labels in text files), webdataset (tar
+            shards) or synthetic (random images, to measure everything but loading).
+        root: the folder of the images. For folder and imagenet it holds train/CLASS/* and val/CLASS/* (for folder, or
+            test/CLASS/*). For cifar10 and cifar100: a published archive, what it unpacks to, or train/CLASS/* and
+            test/CLASS/*.
+        train: for list: a text file with a line FILE LABEL for each image, FILE relative to root and LABEL a class's
+            number or name. For webdataset: a pattern of shards relative to root; null is train/*.tar.
+        test: the same for the test images; for webdataset, null is val/*.tar. For imagenet with a flat val folder: such
+            a text file, FILE relative to that folder.
+        exclude: a list of images to leave out, as `tst-fast verify-data root --write-exclude` writes it.
+        download: for cifar10 and cifar100: fetch the archive into root if it is not there.
+        images: for synthetic: number of training images; there are a tenth as many test images.
+        classes: for synthetic: number of classes.
+        image_size: side of the images that the networks see, in pixels.
+        batch_size: images in a training step, over all processes together, before augmentation.
+        crop: pad (zeros around, then a random crop), random_resized (torchvision's RandomResizedCrop).
+        padding: pixels of zeros on each side, for crop pad.
+        flip: probability of a horizontal flip.
+        resize: length of the shorter side before the centre crop in evaluation; null resizes to the square itself.
+        mean: of each channel, 0..1; subtracted from the images.
+        std: of each channel, 0..1; the images are divided by it.
+        loader: dali (reads and decodes each image anew), cached (decodes once and keeps the images as uint8 on the
+            device), or auto: cached for crop pad if the images take 2 GiB at most, and for images without files.
+        threads: CPU threads that decode, in each process.
+        prefetch: batches that DALI prepares ahead.
+        fraction: share of each class's training images that is used, above 0 to 1; each class keeps at least one.
+        fraction_seed: which images these are; apart from `seed`, so that all runs of a comparison learn from the same.
+        hw_decoder_load: share of the JPEGs that a GPU's hardware decoder takes, where it has one.
+        preallocate_width_hint: widest image in pixels that this decoder is prepared for at the start; 0 for none.
+        preallocate_height_hint: the highest, likewise.
+    """
+
+    name: Literal["digits", "cifar10", "cifar100", "folder", "imagenet", "list", "webdataset", "synthetic"] = "folder"
+    root: Path | None = None
+    train: str | None = None
+    test: str | None = None
+    exclude: Path | None = None
+    download: bool = False
+    images: int = 50_000
+    classes: int = 1000
+    image_size: int = 224
+    batch_size: int = 128
+    crop: Literal["pad", "random_resized"] = "random_resized"
+    padding: int = 4
+    flip: float = 0.5
+    resize: int | None = None
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    loader: Literal["auto", "dali", "cached"] = "auto"
+    threads: int = 2
+    prefetch: int = 2
+    fraction: float = 1.0
+    fraction_seed: int = 0
+    hw_decoder_load: float = 0.65
+    preallocate_width_hint: int = 0
+    preallocate_height_hint: int = 0

@@ -1,0 +1,79 @@
+"""What a run can be told of its policy, as typed values."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tst_fast.config.operations import PAPER_OPERATIONS
+
+
+@dataclass
+class PolicyConfig:
+    """The augmentation that is learned, and when (TST, section 3).
+
+    Args:
+        operations: names of the operations to choose from.
+        operations_per_image: how many distinct operations are drawn for an image.
+        shared_draw: whether the images of a batch share the draw of operations, as in the paper's code; else each has
+            a draw of its own.
+        temperature: of the relaxed Bernoulli gates.
+        gates: of the draws that the policy learns from: relaxed (as those that the student learns from; the paper's),
+            or straight_through (0 or 1, the derivative by the probability taken to be 1, and a draw for each image:
+            a gradient with far less noise).
+        student_weight: of the student's term of the search's objective; the teacher's has 1, and so has the student's
+            in the paper. Above 1 the search looks more for what the student does not know, below for what the teacher
+            knows.
+        sign: of operations with a direction: random (drawn for each image), or learned.
+        composition: of the operations drawn for an image: additive (the sum of what each changes, as in the paper), or
+            sequential (one after the other).
+        prior: what applies an operation with a level: exact (the operation), or encoder (the paper's small networks,
+            aligned to it first).
+        encoder_steps: for prior encoder: steps of the alignment of each network.
+        search: when the policy is trained: listed (before the epochs in `search_at`), interleaved (a few steps at a
+            time, all along), or none.
+        search_at: for listed: student epochs before which the policy is trained; empty leaves it untrained. Or auto:
+            after the epochs in which the student's mean confidence on its training images first passes each of
+            `search_confidences`.
+        search_confidences: for search_at auto: from low to high, between 0 and 1.
+        search_epochs: for listed: passes over the training images in each of these searches.
+        search_fraction: for listed: share of the training images in each of these passes, above 0 to 1.
+        search_every: for interleaved: the student's steps from one group of the policy's steps to the next.
+        search_steps: for interleaved: steps in such a group; each is on the batch that the student is about to learn
+            from.
+        search_window: for interleaved: steps of the policy over which the plateau rule averages the loss. In a listed
+            search it is a pass.
+        learning_rate: of the policy's SGD, at the start of each search.
+        momentum: of the policy's SGD.
+        clip_norm: the gradient's norm is cut to this; null leaves it.
+        accumulate: parts in which each batch of the search is taken, to save memory; each has a draw of its own.
+        objective: confidence (what the teacher is sure of and the student is not), or cross_entropy (the teacher's
+            minus the student's).
+        init: a policy.json to start from; or random: probabilities and levels drawn at random, by the seed.
+        compile: run the augmentation on CPUs through torch.compile: pays off in long runs on large images.
+    """
+
+    operations: list[str] = field(default_factory=lambda: list(PAPER_OPERATIONS))
+    operations_per_image: int = 4
+    shared_draw: bool = False
+    temperature: float = 0.05
+    gates: Literal["relaxed", "straight_through"] = "straight_through"
+    student_weight: float = 1.0
+    sign: Literal["random", "learned"] = "random"
+    composition: Literal["additive", "sequential"] = "additive"
+    prior: Literal["exact", "encoder"] = "exact"
+    encoder_steps: int = 3000
+    search: Literal["listed", "interleaved", "none"] = "listed"
+    search_at: list[int] | Literal["auto"] = field(default_factory=list)
+    search_confidences: list[float] = field(default_factory=lambda: [0.6, 0.8])
+    search_epochs: int = 1
+    search_fraction: float = 1.0
+    search_every: int = 20
+    search_steps: int = 1
+    search_window: int = 100
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    clip_norm: float | None = None
+    accumulate: int = 1
+    objective: Literal["confidence", "cross_entropy"] = "confidence"
+    init: Path | Literal["random"] | None = None
+    compile: bool = False
