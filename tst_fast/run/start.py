@@ -21,6 +21,8 @@ OPTIONS = {
     "download": "--data.download true",
     "elastic": "--elastic",
     "exclude": "--data.exclude FILE, as `tst-fast verify-data FOLDER --write-exclude FILE` writes it",
+    "ids": "--data.ids",
+    "ignored": "--data.ignored",
     "loader": "--data.loader dali",
 }
 """What to say here where `tst_pipelines` names an option."""
