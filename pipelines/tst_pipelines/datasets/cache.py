@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 # A change within this many seconds before a look may carry the same time as the look: clocks tick coarsely, and a file
 # server's may differ from ours. What is that new is not kept.
@@ -97,3 +98,10 @@ def write_whole(path: Path):
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def write_png(image: Image.Image, path: Path) -> None:
+    """An image, written whole or not at all; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with write_whole(path) as file:
+        image.save(file, "PNG")

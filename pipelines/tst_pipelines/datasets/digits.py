@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from tst_pipelines.datasets.cache import user_cache, write_whole
+from tst_pipelines.datasets.cache import user_cache, write_png
 from tst_pipelines.datasets.files import ImageDataset
 from tst_pipelines.datasets.folders import image_folder
 from tst_pipelines.protocol import DataError
@@ -29,7 +30,7 @@ def digits(cache: str | Path | None = None) -> tuple[ImageDataset, ImageDataset]
         The training split (400 images, 40 of each class: few-shot) and the test split (the other 1,397).
 
     Raises:
-        DataError: the cache cannot be written, holds other files, or scikit-learn or Pillow is missing.
+        DataError: the cache cannot be written, holds other files, or scikit-learn is missing.
     """
     root = (Path(cache) if cache is not None else user_cache()) / "digits"
     splits = _read(root)
@@ -59,16 +60,15 @@ def _read(root: Path) -> tuple[ImageDataset, ImageDataset] | None:
 def _write(root: Path) -> None:
     """Write every file, also over one that is there: its content is the same."""
     try:
-        from PIL import Image
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise DataError(f"the digits need {error.name}: pip install scikit-learn Pillow") from None
+        raise DataError(f"the digits need {error.name}: pip install scikit-learn") from None
     source = load_digits()
     train = _few_of_each(source.target, _TRAIN // 10)
     for index, (image, label) in enumerate(zip(source.images, source.target, strict=True)):
         path = root / ("train" if train[index] else "test") / str(label) / f"{index:04d}.png"
         grey = Image.fromarray(np.rint(image * (255 / 16)).astype(np.uint8))
-        _save_whole(grey.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR).convert("RGB"), path)
+        write_png(grey.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR).convert("RGB"), path)
 
 
 def _few_of_each(labels: np.ndarray, count: int) -> np.ndarray:
@@ -78,9 +78,3 @@ def _few_of_each(labels: np.ndarray, count: int) -> np.ndarray:
     for label in np.unique(labels):
         chosen[order[labels[order] == label][:count]] = True
     return chosen
-
-
-def _save_whole(image, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with write_whole(path) as file:
-        image.save(file, "PNG")
