@@ -39,18 +39,20 @@ def test_launch_then_kill_then_resume(tmp_path, tiny_flags):
         assert (folder / name).read_bytes() == (only(tmp_path / "whole") / name).read_bytes()
 
 
-def test_compare_writes_every_arm(tmp_path, tiny_flags):
+def test_compare_shows_the_arms_that_are_asked_for(tmp_path, tiny_flags):
     program = "from tst_fast.cli import main; main()"
-    neural = "--neural_prior", "--policy.encoder_steps=2"
-    output = output_of(["-c", program, "compare", *tiny_flags, *neural, "--seeds=2", f"--output={tmp_path}"])
-    summary = json.loads((only(tmp_path) / "compare.json").read_text())
-    assert list(summary) == ["student alone", "KD", "KD, untrained policy", "TST", "TST, neural prior"]
-    for values in summary.values():
+    arms = "--arms=['KD, untrained policy', TST]"
+    output = output_of(["-c", program, "compare", *tiny_flags, arms, "--seeds=2", f"--output={tmp_path}"])
+    content = json.loads((only(tmp_path) / "compare.json").read_text())
+    assert list(content["arms"]) == ["KD, untrained policy", "TST"]
+    for values in content["arms"].values():
         runs = values["last"]["runs"]
         assert len(runs) == 2
         assert values["last"]["mean"] == pytest.approx(sum(runs) / 2)
-        assert values["last"]["standard_deviation"] == pytest.approx(abs(runs[0] - runs[1]) / 2**0.5)
-    assert f"{100 * summary['TST']['last']['mean']:.2f}" in output
+    assert f"{100 * content['arms']['TST']['last']['mean']:.2f}" in output
+    (difference,) = content["differences"]
+    assert difference["arms"] == ["TST", "KD, untrained policy"]
+    assert f"{100 * difference['mean']:+.2f}" in output
 
 
 def _folder(tmp_path, classes=("cat", "dog"), images=6):
