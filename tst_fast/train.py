@@ -13,9 +13,7 @@ from tempfile import TemporaryDirectory
 
 from tst_fast.config import reading
 from tst_fast.config.schema import Config
-from tst_fast.errors import UserError
-from tst_fast.run.evaluate import evaluate_checkpoints
-from tst_fast.run.start import errors_as_messages, new_folder, open_run, start_accelerator
+from tst_fast.errors import UserError, errors_as_messages
 
 
 def parse(arguments: Sequence[str]) -> tuple[Config, argparse.Namespace]:
@@ -46,8 +44,12 @@ def parse(arguments: Sequence[str]) -> tuple[Config, argparse.Namespace]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, build, run, close."""
-    with errors_as_messages():
+    with errors_as_messages("stopped; --resume with the run's folder continues"):
         config, options = parse(sys.argv[1:] if arguments is None else arguments)
+        # Only now, for they import torch, for which neither --help nor the message of a typo should wait.
+        from tst_fast.run.evaluate import evaluate_checkpoints
+        from tst_fast.run.start import new_folder, open_run, start_accelerator
+
         accelerator = start_accelerator()
         if options.evaluate_only:
             evaluate_checkpoints(config, accelerator)

@@ -92,6 +92,11 @@ FAULTS = {
     "small resize": (lambda root: None, ["--data.resize=10"], r"resize \(10\) must be at least size \(32\)"),
     "typo": (lambda root: None, ["--data.bach_size=4"], "did you mean 'data.batch_size'"),
     "no model": (lambda root: None, ["--student.name=resnet19"], "no model 'resnet19'; did you mean 'resnet1"),
+    "too small images": (
+        lambda root: None,
+        ["--student.name=timm/vit_tiny_patch16_224", "--student.arguments={depth: 1}"],
+        r"--student.name timm/vit_tiny_patch16_224 does not take images of 32 px \(--data.image_size\): .*img_size: 32",
+    ),
     "flat val": (
         lambda root: [(root / "val" / "cat" / "0.jpg").rename(root / "val" / "0.jpg"), _remove_folders(root / "val")],
         ["--data.name=imagenet"],
@@ -166,6 +171,23 @@ def test_help_is_readable():
     output = output_of([str(ROOT / "tst_fast" / "train.py"), "--help"])
     assert "--policy.learning_rate" in output
     assert "of the policy's SGD, at the start of each search" in output
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["train", "--lr=1"], ["trian"]], ids=" ".join)
+def test_help_and_a_typo_need_no_torch(words):
+    program = (
+        "import sys, resource\n"
+        "from tst_fast.cli import main\n"
+        "try:\n"
+        f"    main({words})\n"
+        "except SystemExit as stopped:\n"
+        "    print(stopped.code)\n"
+        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
+        "assert used.ru_utime + used.ru_stime < 1, used\n"
+        "assert not {'torch', 'torchvision', 'accelerate'} & set(sys.modules)\n"
+    )
+    output = output_of(["-c", program])
+    assert "did you mean" in output or "settings" in output or "usage" in output
 
 
 def test_commands():

@@ -22,9 +22,9 @@ from tst_fast.commands.arms import ARMS, DEFAULT, PAIRS, TST, Arm
 from tst_fast.commands.paired import agreement, paired_difference, summary
 from tst_fast.config import reading
 from tst_fast.config.schema import Config, replace
-from tst_fast.errors import UserError, nearest
+from tst_fast.errors import UserError, errors_as_messages, nearest
 from tst_fast.policy.file import PolicyFile
-from tst_fast.run.start import errors_as_messages, new_folder, open_run, start_accelerator
+from tst_fast.run.start import new_folder, open_run, start_accelerator
 
 VERSION = 2
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tst_fast.commands.cost import MORE_MEMORY, measure_cost
 from tst_fast.config import reading
 from tst_fast.config.schema import Config, replace
-from tst_fast.errors import Finding, UserError
+from tst_fast.errors import Finding, UserError, errors_as_messages
 from tst_fast.models.frozen import frozen
 from tst_fast.models.normalised import published_normalisation
 from tst_fast.run.evaluate import evaluate
@@ -22,7 +22,7 @@ from tst_fast.run.plan import search_of, search_steps
 from tst_fast.run.seeding import Stream, reseed
 from tst_fast.run.session import Session, own_normalisation
 from tst_fast.run.signal import GradientSignal, steps_for_a_signal
-from tst_fast.run.start import errors_as_messages, start_accelerator
+from tst_fast.run.start import start_accelerator
 from tst_pipelines import Batch, Loader
 
 MARKS = {"good": "[green]✓[/]", "doubtful": "[yellow]![/]", "wrong": "[red]✗[/]"}
@@ -167,7 +167,7 @@ def _teacher(session: Session, sample: Loader) -> Finding:
 
 
 def _gradients(session: Session, batch: Batch) -> list[Finding]:
-    """That the student's loss moves each of its weights and none of the teacher's, and heeds teacher and labels."""
+    """The student's loss moves each of its weights and none of the teacher's, and depends on teacher and labels."""
     gradient, missing = _student_gradient(session, batch)
     if missing:
         some = ", ".join(missing[:3])
@@ -245,7 +245,7 @@ def _policy(session: Session, training: Iterator[Batch]) -> list[Finding]:
 
 
 def _signal(session: Session, signal: GradientSignal) -> Finding:
-    """Whether a search is long enough for its gradients to stand out of their noise, judged by a few steps."""
+    """Whether a search is long enough for its gradients to stand out of their noise, estimated from a few steps."""
     config, steps = session.config, session.training_loader.steps_per_epoch
     needed = steps_for_a_signal(signal.statistics(), signal.steps)
     has = config.policy.search_epochs * search_steps(config, steps)
