@@ -168,7 +168,7 @@ MUTANTS = [
     ),
     Mutant(
         "every seed is the first",
-        "tst_fast/commands/compare.py",
+        "tst_fast/commands/comparison.py",
         "replace(config, seed=seed, **how.changes)",
         "replace(config, **how.changes)",
         "tst_fast/commands/test_compare.py::test_what_the_student_of_an_arm_is_shown",

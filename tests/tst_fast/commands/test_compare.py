@@ -8,7 +8,7 @@ import torch
 from accelerate import Accelerator
 
 from tst_fast.commands.arms import ARMS, DEFAULT
-from tst_fast.commands.compare import Comparison
+from tst_fast.commands.comparison import Comparison
 from tst_fast.config import reading
 
 CHANNELS = {4: "student", 8: "teacher"}
@@ -90,7 +90,7 @@ def test_the_arms_are_these():
 
 
 def test_the_question_is_written_before_anything_is_run(tiny_config, tmp_path, monkeypatch):
-    monkeypatch.setattr("tst_fast.commands.compare.open_run", lambda *arguments, **options: pytest.fail("it runs"))
+    monkeypatch.setattr("tst_fast.commands.comparison.open_run", lambda *arguments, **options: pytest.fail("it runs"))
     arms = {name: ARMS[name] for name in DEFAULT}
     with pytest.raises(pytest.fail.Exception):
         Comparison(tiny_config("--data.fraction=0.5"), arms, 3, 2, tmp_path, Accelerator(cpu=True)).run()
