@@ -119,7 +119,7 @@ def test_a_level_without_a_gradient_is_found(tiny_config, healthy, make_run, mon
     levels = Policy.levels
     monkeypatch.setattr(Policy, "levels", lambda self: levels(self).detach())
     session = make_run(tiny_config(*healthy)).session
-    finding = examination._policy(session, examination._training_batches(session))
+    (finding,) = examination._policy(session, examination._training_batches(session))
     assert (finding.state, "level of ShearX, ShearY" in finding.found) == ("wrong", True)
 
 
