@@ -134,14 +134,18 @@ MUTANTS = [
         "the same random numbers in each step of a pass",
         "tst_fast/run/loop.py",
         "        batch = self.session.mixing[stage](batch)\n",
-        "        reseed(self.config.seed, Stream.STEP, self.accelerator.process_index, self.progress.pass_index)\n        batch = self.session.mixing[stage](batch)\n",
+        """        reseed(self.config.seed, Stream.STEP, self.accelerator.process_index, self.progress.pass_index)
+        batch = self.session.mixing[stage](batch)
+""",
         "tst_fast/run/test_passes.py::test_every_step_has_random_numbers_of_its_own",
     ),
     Mutant(
         "the same random numbers in each pass",
         "tst_fast/run/loop.py",
         "        batch = self.session.mixing[stage](batch)\n",
-        "        reseed(self.config.seed, Stream.STEP, self.accelerator.process_index, self.progress.step)\n        batch = self.session.mixing[stage](batch)\n",
+        """        reseed(self.config.seed, Stream.STEP, self.accelerator.process_index, self.progress.step)
+        batch = self.session.mixing[stage](batch)
+""",
         "tst_fast/run/test_passes.py::test_every_step_has_random_numbers_of_its_own",
     ),
     Mutant(
