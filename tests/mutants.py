@@ -42,58 +42,58 @@ MUTANTS = [
     Mutant(
         "the student's loss is on the plain half only",
         "tst_fast/run/student.py",
-        "loss = sum(self.loss(*half, batch.labels) for half in halves) / len(halves)",
-        "loss = self.loss(*halves[-1], batch.labels)",
+        "loss = sum(losses) / len(losses)",
+        "loss = losses[-1]",
         "tst_fast/run/test_student.py::test_half_is_on_what_the_policy_makes_of_the_images_and_half_on_the_images",
     ),
     Mutant(
         "both halves count whole",
         "tst_fast/run/student.py",
-        "for half in halves) / len(halves)",
-        "for half in halves)",
+        "loss = sum(losses) / len(losses)",
+        "loss = sum(losses)",
         "tst_fast/run/test_student.py::test_half_is_on_what_the_policy_makes_of_the_images_and_half_on_the_images",
     ),
     Mutant(
         "the teacher learns from the student",
         "tst_fast/run/student.py",
-        "zip(student.split(size), teacher.split(size), strict=True)",
-        "zip(teacher.split(size), student.split(size), strict=True)",
+        "for output in (student, teacher)), targets",
+        "for output in (teacher, student)), targets",
         "tst_fast/run/test_student.py::test_half_is_on_what_the_policy_makes_of_the_images_and_half_on_the_images",
     ),
     Mutant(
         "the confidence that is reported is that on plain images",
         "tst_fast/run/student.py",
-        "confidence(teacher[:size], batch.labels)",
-        "confidence(teacher[size:], batch.labels)",
+        "confidences[0]",
+        "confidences[-1]",
         "tst_fast/run/test_student.py::test_half_is_on_what_the_policy_makes_of_the_images_and_half_on_the_images",
     ),
     Mutant(
         "a feature's weight is ignored",
         "tst_fast/run/student.py",
-        "loss + weight * feature_distance(one, other)",
+        "loss + pair.weight * feature_distance(one, other)",
         "loss + feature_distance(one, other)",
         "tst_fast/run/test_student.py::test_a_feature_counts_by_its_weight",
     ),
     Mutant(
         "KD without the square of its temperature",
         "tst_fast/losses/distillation.py",
-        "return tau**2 * divergence",
-        "return divergence",
+        "return tau**2 * F.kl_div(",
+        "return F.kl_div(",
         "tst_fast/run/test_student.py::test_without_augmentation_all_is_on_the_images",
     ),
     # What the policy minimises.
     Mutant(
         "the policy looks for what the teacher does not know",
         "tst_fast/losses/search.py",
-        "return -(weights * (teacher.log_softmax(dim=1) + missed)).sum(dim=1).mean()",
-        "return (weights * (teacher.log_softmax(dim=1) + missed)).sum(dim=1).mean()",
+        "-(shares * ",
+        "(shares * ",
         "tst_fast/run/test_search.py::test_probability_rises_where_only_the_student_is_fooled",
     ),
     Mutant(
         "teacher and student swapped in the search",
         "tst_fast/run/search.py",
-        "self.objective(teacher, student, part.labels)",
-        "self.objective(student, teacher, part.labels)",
+        "(teacher, student, asked.labels, asked.weights)",
+        "(student, teacher, asked.labels, asked.weights)",
         "tst_fast/run/test_search.py::test_probability_rises_where_only_the_student_is_fooled",
     ),
     Mutant(
@@ -113,9 +113,9 @@ MUTANTS = [
     Mutant(
         "momentum and rate of the policy outlive its search",
         "tst_fast/run/loop.py",
-        'self.updates["search"].begin()',
+        "self.learners.search.begin()",
         "pass",
-        "tst_fast/run/test_metrics.py::test_each_search_begins_with_the_rate_that_was_asked_for",
+        "tst_fast/run/test_passes.py::test_each_search_begins_with_the_rate_that_was_asked_for",
     ),
     # The alternation.
     Mutant(
@@ -128,27 +128,31 @@ MUTANTS = [
             return self._update("search", batch)
         self._update(stage, batch)
 """,
-        "tst_fast/run/test_metrics.py::test_the_policy_takes_its_interleaved_step_just_before_the_student",
+        "tst_fast/run/test_passes.py::test_the_policy_takes_its_interleaved_step_just_before_the_student",
     ),
     Mutant(
         "the same random numbers in each step of a pass",
         "tst_fast/run/loop.py",
-        "reseed(self.config.seed, 3, self.accelerator.process_index, self.pass_index, self.step)",
-        "reseed(self.config.seed, 3, self.accelerator.process_index, self.pass_index)",
-        "tst_fast/run/test_metrics.py::test_every_step_has_random_numbers_of_its_own",
+        "        batch = self.session.mixing[stage](batch)\n",
+        """        reseed(self.config.seed, Stream.STEP, self.accelerator.process_index, self.progress.pass_index)
+        batch = self.session.mixing[stage](batch)
+""",
+        "tst_fast/run/test_passes.py::test_every_step_has_random_numbers_of_its_own",
     ),
     Mutant(
         "the same random numbers in each pass",
         "tst_fast/run/loop.py",
-        "reseed(self.config.seed, 3, self.accelerator.process_index, self.pass_index, self.step)",
-        "reseed(self.config.seed, 3, self.accelerator.process_index, self.step)",
-        "tst_fast/run/test_metrics.py::test_every_step_has_random_numbers_of_its_own",
+        "        batch = self.session.mixing[stage](batch)\n",
+        """        reseed(self.config.seed, Stream.STEP, self.accelerator.process_index, self.progress.step)
+        batch = self.session.mixing[stage](batch)
+""",
+        "tst_fast/run/test_passes.py::test_every_step_has_random_numbers_of_its_own",
     ),
     Mutant(
         "the student is evaluated on what it learns from",
         "tst_fast/run/loop.py",
-        "accuracy(network, self.test_loader, ",
-        "accuracy(network, self.train_loader, ",
+        "network, session.test_loader, ",
+        "network, session.training_loader, ",
         "tst_fast/run/test_loop.py::test_a_run_leaves_what_it_promises",
     ),
     # The arms of a comparison.
@@ -183,9 +187,9 @@ MUTANTS = [
     ),
     Mutant(
         "a run tells after and before",
-        "tst_fast/run/loop.py",
-        "policy_table(self.history[0], self.history[-1])",
-        "policy_table(self.history[-1], self.history[0])",
+        "tst_fast/report/terminal.py",
+        "policy_table(history[0], history[-1])",
+        "policy_table(history[-1], history[0])",
         "tst_fast/report/test_terminal.py::test_a_run_tells_what_its_policy_file_holds",
     ),
     Mutant(
@@ -197,7 +201,7 @@ MUTANTS = [
     ),
     Mutant(
         "no curves of the levels",
-        "tst_fast/report/terminal.py",
+        "tst_fast/report/plots.py",
         "        if row.level is not None:\n",
         "        if False:\n",
         "tst_fast/report/test_terminal.py::test_the_plot_shows_each_probability_and_level_over_the_passes",
@@ -205,16 +209,16 @@ MUTANTS = [
     Mutant(
         "the mean loss of a pass is 0",
         "tst_fast/run/loop.py",
-        '"mean_loss": self._pass_loss / self.step',
-        '"mean_loss": 0.0',
-        "tst_fast/run/test_metrics.py::test_the_mean_loss_of_a_pass_is_that_of_its_steps",
+        "mean_loss = progress.pass_loss / progress.step",
+        "mean_loss = 0.0",
+        "tst_fast/run/test_passes.py::test_the_mean_loss_of_a_pass_is_that_of_its_steps",
     ),
     Mutant(
         "several steps count as one in the mean loss",
         "tst_fast/run/loop.py",
-        'means["loss"] * len(values)',
-        'means["loss"]',
-        "tst_fast/run/test_metrics.py::test_the_mean_loss_of_a_pass_is_that_of_its_steps",
+        'one.means["loss"] * one.steps',
+        'one.means["loss"]',
+        "tst_fast/run/test_passes.py::test_the_mean_loss_of_a_pass_is_that_of_its_steps",
     ),
     # Time.
     Mutant(
@@ -226,16 +230,16 @@ MUTANTS = [
     ),
     Mutant(
         "an interleaved search's time is also the student's",
-        "tst_fast/run/loop.py",
-        "+= seconds - searching",
-        "+= seconds",
+        "tst_fast/run/progress.py",
+        "self.student += seconds - searching",
+        "self.student += seconds",
         "tst_fast/run/test_time.py::test_a_run_says_how_long_the_student_and_the_search_took",
     ),
     Mutant(
         "a listed search's time counts twice",
-        "tst_fast/run/loop.py",
-        'self.clock["search_seconds"] += seconds\n',
-        'self.clock["search_seconds"] += seconds + searching\n',
+        "tst_fast/run/progress.py",
+        "self.search += seconds\n",
+        "self.search += seconds + seconds\n",
         "tst_fast/run/test_time.py::test_a_run_says_how_long_the_student_and_the_search_took",
     ),
     Mutant(
@@ -263,31 +267,31 @@ MUTANTS = [
     # The gap on held-out images.
     Mutant(
         "the gap is measured without its seed",
-        "tst_fast/run/gap.py",
-        "reseed(seed, 5, accelerator.process_index)",
+        "tst_fast/run/held_out_gap.py",
+        "reseed(session.config.seed, Stream.HELD_OUT_GAP, session.accelerator.process_index)",
         "pass",
-        "tst_fast/run/test_gap.py::test_a_seed_gives_the_same_gap_again_and_another_another",
+        "tst_fast/run/test_held_out_gap.py::test_a_seed_gives_the_same_gap_again_and_another_another",
     ),
     Mutant(
         "the two policies are drawn from with other random numbers",
-        "tst_fast/run/gap.py",
-        "reseed(seed, 5, accelerator.process_index)",
-        "reseed(seed, 5, accelerator.process_index, len(found))",
-        "tst_fast/run/test_gap.py::test_both_policies_are_drawn_from_alike",
+        "tst_fast/run/held_out_gap.py",
+        "reseed(session.config.seed, Stream.HELD_OUT_GAP, session.accelerator.process_index)",
+        "reseed(session.config.seed, Stream.HELD_OUT_GAP, session.accelerator.process_index, len(found))",
+        "tst_fast/run/test_held_out_gap.py::test_both_policies_are_drawn_from_alike",
     ),
     Mutant(
         "the gap is measured with a draw for each batch",
-        "tst_fast/run/gap.py",
+        "tst_fast/run/held_out_gap.py",
         "policy.shared_draw = False",
         "pass",
-        "tst_fast/run/test_gap.py::test_each_image_has_a_draw_of_its_own",
+        "tst_fast/run/test_held_out_gap.py::test_each_image_has_a_draw_of_its_own",
     ),
     Mutant(
         "the untrained policy of the gap is the trained one",
-        "tst_fast/run/gap.py",
+        "tst_fast/run/held_out_gap.py",
         "    policy.reset()\n",
         "",
-        "tst_fast/run/test_gap.py::test_a_seed_gives_the_same_gap_again_and_another_another",
+        "tst_fast/run/test_held_out_gap.py::test_a_seed_gives_the_same_gap_again_and_another_another",
     ),
 ]
 

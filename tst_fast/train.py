@@ -36,7 +36,7 @@ def parse(arguments: Sequence[str]) -> tuple[Config, argparse.Namespace]:
     parser = reading.make_parser("train.py", "Distil a student by TST.")
     parser.add_argument("--resume", type=Path, help="folder of a stopped run: continue it, with its own configuration")
     parser.add_argument("--elastic", action="store_true", help="resume on another number of processes too")
-    parser.add_argument("--evaluate_only", action="store_true", help="print the accuracy of the checkpoints, and stop")
+    parser.add_argument("--evaluate_only", action="store_true", help="print the scores of the checkpoints, and stop")
     parser.add_argument("--dry_run", action="store_true", help="take two steps of everything; nothing is kept")
     reading.add_config(parser)
     return reading.parse(parser, arguments)

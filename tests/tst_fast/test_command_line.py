@@ -144,7 +144,7 @@ def test_elastic_without_a_run_to_resume_is_refused():
         main(["--config=digits", "--elastic"])
 
 
-def test_evaluateonly(whole_run, tiny_flags, tmp_path, capsys, monkeypatch):
+def test_evaluate_only(whole_run, tiny_flags, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     checkpoints = [f"--{role}.checkpoint={whole_run.folder / role}.safetensors" for role in ("teacher", "student")]
     main([*tiny_flags, *checkpoints, "--evaluate_only"])
