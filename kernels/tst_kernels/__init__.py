@@ -8,10 +8,25 @@
 """
 
 from tst_kernels.draw import Draw
+from tst_kernels.geometry import box_mask, compose, erased, invert, warp_boxes
 from tst_kernels.mix import apply, mix, normalise
 from tst_kernels.operations import OPERATIONS, Family, Operation
 from tst_kernels.warp import warp
 
 __version__ = "0.1.0"
 
-__all__ = ["OPERATIONS", "Draw", "Family", "Operation", "apply", "mix", "normalise", "warp"]
+__all__ = [
+    "OPERATIONS",
+    "Draw",
+    "Family",
+    "Operation",
+    "apply",
+    "box_mask",
+    "compose",
+    "erased",
+    "invert",
+    "mix",
+    "normalise",
+    "warp",
+    "warp_boxes",
+]

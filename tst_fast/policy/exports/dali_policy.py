@@ -29,6 +29,8 @@ OPERATIONS = (("Invert", 0.5, None, False),)
 """COMPOSITION: additive, the sum of what each operation changes; or sequential, one after the other. FILL: Cutout's.
 OPERATIONS: name, probability, level (in -1..1, None if it has none), whether its sign is drawn at random."""
 
+# What a level of 1 is: a tangent, a share of the side, degrees, a change of factor, bits dropped; Cutout has no level.
+SHEAR, TRANSLATION, ROTATION, FACTOR, POSTERIZE, CUTOUT_SIDE = 0.3, 150 / 331, 30, 0.9, 4, 0.5
 
 # Older releases call them experimental.
 _filter = fn.filter if hasattr(fn, "filter") else fn.experimental.filter
@@ -116,7 +118,7 @@ def cutout(images, _, centre=None):
     size = fn.cast(images.shape()[:2], dtype=types.FLOAT)
     if centre is None:
         centre = fn.random.uniform(size, range=(0.0, 1.0))
-    half = fn.reductions.min(size) / 4
+    half = fn.reductions.min(size) * (CUTOUT_SIDE / 2)
     # The pixels whose centres lie in the square.
     first, last = math.floor(centre * size - half + 0.5), math.floor(centre * size + half + 0.5)
     first, last = fn.cast(first, dtype=types.FLOAT), fn.cast(last, dtype=types.FLOAT)
@@ -147,11 +149,11 @@ def _matrix(x, y):
 
 
 def _share(x, y):
-    return lambda level: np.array([x * level, y * level], np.float32) * np.float32(150 / 331)
+    return lambda level: np.array([x * level, y * level], np.float32) * np.float32(TRANSLATION)
 
 
 def _factor(level):
-    return np.float32(1 + 0.9 * level)
+    return np.float32(1 + FACTOR * level)
 
 
 def _sharpness_kernel(level):
@@ -163,16 +165,16 @@ def _sharpness_kernel(level):
 
 
 TABLE = {
-    "ShearX": (shear, _matrix(0.3, 0), "cpu"),
-    "ShearY": (shear, _matrix(0, 0.3), "cpu"),
+    "ShearX": (shear, _matrix(SHEAR, 0), "cpu"),
+    "ShearY": (shear, _matrix(0, SHEAR), "cpu"),
     "TranslateX": (translate, _share(1, 0), "cpu"),
     "TranslateY": (translate, _share(0, 1), "cpu"),
-    "Rotate": (rotate, lambda level: np.float32(30 * level), "cpu"),
+    "Rotate": (rotate, lambda level: np.float32(ROTATION * level), "cpu"),
     "Brightness": (brightness, _factor, "cpu"),
     "Color": (color, _factor, "cpu"),
     "Contrast": (contrast, _factor, "cpu"),
     "Sharpness": (sharpness, _sharpness_kernel, "auto"),
-    "Posterize": (posterize, lambda level: np.uint8(256 - 2 ** round(4 * level)), "auto"),
+    "Posterize": (posterize, lambda level: np.uint8(256 - 2 ** round(POSTERIZE * level)), "auto"),
     "Solarize": (solarize, lambda level: np.float32(255 * (1 - level)), "auto"),
     "AutoContrast": (auto_contrast, None, "cpu"),
     "Equalize": (equalize, None, "cpu"),

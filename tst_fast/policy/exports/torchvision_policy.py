@@ -26,6 +26,10 @@ OPERATIONS = (("Invert", 0.5, None, False),)
 OPERATIONS: name, probability, level (in -1..1, None if it has none), whether its sign is drawn at random."""
 
 
+# What a level of 1 is: a tangent, a share of the side, degrees, a change of factor, bits dropped; Cutout has no level.
+SHEAR, TRANSLATION, ROTATION, FACTOR, POSTERIZE, CUTOUT_SIDE = 0.3, 150 / 331, 30, 0.9, 4, 0.5
+
+
 @dataclass
 class Choice:
     """All that is random in one call, an item for each operation applied, in order.
@@ -92,18 +96,18 @@ def augment(image: Tensor, choice: Choice) -> Tensor:
 
 def apply(x: Tensor, name: str, level: float, centre: tuple[float, float] = (0.5, 0.5)) -> Tensor:
     """One operation in full: floating point in 0..1 to the same."""
-    factor = 1 + 0.9 * level
+    factor = 1 + FACTOR * level
     match name:
         case "ShearX":
-            return _affine(x, shear=(0.3 * level, 0))
+            return _affine(x, shear=(SHEAR * level, 0))
         case "ShearY":
-            return _affine(x, shear=(0, 0.3 * level))
+            return _affine(x, shear=(0, SHEAR * level))
         case "TranslateX":
-            return _affine(x, translate=(150 / 331 * level * x.shape[-1], 0))
+            return _affine(x, translate=(TRANSLATION * level * x.shape[-1], 0))
         case "TranslateY":
-            return _affine(x, translate=(0, 150 / 331 * level * x.shape[-2]))
+            return _affine(x, translate=(0, TRANSLATION * level * x.shape[-2]))
         case "Rotate":
-            return F.rotate(x, 30 * level, F.InterpolationMode.BILINEAR)
+            return F.rotate(x, ROTATION * level, F.InterpolationMode.BILINEAR)
         case "Brightness":
             return F.adjust_brightness(x, factor)
         case "Color":
@@ -113,7 +117,7 @@ def apply(x: Tensor, name: str, level: float, centre: tuple[float, float] = (0.5
         case "Sharpness":
             return F.adjust_sharpness(x, factor)
         case "Posterize":
-            return F.posterize(_eight_bit(x), 8 - round(4 * level)) / 255
+            return F.posterize(_eight_bit(x), 8 - round(POSTERIZE * level)) / 255
         case "Solarize":
             return torch.where(_eight_bit(x) < 255 * (1 - level), x, 1 - x)
         case "AutoContrast":
@@ -139,7 +143,7 @@ def _eight_bit(x: Tensor) -> Tensor:
 
 def _cutout(x: Tensor, centre: tuple[float, float]) -> Tensor:
     """A square of half the shorter side, clipped at the border, in FILL."""
-    half = min(x.shape[-2:]) / 4
+    half = min(x.shape[-2:]) * CUTOUT_SIDE / 2
     rows, columns = (
         (torch.arange(side, device=x.device) + 0.5 >= place * side - half)
         & (torch.arange(side, device=x.device) + 0.5 < place * side + half)
