@@ -21,6 +21,7 @@ from tst_fast.commands.paired import agreement, paired_difference, summary
 from tst_fast.config.schema import Config, replace
 from tst_fast.policy.file import PolicyFile
 from tst_fast.run.start import open_run
+from tst_pipelines.writing import write_whole
 
 VERSION = 2
 
@@ -141,9 +142,8 @@ class Comparison:
     def _write(self) -> None:
         if self.accelerator.is_main_process:
             self.folder.mkdir(parents=True, exist_ok=True)
-            whole = self.folder / "compare.json.tmp"
-            whole.write_text(json.dumps(self._content(), indent=2) + "\n")
-            whole.replace(self.folder / "compare.json")
+            with write_whole(self.folder / "compare.json") as file:
+                file.write((json.dumps(self._content(), indent=2) + "\n").encode())
 
 
 def _table(name: str, content: Mapping[str, Any]) -> Table:
