@@ -259,9 +259,9 @@ MUTANTS = [
     ),
     Mutant(
         "a checkpoint is written straight to its final name",
-        "tst_fast/run/checkpoint.py",
-        'temporary = folder / f"{name}.tmp"',
-        'temporary = folder / f"{name}.pt"',
+        "pipelines/tst_pipelines/writing.py",
+        'with os.fdopen(handle, "wb") as file:',
+        'with open(path, "wb") as file:',
         "tst_fast/run/test_checkpoint.py::test_a_write_that_fails_harms_no_checkpoint",
     ),
     # The gap on held-out images.
