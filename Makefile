@@ -9,7 +9,7 @@ else
 export PYTHONPATH := $(CURDIR):$(CURDIR)/kernels:$(CURDIR)/pipelines:$(PYTHONPATH)
 endif
 
-# Told in full, so that Accelerate has no defaults to warn of.
+# Given in full, so that Accelerate has no defaults to warn of.
 LAUNCH := $(PYTHON) -m accelerate.commands.launch --quiet \
 	--num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
 

@@ -71,6 +71,7 @@ class Configuration:
         size: height and width.
         slots: operations an image.
         plain: int64 codes, no centres, and a gradient that is one number expanded.
+        pictures: each of a size of its own on the canvas, and no warps.
     """
 
     images: str
@@ -79,16 +80,18 @@ class Configuration:
     size: tuple[int, int] = (224, 224)
     slots: int = 4
     plain: bool = False
+    pictures: bool = False
 
     def __str__(self) -> str:
         layout = " channels_last" if self.channels_last else ""
         size = "" if self.size == (224, 224) else f", {self.size[0]}x{self.size[1]}, {self.slots} slots"
-        return f"{self.images} -> {str(self.dtype).removeprefix('torch.')}{layout}{size}"
+        pictures = ", pictures" if self.pictures else ""
+        return f"{self.images} -> {str(self.dtype).removeprefix('torch.')}{layout}{size}{pictures}"
 
     @property
     def is_default(self) -> bool:
         """What a loader of 8-bit images launches."""
-        return self.images in ("packed", "nhwc", "nchw") and self.size == (224, 224)
+        return self.images in ("packed", "nhwc", "nchw") and self.size == (224, 224) and not self.pictures
 
     def launch(self) -> None:
         """Run the functions on the host, on tensors without data."""
@@ -98,9 +101,11 @@ class Configuration:
         centres = None if self.plain else torch.empty(256, 2, device="meta")
         constants = [0.5] * 9
         draw = (operations, levels, gates, centres)
-        result, *saved = launch.mix_forward(images, draw, constants, self.dtype, self.channels_last)
+        sizes = torch.empty(256, 2, dtype=torch.int32, device="meta") if self.pictures else None
+        rest = (not self.pictures, sizes)
+        result, *saved = launch.mix_forward(images, draw, constants, self.dtype, self.channels_last, *rest)
         gradient = torch.empty((), dtype=self.dtype, device="meta").expand(result.shape) if self.plain else result
-        launch.mix_backward(gradient, images, draw[:2], saved, constants, images.is_floating_point())
+        launch.mix_backward(gradient, images, draw[:2], saved, constants, images.is_floating_point(), *rest)
 
 
 FEW = (
@@ -114,6 +119,8 @@ FEW = (
     Configuration("grey", torch.float32, size=(28, 28), slots=1),
     Configuration("float16", torch.float16, size=(17, 19), slots=3, plain=True),
     Configuration("nchw", size=(1, 1), slots=1, plain=True),
+    Configuration("nhwc", pictures=True),
+    Configuration("float32", torch.float32, pictures=True),
 )
 """Each layout, dtype and memory format at least once; sizes that divide by 16 and sizes that do not."""
 

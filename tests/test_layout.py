@@ -1,6 +1,7 @@
 """Who may import whom, and how long a file may be."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +72,21 @@ def test_who_runs_any_task_names_none():
         values = (node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant))
         found |= {(file, value) for value in values if value in TASKS}
     assert found == set()
+
+
+def _without_docstrings(source: str) -> str:
+    lines = source.split("\n")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
+    return "\n".join(lines)
+
+
+def test_accuracy_is_the_business_of_tasks():
+    code = {file: _without_docstrings(source) for file, source in _sources("tst_fast") if _room(file) != "tasks"}
+    for file in sorted((ROOT / "tst_fast/presets").rglob("*.yaml")):
+        code[file.name] = re.sub("#.*", "", file.read_text(encoding="utf-8"))
+    assert [file for file, text in code.items() if re.search(r"\baccuracy\b", text)] == []
 
 
 def test_kernels_and_pipelines_know_nothing_of_the_others():

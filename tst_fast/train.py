@@ -13,9 +13,7 @@ from tempfile import TemporaryDirectory
 
 from tst_fast.config import reading
 from tst_fast.config.schema import Config
-from tst_fast.errors import UserError
-from tst_fast.run.evaluate import evaluate_checkpoints
-from tst_fast.run.start import errors_as_messages, new_folder, open_run, start_accelerator
+from tst_fast.errors import UserError, errors_as_messages
 
 
 def parse(arguments: Sequence[str]) -> tuple[Config, argparse.Namespace]:
@@ -38,7 +36,7 @@ def parse(arguments: Sequence[str]) -> tuple[Config, argparse.Namespace]:
     parser = reading.make_parser("train.py", "Distil a student by TST.")
     parser.add_argument("--resume", type=Path, help="folder of a stopped run: continue it, with its own configuration")
     parser.add_argument("--elastic", action="store_true", help="resume on another number of processes too")
-    parser.add_argument("--evaluate_only", action="store_true", help="print the accuracy of the checkpoints, and stop")
+    parser.add_argument("--evaluate_only", action="store_true", help="print the scores of the checkpoints, and stop")
     parser.add_argument("--dry_run", action="store_true", help="take two steps of everything; nothing is kept")
     reading.add_config(parser)
     return reading.parse(parser, arguments)
@@ -46,8 +44,12 @@ def parse(arguments: Sequence[str]) -> tuple[Config, argparse.Namespace]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, build, run, close."""
-    with errors_as_messages():
+    with errors_as_messages("stopped; --resume with the run's folder continues"):
         config, options = parse(sys.argv[1:] if arguments is None else arguments)
+        # Only now, for they import torch, for which neither --help nor the message of a typo should wait.
+        from tst_fast.run.evaluate import evaluate_checkpoints
+        from tst_fast.run.start import new_folder, open_run, start_accelerator
+
         accelerator = start_accelerator()
         if options.evaluate_only:
             evaluate_checkpoints(config, accelerator)

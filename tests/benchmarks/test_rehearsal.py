@@ -42,8 +42,8 @@ def result(tmp_path_factory):
     return found
 
 
-def rows_of(result, part, **what):
-    return [row for row in result["rows"] if row["part"] == part and what.items() <= row.items()]
+def rows_of(found, part, **what):
+    return [row for row in found["rows"] if row["part"] == part and what.items() <= row.items()]
 
 
 def test_every_part_was_done(result):

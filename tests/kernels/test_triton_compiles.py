@@ -8,8 +8,8 @@ import sys
 import pytest
 
 TARGETS = ("sm_80", "sm_90", "sm_100", "gfx942")
-MOST_REGISTERS = 128
-"""On sm_90, for the configurations launched by default: four programs of 128 threads a processor at least."""
+MOST_REGISTERS = {"mix": 80, "sum_gradients": 96}
+"""On sm_90: six and five programs of 128 threads a multiprocessor. Of other kernels 128, which is four."""
 
 
 def _compile(path, *arguments):
@@ -53,10 +53,9 @@ def test_the_forward_pass_needs_no_shared_memory(reports, target):
     assert [row for row in reports[target] if row["kernel"] in ("mix", "warp") and row["shared"]] == []
 
 
-def test_registers_of_the_default_configurations(reports):
-    rows = [row for row in reports["sm_90"] if row["default"]]
-    assert len(rows) >= 12
-    assert [row for row in rows if row["registers"] > MOST_REGISTERS] == []
+def test_registers_leave_room_for_enough_programs(reports):
+    rows = [row for row in reports["sm_90"] if row["registers"] > MOST_REGISTERS.get(row["kernel"], 128)]
+    assert rows == []
 
 
 def test_contiguous_results_are_written_more_than_one_at_a_time(reports):

@@ -2,6 +2,13 @@
 
 SCHEDULES = {
     "listed": (),
+    "a search that waits": (
+        "--policy.search_at=auto",
+        "--policy.search_confidences=[0.05, 0.99]",  # any student's after an epoch, and no student's of these runs
+        "--policy.gates=relaxed",
+        "--policy.shared_draw=true",
+    ),
+    "second crops": ("--distillation.augment=false", "--distillation.second_crop=true"),
     "half epochs": ("--policy.search_fraction=0.5", "--policy.accumulate=2", "--policy.clip_norm=0.1"),
     "interleaved, and every option": (
         "--policy.search=interleaved",

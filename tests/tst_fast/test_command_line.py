@@ -39,18 +39,20 @@ def test_launch_then_kill_then_resume(tmp_path, tiny_flags):
         assert (folder / name).read_bytes() == (only(tmp_path / "whole") / name).read_bytes()
 
 
-def test_compare_writes_every_arm(tmp_path, tiny_flags):
+def test_compare_shows_the_arms_that_are_asked_for(tmp_path, tiny_flags):
     program = "from tst_fast.cli import main; main()"
-    neural = "--neural_prior", "--policy.encoder_steps=2"
-    output = output_of(["-c", program, "compare", *tiny_flags, *neural, "--seeds=2", f"--output={tmp_path}"])
-    summary = json.loads((only(tmp_path) / "compare.json").read_text())
-    assert list(summary) == ["student alone", "KD", "KD, untrained policy", "TST", "TST, neural prior"]
-    for values in summary.values():
+    arms = "--arms=['KD, untrained policy', TST]"
+    output = output_of(["-c", program, "compare", *tiny_flags, arms, "--seeds=2", f"--output={tmp_path}"])
+    content = json.loads((only(tmp_path) / "compare.json").read_text())
+    assert list(content["arms"]) == ["KD, untrained policy", "TST"]
+    for values in content["arms"].values():
         runs = values["last"]["runs"]
         assert len(runs) == 2
         assert values["last"]["mean"] == pytest.approx(sum(runs) / 2)
-        assert values["last"]["standard_deviation"] == pytest.approx(abs(runs[0] - runs[1]) / 2**0.5)
-    assert f"{100 * summary['TST']['last']['mean']:.2f}" in output
+    assert f"{100 * content['arms']['TST']['last']['mean']:.2f}" in output
+    (difference,) = content["differences"]
+    assert difference["arms"] == ["TST", "KD, untrained policy"]
+    assert f"{100 * difference['mean']:+.2f}" in output
 
 
 def _folder(tmp_path, classes=("cat", "dog"), images=6):
@@ -90,6 +92,11 @@ FAULTS = {
     "small resize": (lambda root: None, ["--data.resize=10"], r"resize \(10\) must be at least size \(32\)"),
     "typo": (lambda root: None, ["--data.bach_size=4"], "did you mean 'data.batch_size'"),
     "no model": (lambda root: None, ["--student.name=resnet19"], "no model 'resnet19'; did you mean 'resnet1"),
+    "too small images": (
+        lambda root: None,
+        ["--student.name=timm/vit_tiny_patch16_224", "--student.arguments={depth: 1}"],
+        r"--student.name timm/vit_tiny_patch16_224 does not take images of 32 px \(--data.image_size\): .*img_size: 32",
+    ),
     "flat val": (
         lambda root: [(root / "val" / "cat" / "0.jpg").rename(root / "val" / "0.jpg"), _remove_folders(root / "val")],
         ["--data.name=imagenet"],
@@ -137,7 +144,7 @@ def test_elastic_without_a_run_to_resume_is_refused():
         main(["--config=digits", "--elastic"])
 
 
-def test_evaluateonly(whole_run, tiny_flags, tmp_path, capsys, monkeypatch):
+def test_evaluate_only(whole_run, tiny_flags, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     checkpoints = [f"--{role}.checkpoint={whole_run.folder / role}.safetensors" for role in ("teacher", "student")]
     main([*tiny_flags, *checkpoints, "--evaluate_only"])
@@ -164,6 +171,23 @@ def test_help_is_readable():
     output = output_of([str(ROOT / "tst_fast" / "train.py"), "--help"])
     assert "--policy.learning_rate" in output
     assert "of the policy's SGD, at the start of each search" in output
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["train", "--lr=1"], ["trian"]], ids=" ".join)
+def test_help_and_a_typo_need_no_torch(words):
+    program = (
+        "import sys, resource\n"
+        "from tst_fast.cli import main\n"
+        "try:\n"
+        f"    main({words})\n"
+        "except SystemExit as stopped:\n"
+        "    print(stopped.code)\n"
+        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
+        "assert used.ru_utime + used.ru_stime < 1, used\n"
+        "assert not {'torch', 'torchvision', 'accelerate'} & set(sys.modules)\n"
+    )
+    output = output_of(["-c", program])
+    assert "did you mean" in output or "settings" in output or "usage" in output
 
 
 def test_commands():

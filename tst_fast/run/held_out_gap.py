@@ -1,4 +1,4 @@
-"""Whether a search did what it is for: on images that nothing was trained on, is the teacher surer than the student?"""
+"""Whether a search did what it is for: on images that nothing was trained on, is the teacher more confident?"""
 
 import copy
 import dataclasses

@@ -72,13 +72,13 @@ class Run:
 
     def run(self) -> dict[str, Any]:
         """Do all passes that are left; returns what `result.json` holds."""
-        progress, passes = self.progress, self.session.passes
+        progress, session = self.progress, self.session
         started = time.perf_counter() - progress.clock.total
         self._tell("opened", self._opening())
         if self.session.teacher is not None and self.learners.teacher is None and progress.teacher_scores is None:
             progress.teacher_scores = self._evaluate("teacher", self.session.teacher, Pass("teacher", 0, 0))
-        while progress.pass_index < len(passes):
-            self._one_pass(passes[progress.pass_index])
+        while progress.pass_index < len(session.passes):  # to which a pass may add searches
+            self._one_pass(session.passes[progress.pass_index])
             progress.clock.total = time.perf_counter() - started
             self._save_checkpoint()
         result = make_result(self.session, progress)

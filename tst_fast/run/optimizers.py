@@ -74,5 +74,8 @@ def make_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Opt
     try:
         from apex.optimizers import FusedLAMB
     except ImportError:  # not installed, or the other project that PyPI calls apex
-        raise UserError(f"--optimizer.name lamb needs NVIDIA apex, built from its source: {INSTALL_APEX}") from None
+        raise UserError(
+            "lamb (--student_training.optimizer.name or --teacher_training.optimizer.name) needs NVIDIA apex, built "
+            f"from its source: {INSTALL_APEX}"
+        ) from None
     return FusedLAMB(parameters, betas=config.betas, **common)

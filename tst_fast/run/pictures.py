@@ -26,10 +26,10 @@ Confidences = dict[str, dict[str, list[float]]]
 
 
 def fixed_images(session: Session) -> Batch:
-    """A few test images of this rank, at equal distances, for data sets lie in the order of their classes."""
+    """A few test images, the same on each rank; at equal distances, for they lie in the order of their classes."""
     dataset, ranks = session.splits.test, session.accelerator.num_processes
-    positions = np.unique(np.linspace(0, len(dataset) - 1, IMAGES * ranks).astype(np.int64))
-    loader = session.task.evaluation_loader(dataset.select(positions))
+    positions = np.unique(np.linspace(0, len(dataset) - 1, IMAGES).astype(np.int64))
+    loader = session.task.evaluation_loader(dataset.select(np.tile(positions, ranks)))  # a rank's share is one tile
     try:
         parts = [batch for batch in loader if len(batch)]
     finally:
@@ -60,7 +60,7 @@ def draw_search(session: Session, batch: Batch, folder: Path, number: int) -> tu
     with frozen(session.teacher, session.student):
         for name, augmented in made.items():
             rows, found[name] = _asked(session, batch, augmented)
-            pictures[name] = _save([rows], folder, "plain" if name == "plain" else f"search{number:02}-{name}")
+            pictures[name] = _save([rows], folder, f"search{number:02}-{name}")
         pictures["operations"] = _save(_each_operation(session, batch), folder, f"search{number:02}-operations")
     return pictures, found
 

@@ -65,10 +65,11 @@ class Readings:
             names = list(pending[0][2])
             own = torch.stack([torch.stack([scalars[name] for name in names]) for _, _, scalars in pending])
             values = self.accelerator.reduce(own, "mean").cpu()
-            if not values.isfinite().all():
-                finite = own.isfinite().all(1).tolist()
-                step, indices, _ = pending[finite.index(False) if False in finite else 0]
-                raise NotFinite(stage, step, None if all(finite) else indices)
+            finite = values.isfinite().all(1).tolist()
+            if not all(finite):
+                first = finite.index(False)  # of any rank
+                step, indices, _ = pending[first]
+                raise NotFinite(stage, step, None if own[first].isfinite().all() else indices)
             means = dict(zip(names, values.double().mean(0).tolist(), strict=True))
             readings.append(Reading(stage, means, len(values)))
         self._pending.clear()

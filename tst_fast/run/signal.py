@@ -112,7 +112,7 @@ class Verdict:
 
 
 def steps_for_a_signal(statistics: Statistic, steps: int) -> int | None:
-    """Steps after which half of the gradients stand out of their noise, judged by a few; None if none ever does."""
+    """Steps after which half of the gradients stand out of their noise, from those of a few; None if none ever does."""
     strengths = sorted((abs(value) for one in statistics.values() for value in one.values()), reverse=True)
     median = strengths[len(strengths) // 2]
     return math.ceil(steps * (STANDS_OUT / median) ** 2) if median > 0 else None

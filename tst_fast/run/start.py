@@ -1,9 +1,8 @@
 """What every command that runs networks begins with."""
 
+import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -14,41 +13,24 @@ from tst_fast.errors import UserError
 from tst_fast.report.terminal import Terminal
 from tst_fast.run.loop import Run
 from tst_fast.run.session import Session
-from tst_pipelines import DataError
-
-OPTIONS = {
-    "crop": "--data.crop pad",
-    "download": "--data.download true",
-    "elastic": "--elastic",
-    "exclude": "--data.exclude FILE, as `tst-fast verify-data FOLDER --write-exclude FILE` writes it",
-    "ids": "--data.ids",
-    "ignored": "--data.ignored",
-    "loader": "--data.loader dali",
-}
-"""What to say here where `tst_pipelines` names an option."""
-
-
-@contextmanager
-def errors_as_messages() -> Iterator[None]:
-    """Errors that the user can put right, and Ctrl-C, end the program with a message alone."""
-    try:
-        yield
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    except DataError as error:
-        flags = " or ".join(OPTIONS[option] for option in error.options)
-        sys.exit(f"error: {error} ({flags})" if flags else f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("stopped; --resume with the run's folder continues")
 
 
 def start_accelerator() -> Accelerator:
     """Accelerate as `accelerate launch` configured it.
 
     Raises:
-        UserError: it was told to use float16, which needs loss scaling that two optimizers cannot share.
+        UserError: it was told to use float16, which needs loss scaling that two optimizers cannot share; or more
+            processes were started than it knows of, each of which would be a whole run in the same folder.
     """
     accelerator = Accelerator()
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started > accelerator.num_processes:
+        if os.environ.get("RANK", "0") != "0":
+            sys.exit(1)  # the first says it
+        raise UserError(
+            f"{started} processes were started, but Accelerate found no GPUs to share out among them: set "
+            "ACCELERATE_USE_CPU=true to use them on CPUs, or start one"
+        )
     if accelerator.mixed_precision == "fp16":
         raise UserError("fp16 is not supported: launch with --mixed_precision bf16 or no")
     return accelerator

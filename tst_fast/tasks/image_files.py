@@ -33,11 +33,11 @@ def _shards(config: DataConfig, root: Path) -> tuple[ImageDataset, ImageDataset]
 
 
 def _folders(config: DataConfig, root: Path) -> tuple[ImageDataset, ImageDataset]:
-    judged_by = next((root / name for name in ("val", "test") if (root / name).is_dir()), None)
-    if judged_by is None or not (root / "train").is_dir():
+    test_folder = next((root / name for name in ("val", "test") if (root / name).is_dir()), None)
+    if test_folder is None or not (root / "train").is_dir():
         raise UserError(f"--data.root {root} must hold the folders train and val (or test), each with class folders")
     train = image_folder(root / "train")
-    return train, image_folder(judged_by, train.classes)
+    return train, image_folder(test_folder, train.classes)
 
 
 def _imagenet(config: DataConfig, root: Path) -> tuple[ImageDataset, ImageDataset]:

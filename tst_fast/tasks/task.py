@@ -20,7 +20,7 @@ Role = Literal["teacher", "student"]
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that a network is judged by, in 0..1; more is better.
+    """A score of a network on held-out images, in 0..1; more is better.
 
     Attributes:
         name: its key in result.json and metrics.jsonl, such as "accuracy".
@@ -151,7 +151,7 @@ class Task(Protocol):
         ...
 
     def scrambled(self, output: Any) -> Any:
-        """Other answers of the same form, always the same: whether a loss heeds them is what the doctor asks."""
+        """Other answers of the same form, always the same: whether a loss depends on them is what the doctor asks."""
         ...
 
     def confidences(self, output: Any, targets: Targets) -> Tensor:

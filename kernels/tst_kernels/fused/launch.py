@@ -31,8 +31,8 @@ _PROGRAMS = 4096
 _MOST_STRIPES = 64
 _MIX_REGISTERS = 80
 _GRADIENT_REGISTERS = 96
-"""The fewest that spill in no configuration (`make compile-matrix`): so a multiprocessor holds six programs of the mix
-and five of its gradients. Left alone, Triton 3.8 takes up to 126: four programs."""
+"""The fewest that spill in no configuration (`make compile-matrix`): a multiprocessor then holds six programs of the
+mix and five of its gradients. Left alone, Triton 3.8 takes up to 126: four programs."""
 _MOST_PIXELS = 2**31 - 2**14
 """Of a plane: the indices of its last tile fit 32 bits, too."""
 

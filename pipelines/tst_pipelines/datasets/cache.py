@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 import time
 import zipfile
 from collections.abc import Mapping
@@ -13,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from tst_pipelines.writing import write_whole
 
 # A change within this many seconds before a look may carry the same time as the look: clocks tick coarsely, and a file
 # server's may differ from ours. What is that new is not kept.
@@ -84,20 +85,6 @@ class IndexCache:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with write_whole(self._file) as file:
                 np.savez(file, subject=self._subject, **arrays)
-
-
-@contextlib.contextmanager
-def write_whole(path: Path):
-    """A binary file to write beside its place under a hidden name, then renamed: it is there whole or not at all."""
-    handle, temporary = tempfile.mkstemp(prefix=".", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        os.chmod(temporary, 0o644)  # mkstemp's files are private; a cache may be shared
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def write_png(image: Image.Image, path: Path) -> None:

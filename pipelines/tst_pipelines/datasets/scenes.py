@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tst_pipelines.datasets.cache import user_cache, write_png, write_whole
+from tst_pipelines.datasets.cache import user_cache, write_png
 from tst_pipelines.protocol import DataError
+from tst_pipelines.writing import write_whole
 
 COUNTS = {"train": 600, "test": 300}
 SIDE = 96  # pixels

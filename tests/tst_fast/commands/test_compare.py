@@ -7,57 +7,105 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from tst_fast.commands.compare import ARMS, NEURAL_PRIOR, compare
+from tst_fast.commands.arms import ARMS, DEFAULT
+from tst_fast.commands.comparison import Comparison
 from tst_fast.config import reading
 
 CHANNELS = {4: "student", 8: "teacher"}
 
-# Images in a step of 100, whether the teacher is asked about the same images, whether the policy learned, its prior.
+# Images in a step of 100, whether the teacher is asked about the same images, the second half of a step, whether the
+# policy learned, and its prior.
 SEEN = {
-    "student alone": (100, False, False, "exact"),
-    "KD": (100, True, False, "exact"),
-    "KD, untrained policy": (200, True, False, "exact"),
-    "TST": (200, True, True, "exact"),
-    "TST, neural prior": (200, True, True, "encoder"),
+    "student alone": (200, False, "another crop", False, "exact"),
+    "KD, one crop": (100, True, "none", False, "exact"),
+    "KD": (200, True, "another crop", False, "exact"),
+    "KD, random policy": (200, True, "augmented", False, "exact"),
+    "KD, untrained policy": (200, True, "augmented", False, "exact"),
+    "TST": (200, True, "augmented", True, "exact"),
+    "TST, neural prior": (200, True, "augmented", True, "encoder"),
 }
 
 
 @pytest.fixture
 def forwards(monkeypatch):
-    """Images of every forward pass: by the student in training mode, and by the teacher."""
+    """Of every forward pass by the student in training mode, and by the teacher: images, and sums of 100 at a time."""
     seen = {"student": [], "teacher": []}
 
     def record(module, inputs):
         role = CHANNELS.get(module.classifier.in_features) if hasattr(module, "classifier") else None
         if role == "teacher" or (role == "student" and module.training):
-            images = inputs[0].detach()
-            seen[role].append((len(images), images.double().sum().item()))
+            images = inputs[0].detach().double()
+            seen[role].append((len(images), *(part.sum().item() for part in images.split(100))))
 
     handle = torch.nn.modules.module.register_module_forward_pre_hook(record)
     yield seen
     handle.remove()
 
 
+@pytest.fixture(scope="module")
+def plain_halves():
+    """What the plain half of each step was, by arm, seed and step."""
+    return {}
+
+
 @pytest.mark.parametrize("arm", SEEN)
-def test_what_the_student_of_an_arm_is_shown(arm, whole_run, tiny_config, forwards, tmp_path):
+def test_what_the_student_of_an_arm_is_shown(arm, whole_run, tiny_config, forwards, plain_halves, tmp_path):
     config = tiny_config(f"--teacher.checkpoint={whole_run.folder / 'teacher.safetensors'}", "--policy.encoder_steps=2")
-    summary = compare(config, 2, tmp_path, Accelerator(cpu=True), {arm: (ARMS | NEURAL_PRIOR)[arm]})
+    content = Comparison(config, {arm: ARMS[arm]}, 2, 1, tmp_path, Accelerator(cpu=True)).run()
     folders = sorted(path for path in tmp_path.iterdir() if path.is_dir())
     configs = [reading.load(folder / "config.yaml") for folder in folders]
     assert [each.seed for each in configs] == [0, 1]
     results = [json.loads((folder / "result.json").read_text()) for folder in folders]
-    assert summary[arm]["last"]["runs"] == [result["student"]["accuracy"] for result in results]
-    assert summary[arm]["best"]["runs"] == [result["student_best"]["accuracy"] for result in results]
+    assert content["arms"][arm]["last"]["runs"] == [result["student"]["accuracy"] for result in results]
+    assert content["arms"][arm]["best"]["runs"] == [result["student_best"]["accuracy"] for result in results]
 
-    images, taught, learned, prior = SEEN[arm]
-    assert Counter(size for size, _ in forwards["student"]) == {images: 2 * 12}  # two seeds, three epochs of four steps
+    images, taught, half, learned, prior = SEEN[arm]
+    assert ARMS[arm].images == images // 100
+    assert Counter(size for size, *_ in forwards["student"]) == {images: 2 * 12}  # two seeds, 3 epochs of 4 steps
     assert (set(forwards["student"]) <= set(forwards["teacher"])) == taught
-    assert len(set(forwards["student"])) == 2 * 12  # each seed has images of its own order or making
+    assert len(set(forwards["student"])) == 2 * 12  # each step has images of its own order or making
+    # Whatever else an arm does, its plain images are the same, step by step: augmented ones come before them, second
+    # crops behind.
+    plain = [sums[-1] if half == "augmented" else sums[0] for _, *sums in forwards["student"]]
+    assert plain == plain_halves.setdefault("of all arms", plain)
     policies = [json.loads((folder / "policy.json").read_text())["operations"] for folder in folders]
     moved = [any(abs(row["probability"] - 0.5) > 1e-5 for row in rows) for rows in policies]
-    assert moved == [learned] * 2
+    assert moved == [learned or arm == "KD, random policy"] * 2
     assert {each.policy.prior for each in configs} == {prior}
 
 
-def test_these_are_all_arms():
-    assert list(ARMS | NEURAL_PRIOR) == list(SEEN)
+def test_an_image_has_the_same_draws_in_each_augmented_arm(whole_run, tiny_config, forwards, tmp_path):
+    """Until the policies differ: the first epoch, before the search."""
+    config = tiny_config(f"--teacher.checkpoint={whole_run.folder / 'teacher.safetensors'}")
+    arms = {name: ARMS[name] for name in ("KD, untrained policy", "TST")}
+    Comparison(config, arms, 1, 1, tmp_path, Accelerator(cpu=True)).run()
+    untrained, tst = forwards["student"][:12], forwards["student"][12:]
+    assert untrained[:4] == tst[:4]
+    assert untrained[4:] != tst[4:]
+
+
+def test_the_arms_are_these():
+    assert list(ARMS) == list(SEEN)
+    assert set(DEFAULT) < set(ARMS)
+
+
+def test_the_question_is_written_before_anything_is_run(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setattr("tst_fast.commands.comparison.open_run", lambda *arguments, **options: pytest.fail("it runs"))
+    arms = {name: ARMS[name] for name in DEFAULT}
+    with pytest.raises(pytest.fail.Exception):
+        Comparison(tiny_config("--data.fraction=0.5"), arms, 3, 2, tmp_path, Accelerator(cpu=True)).run()
+    content = json.loads((tmp_path / "compare.json").read_text())
+    assert content["plan"]["hypothesis"] == "TST is above KD, untrained policy"
+    assert content["plan"]["explored"][0] == ["TST", "KD"]
+    assert (content["plan"]["seeds"], content["plan"]["fraction_seeds"]) == ([0, 1, 2], [0, 1])
+    assert list(content["plan"]["arms"]) == DEFAULT
+    assert not any(content["runs"].values())
+
+
+def test_each_choice_of_images_has_a_teacher_of_its_own(tiny_config, tmp_path):
+    config = tiny_config("--data.fraction=0.5", "--student_training.epochs=1", "--policy.search_at=[]")
+    content = Comparison(config, {"KD": ARMS["KD"]}, 1, 2, tmp_path, Accelerator(cpu=True)).run()
+    assert sorted(content["teachers"]) == [0, 1]
+    assert [run["fraction_seed"] for run in content["runs"]["KD"]] == [0, 1]
+    configs = [reading.load(tmp_path / f"kd-seed0-images{seed}" / "config.yaml") for seed in (0, 1)]
+    assert [each.teacher.checkpoint.parent.name for each in configs] == ["teacher-images0", "teacher-images1"]

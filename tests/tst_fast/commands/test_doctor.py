@@ -8,7 +8,7 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 
-from tst_fast.commands import doctor
+from tst_fast.commands import doctor, examination
 from tst_fast.config.schema import replace
 from tst_fast.policy.policy import Policy
 from tst_fast.run.plan import count_steps, plan
@@ -93,13 +93,13 @@ def test_a_weight_without_a_gradient_is_found(tiny_config, healthy, make_run):
     session = make_run(tiny_config(*healthy)).session
     session.teacher.eval()
     batch = next(iter(session.training_loader))
-    assert [finding.state for finding in doctor._gradients(session, batch)] == ["good"] * 3
+    assert [finding.state for finding in examination._gradients(session, batch)] == ["good"] * 3
     session.student.register_parameter("unused", torch.nn.Parameter(torch.zeros(2)))
-    found = doctor._gradients(session, batch)[0]
+    found = examination._gradients(session, batch)[0]
     assert (found.state, "unused" in found.found) == ("wrong", True)
     session.teacher.requires_grad_(True)
     session.learners.student.loss._teach = lambda images: (session.teacher(images), [])  # as if someone forgot no_grad
-    assert [finding.check for finding in doctor._gradients(session, batch) if finding.state == "wrong"] == [
+    assert [finding.check for finding in examination._gradients(session, batch) if finding.state == "wrong"] == [
         "student's loss",
         "teacher's weights",
     ]
@@ -107,11 +107,11 @@ def test_a_weight_without_a_gradient_is_found(tiny_config, healthy, make_run):
 
 def test_the_sample_of_test_images_is_of_every_class(tiny_config, healthy, make_run):
     session = make_run(tiny_config(*healthy)).session
-    with closing(doctor._some_test_images(session, 200)) as sample:
+    with closing(examination._some_test_images(session, 200)) as sample:
         labels = torch.cat([batch.labels for batch in sample])
     assert len(labels) == 200
     assert labels.bincount().min() >= 15
-    with closing(doctor._some_test_images(session, 5000)) as sample:
+    with closing(examination._some_test_images(session, 5000)) as sample:
         assert len(sample.dataset) == 1397
 
 
@@ -119,7 +119,7 @@ def test_a_level_without_a_gradient_is_found(tiny_config, healthy, make_run, mon
     levels = Policy.levels
     monkeypatch.setattr(Policy, "levels", lambda self: levels(self).detach())
     session = make_run(tiny_config(*healthy)).session
-    finding = doctor._policy(session, doctor._training_batches(session))
+    (finding,) = examination._policy(session, examination._training_batches(session))
     assert (finding.state, "level of ShearX, ShearY" in finding.found) == ("wrong", True)
 
 

@@ -69,6 +69,7 @@ def test_replace_changes_only_what_it_names():
         (["--config=digits", "--teacher_training.epochs=0"], "there is no --teacher.checkpoint"),
         (["--config=digits", "--loss.tau=0"], "--loss.tau is 0.0"),
         (["--config=digits", "--loss.name=dk"], "--loss.name is 'dk'; did you mean '.*'\? Losses are kd, dkd, dist"),
+        (["--config=digits", "--loss.name=zzz"], r"--loss.name is 'zzz'\. Losses are kd, dkd, dist"),
         (["--config=digits", "--teacher.sha256=00"], "--teacher.sha256 is given without --teacher.checkpoint"),
         (["--config=digits", "--student.checkpoint=a", "--student.pretrained=true"], "both give weights"),
         (["--config=digits", "--data.fraction=0"], "--data.fraction is 0.0: it must be above 0, to 1"),

@@ -196,3 +196,46 @@ def test_refuses_a_file_too_large_to_read(tmp_path):
         large.truncate(10**12)
     with pytest.raises(UserError, match="it has more than"):
         PolicyFile.read(file)
+
+
+def test_straight_through_gates_are_0_or_1_and_pass_the_derivative_of_the_probability():
+    policy = Policy(["Rotate", "Invert"], operations_per_image=2, shared_draw=True)
+    with torch.no_grad():
+        policy.probability_logits.copy_(torch.tensor([-1.5, 2.0]))
+    torch.manual_seed(0)
+    draw = policy.draw(20_000, straight_through=True)
+    assert set(draw.gates.unique().tolist()) == {0.0, 1.0}
+    assert not (draw.operations == draw.operations[0]).all()  # each image has a draw of its own
+    for position, (name, logit) in enumerate((("Rotate", -1.5), ("Invert", 2.0))):
+        chosen, probability = draw.operations == OPERATIONS[name].code, 1 / (1 + torch.tensor(-logit).exp())
+        assert abs(draw.gates[chosen].mean() - probability) < 5 * 0.5 / 20_000**0.5
+        (gradient,) = torch.autograd.grad(draw.gates[chosen].sum(), policy.probability_logits, retain_graph=True)
+        assert gradient[position].item() == pytest.approx((20_000 * probability * (1 - probability)).item(), rel=1e-3)
+
+
+def test_the_same_random_numbers_open_the_same_gates_either_way():
+    policies = [Policy(["Rotate", "Invert"], 2, False) for _ in range(2)]
+    draws = []
+    for policy, straight_through in zip(policies, (False, True), strict=True):
+        torch.manual_seed(3)
+        draws.append(policy.draw(100, straight_through=straight_through))
+    assert torch.equal(draws[0].gates > 0.5, draws[1].gates == 1)
+    for name in ("operations", "levels", "centres"):
+        assert torch.equal(getattr(draws[0], name), getattr(draws[1], name))
+
+
+@pytest.mark.parametrize("sign", ["random", "learned"])
+def test_a_random_policy_is_uniform_and_its_seeds(sign):
+    policy, found = Policy(NAMES, sign=sign), []
+    for seed in (0, 0, 1):
+        policy.randomise(torch.Generator().manual_seed(seed))
+        found.append([(row.probability, row.level) for row in policy.learned()])
+    assert found[0] == found[1] != found[2]
+    values = []
+    for seed in range(200):
+        policy.randomise(torch.Generator().manual_seed(seed))
+        values.append((policy.probabilities().mean().item(), policy.levels()[0].item()))  # ShearX has a sign
+    probabilities, levels = torch.tensor(values).T
+    assert abs(probabilities.mean() - 0.5) < 0.02
+    low = -1 if sign == "learned" else 0
+    assert low <= levels.min() < low + 0.1 and 0.9 < levels.max() <= 1

@@ -38,7 +38,7 @@ def test_both_policies_are_drawn_from_alike(open_session):
 
 def test_each_image_has_a_draw_of_its_own(open_session, monkeypatch):
     """Also where the images of a training batch share theirs."""
-    session, draw, drawn = open_session(), Policy.draw, []
+    session, draw, drawn = open_session("--policy.shared_draw=true"), Policy.draw, []
 
     def recorded(self, batch_size):
         result = draw(self, batch_size)

@@ -7,7 +7,13 @@ from tests.tst_fast.events import events_of
 
 # The listed run has 8 teacher, 8 search and 12 student steps: a stop in each stage, within and between checkpoints. The
 # one with half epochs has 4 search steps, the interleaved one 8 among the student's 12.
-STOPS = {"listed": [3, 8, 11, 15, 19, 27], "half epochs": [13, 15], "interleaved, and every option": [5, 11, 19, 26]}
+STOPS = {
+    "listed": [3, 8, 11, 15, 19, 27],
+    "a search that waits": [13, 21],
+    "second crops": [11],
+    "half epochs": [13, 15],
+    "interleaved, and every option": [5, 11, 19, 26],
+}
 
 
 @pytest.mark.parametrize(("schedule", "steps"), [(name, steps) for name in STOPS for steps in STOPS[name]])

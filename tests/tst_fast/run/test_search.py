@@ -1,4 +1,4 @@
-"""The search finds what the teacher bears and the student does not, and leaves both as they were."""
+"""The search finds what the teacher recognises and the student does not, and leaves both as they were."""
 
 import copy
 import dataclasses

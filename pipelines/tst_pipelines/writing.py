@@ -1,0 +1,32 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextlib.contextmanager
+def write_whole(path: Path, durable: bool = False) -> Iterator[BinaryIO]:
+    """A binary file to write beside its place under a hidden name, then renamed: it is there whole or not at all.
+
+    Args:
+        path: its place; what was there is replaced.
+        durable: also after the power fails: wait until the disk has it.
+    """
+    handle, temporary = tempfile.mkstemp(prefix=".", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp's files are private; these may be shared
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,122 @@
+"""The pictures of a search show what they say: PNGs against PIL, single operations and the teacher itself."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from PIL import Image
+from safetensors.torch import load_file
+
+from tests.tst_fast.events import events_of
+from tst_fast.models import ConvNet
+from tst_fast.policy.file import PolicyFile
+from tst_fast.run.pictures import GAP, IMAGES, fixed_images
+from tst_fast.tasks.classification import Classification
+from tst_kernels import OPERATIONS, apply
+from tst_pipelines import digits
+
+SIDE = 32  # pixels of a digit
+
+
+@pytest.fixture(scope="module")
+def search(whole_run):
+    """The event of the only search."""
+    (event,) = events_of(whole_run.folder, "search")
+    return event
+
+
+@pytest.fixture(scope="module")
+def rows(search, whole_run):
+    """Of each picture, its rows of images: uint8 [rows, 8, 32, 32, 3]."""
+    return {name: _cells(whole_run.folder / file) for name, file in search["pictures"].items()}
+
+
+def _cells(file):
+    with Image.open(file) as picture:
+        assert picture.format == "PNG" and picture.mode == "RGB"
+        pixels = np.asarray(picture)
+    step = SIDE + GAP
+    padded = np.pad(pixels, ((0, GAP), (0, GAP), (0, 0)))
+    assert padded.shape[0] % step == padded.shape[1] % step == 0
+    grid = padded.reshape(padded.shape[0] // step, step, padded.shape[1] // step, step, 3).swapaxes(1, 2)
+    return grid[:, :, :SIDE, :SIDE]
+
+
+def _fixed():
+    """The test images that are shown, and their labels."""
+    test = digits()[1]
+    positions = np.linspace(0, len(test) - 1, IMAGES).astype(int)
+    return np.stack([np.asarray(Image.open(test.path(i)).convert("RGB")) for i in positions]), test.labels[positions]
+
+
+def test_there_is_a_strip_of_each(rows):
+    assert {name: cells.shape[:2] for name, cells in rows.items()} == {
+        "plain": (1, IMAGES),
+        "trained": (1, IMAGES),
+        "untrained": (1, IMAGES),
+        "operations": (14, IMAGES),
+    }
+
+
+def test_plain_ones_are_the_test_images(rows):
+    images, labels = _fixed()
+    assert np.array_equal(rows["plain"][0], images)
+    assert len(set(labels)) == IMAGES  # as many classes as there is room for
+
+
+def test_policies_change_most_of_them_and_not_alike(rows):
+    for one, other in (("trained", "plain"), ("untrained", "plain"), ("trained", "untrained")):
+        changed = (rows[one] != rows[other]).any(axis=(0, 2, 3, 4))
+        assert changed.mean() > 0.5, (one, other)
+
+
+def test_each_operation_is_shown_alone_at_its_learned_level(rows, whole_run):
+    images = torch.from_numpy(_fixed()[0])
+    learned = PolicyFile.read(whole_run.folder / "policy.json").operations  # nothing was learned after this search
+    fill = np.round(255 * np.array(whole_run.config.data.mean))
+    for row, shown in zip(learned, rows["operations"], strict=True):
+        if row.operation == "Cutout":
+            erased = np.abs(shown - fill).max(axis=-1) <= 1
+            assert 0.1 < erased.mean() < 0.5 and erased[:, SIDE // 2, SIDE // 2].all()
+            continue
+        level = row.level if OPERATIONS[row.operation].has_level else None
+        expected = 255 * apply(images, row.operation, level).clamp(0, 1).permute(0, 2, 3, 1).double().numpy()
+        assert np.abs(shown - expected).max() <= 1, row.operation
+
+
+def test_confidences_are_those_of_the_networks(search, rows, whole_run):
+    for name in ("plain", "trained", "untrained"):
+        assert set(search["confidences"][name]) == {"teacher", "student"}
+        for values in search["confidences"][name].values():
+            assert len(values) == IMAGES and all(0 <= value <= 1 for value in values)
+    assert search["confidences"]["trained"] != search["confidences"]["untrained"] != search["confidences"]["plain"]
+    teacher = ConvNet(10, channels=[4, 8]).eval()
+    teacher.load_state_dict(load_file(whole_run.folder / "teacher.safetensors"))
+    mean, std = (np.array(values) for values in (whole_run.config.data.mean, whole_run.config.data.std))
+    pixels = (rows["plain"][0] / 255 - mean) / std
+    with torch.no_grad():
+        logits = teacher(torch.from_numpy(pixels.transpose(0, 3, 1, 2)).float()).double().numpy()
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    expected = (powers / powers.sum(axis=1, keepdims=True))[range(IMAGES), _fixed()[1]]
+    assert search["confidences"]["plain"]["teacher"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_search_keeps_the_pictures_of_the_one_before(whole_run, tiny_config, make_run):
+    teacher = f"--teacher.checkpoint={whole_run.folder / 'teacher.safetensors'}"
+    run = make_run(tiny_config(teacher, "--policy.search_at=[0, 1]", "--student_training.epochs=2"))
+    run.run()
+    files = [file for event in events_of(run.folder, "search") for file in event["pictures"].values()]
+    assert len(set(files)) == 2 * 4
+    assert sorted(files) == sorted(file.relative_to(run.folder).as_posix() for file in run.folder.glob("pictures/*"))
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_several_processes_show_the_same_images(ranks, whole_run):
+    """The main process alone draws, and its share of the test images is the first one."""
+    config, device = whole_run.config, Accelerator(cpu=True).device
+    accelerator = SimpleNamespace(num_processes=ranks, process_index=0, device=device)
+    task = Classification(config, accelerator)
+    session = SimpleNamespace(task=task, accelerator=accelerator, splits=task.splits())
+    assert np.array_equal(fixed_images(session).images.numpy(), _fixed()[0])

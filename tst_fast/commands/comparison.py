@@ -1,0 +1,180 @@
+"""A comparison: every arm with every seed, what came out, and the tables that say so.
+
+What is compared, over which seeds, and which difference is the question are written to compare.json before anything is
+run; each result is added as it comes.
+"""
+
+import json
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import asdict
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from rich.console import Console
+from rich.table import Table
+
+from tst_fast.commands.arms import PAIRS, TST, Arm
+from tst_fast.commands.paired import agreement, paired_difference, summary
+from tst_fast.config.schema import Config, replace
+from tst_fast.policy.file import PolicyFile
+from tst_fast.run.start import open_run
+from tst_pipelines.writing import write_whole
+
+VERSION = 2
+
+
+class Comparison:
+    """Every arm with every seed, in one folder.
+
+    Args:
+        config: what the TST arm does; the others leave something out.
+        arms: by name.
+        seeds: how many; the first is `config.seed`.
+        fraction_seeds: how many choices of training images; the first is `config.data.fraction_seed`.
+        folder: each run gets a folder inside; compare.json lies beside them.
+        accelerator: shared by all runs.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        arms: Mapping[str, Arm],
+        seeds: int,
+        fraction_seeds: int,
+        folder: Path,
+        accelerator: Accelerator,
+    ) -> None:
+        self.config, self.arms, self.folder, self.accelerator = config, arms, folder, accelerator
+        self.seeds = list(range(config.seed, config.seed + seeds))
+        first = config.data.fraction_seed
+        self.fraction_seeds = list(range(first, first + fraction_seeds))
+        self.pairs = [pair for pair in PAIRS if set(pair) <= set(arms)]
+        self.results: dict[str, list[dict[str, Any]]] = {arm: [] for arm in arms}
+        self.teachers: dict[int, dict[str, float] | None] = {}
+        self.console = Console(quiet=not accelerator.is_main_process, highlight=False)
+
+    def run(self) -> dict[str, Any]:
+        """Run all; returns what compare.json holds in the end."""
+        self._write()
+        for fraction_seed in self.fraction_seeds:
+            config = replace(self.config, data__fraction_seed=fraction_seed)
+            config = (
+                replace(config, teacher__checkpoint=self._teacher(config)) if not config.teacher.trained else config
+            )
+            for seed, (arm, how) in product(self.seeds, self.arms.items()):
+                name = f"{arm.replace(',', '').replace(' ', '-').lower()}-seed{seed}"
+                name += f"-images{fraction_seed}" if len(self.fraction_seeds) > 1 else ""
+                result = self._run(replace(config, seed=seed, **how.changes), name)
+                self.results[arm].append(result)
+                self._write()
+                self.console.print(f"{name}: {100 * result['student'][result['metric']]:.2f} %")
+        content = self._content()
+        self.console.print(_table(self.config.name, content))
+        self.console.print(_differences(content))
+        if content["agreement"] is not None:
+            self.console.print(f"policies of different seeds agree to {content['agreement']:.2f} (mean correlation)")
+        self.console.print(f"everything is in {self.folder}")
+        return content
+
+    def _teacher(self, config: Config) -> Path:
+        """Train one, for all arms and seeds on these images."""
+        name = f"teacher-images{config.data.fraction_seed}" if len(self.fraction_seeds) > 1 else "teacher"
+        teaching = replace(config, student_training__epochs=0, policy__search="none")
+        result = self._run(teaching, name)
+        self.teachers[config.data.fraction_seed] = result["teacher"]
+        self.console.print(f"{name}: {100 * result['teacher'][result['metric']]:.2f} %")
+        return self.folder / name / "teacher.safetensors"
+
+    def _run(self, config: Config, name: str) -> dict[str, Any]:
+        with closing(open_run(config, self.folder / name, self.accelerator, quiet=True)) as run:
+            result = run.run()
+        policy = self.folder / name / "policy.json"
+        learned = config.distillation.augment and config.distillation.teacher and policy.exists()
+        rows = PolicyFile.read(policy).operations if learned else []
+        return {
+            **{key: result[key] for key in ("metric", "teacher", "student", "student_best", "wall_seconds")},
+            "seed": config.seed,
+            "fraction_seed": config.data.fraction_seed,
+            "probabilities": {row.operation: row.probability for row in rows},
+        }
+
+    def _content(self) -> dict[str, Any]:
+        """What compare.json holds: the plan, and what is known so far."""
+        hypothesis = f"{self.pairs[0][0]} is above {self.pairs[0][1]}" if self.pairs else None
+        plan = {
+            "config": self.config.name,
+            "arms": {arm: asdict(how) for arm, how in self.arms.items()},
+            "seeds": self.seeds,
+            "fraction_seeds": self.fraction_seeds,
+            "hypothesis": hypothesis,
+            "explored": [list(pair) for pair in self.pairs[1:]],
+        }
+        metric = next((runs[0]["metric"] for runs in self.results.values() if runs), None)
+        scores = {
+            arm: {
+                name: [run[key][metric] for run in runs]
+                for name, key in (("last", "student"), ("best", "student_best"))
+            }
+            for arm, runs in self.results.items()
+            if runs
+        }
+        differences = []
+        for one, other in self.pairs:
+            runs = min(len(self.results[one]), len(self.results[other]))
+            if runs:
+                found = paired_difference(scores[one]["last"][:runs], scores[other]["last"][:runs])
+                differences.append({"arms": [one, other], **found})
+        learned = [list(run["probabilities"].values()) for run in self.results.get(TST, [])]
+        return {
+            "version": VERSION,
+            "plan": plan,
+            "metric": metric,
+            "teachers": self.teachers,
+            "arms": {arm: {name: summary(values) for name, values in of_arm.items()} for arm, of_arm in scores.items()},
+            "differences": differences,
+            "agreement": agreement(learned),
+            "runs": self.results,
+        }
+
+    def _write(self) -> None:
+        if self.accelerator.is_main_process:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with write_whole(self.folder / "compare.json") as file:
+                file.write((json.dumps(self._content(), indent=2) + "\n").encode())
+
+
+def _table(name: str, content: Mapping[str, Any]) -> Table:
+    """Mean and standard deviation of each arm, in %."""
+    runs = len(content["plan"]["seeds"]) * len(content["plan"]["fraction_seeds"])
+    title = f"{name}: {content['metric']} on test images in %, {runs} runs each"
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for column in ("images seen", "last epoch", "best epoch"):
+        table.add_column(column, justify="right")
+    for arm, values in content["arms"].items():
+        seen = f"{content['plan']['arms'][arm]['images']} an image and epoch"
+        table.add_row(arm, seen, *(_percent(values[name]) for name in ("last", "best")))
+    return table
+
+
+def _differences(content: Mapping[str, Any]) -> Table:
+    """Paired differences in points; the first is the question, the others are looked at besides."""
+    table = Table(title="Differences by seed, last epoch, in points", title_justify="left")
+    table.add_column("")
+    for column in ("mean", "95 % interval", "higher in"):
+        table.add_column(column, justify="right")
+    for number, found in enumerate(content["differences"]):
+        low_high = (
+            "" if found["interval"] is None else "{:+.2f} to {:+.2f}".format(*(100 * v for v in found["interval"]))
+        )
+        name = " - ".join(found["arms"]) + (" (the question)" if number == 0 else "")
+        table.add_row(name, f"{100 * found['mean']:+.2f}", low_high, f"{found['wins']} of {len(found['runs'])}")
+    return table
+
+
+def _percent(values: Mapping[str, Any]) -> str:
+    deviation = values["standard_deviation"]
+    return f"{100 * values['mean']:.2f}" + ("" if deviation is None else f" ± {100 * deviation:.2f}")

@@ -1,0 +1,250 @@
+"""What would spoil a long run: every check of the doctor, on what the run itself would use."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from tst_fast.commands.cost import MORE_MEMORY, measure_cost
+from tst_fast.config.schema import Config, replace
+from tst_fast.errors import Finding
+from tst_fast.models.frozen import frozen
+from tst_fast.models.normalised import published_normalisation
+from tst_fast.run.evaluate import evaluate
+from tst_fast.run.plan import search_of, search_steps
+from tst_fast.run.seeding import Stream, reseed
+from tst_fast.run.session import Session, own_normalisation
+from tst_fast.run.signal import GradientSignal, steps_for_a_signal
+from tst_pipelines import Batch, Loader
+
+SEARCH_BATCHES, SIGNAL_BATCHES = 30, 8
+ZERO = 1e-6
+"""A gradient below this share of the largest is none: what rounding leaves."""
+
+
+def examine(config: Config, accelerator: Accelerator, images: int) -> list[Finding]:
+    """Every check, on the data, networks and updates that the run itself would use; nothing is kept.
+
+    Args:
+        config: of the run.
+        accelerator: one process; devices and precision.
+        images: test images to look at the teacher and the normalisation on.
+    """
+    config = replace(config, compile_networks=False)  # what is measured inside a network would break its graph
+    with closing(Session(config, accelerator, dry=True)) as session:
+        findings = list(session.task.checks(session.splits))
+        with closing(_some_test_images(session, images)) as sample:
+            findings.append(_normalisation(session, sample))
+            findings += _of_published_weights(session)
+            if config.distillation.teacher:
+                session.teacher.eval()
+                findings.append(_teacher(session, sample))
+        training = _training_batches(session)
+        try:
+            findings += _gradients(session, next(training))
+            if config.distillation.teacher and config.distillation.augment:
+                findings += _policy(session, training)
+            findings += measure_cost(session, training)
+        except torch.OutOfMemoryError:
+            findings.append(Finding("memory", "wrong", "a step does not fit into the GPU's", MORE_MEMORY))
+    return findings
+
+
+def _some_test_images(session: Session, images: int) -> Loader:
+    """Test images at equal distances, for data sets lie in the order of their classes."""
+    whole = session.splits.test
+    positions = np.unique(np.linspace(0, len(whole) - 1, min(images, len(whole))).astype(np.int64))
+    return session.task.evaluation_loader(whole.select(positions))
+
+
+def _training_batches(session: Session) -> Iterator[Batch]:
+    """Mixed training batches without end, as the student gets them, each with random numbers of its own."""
+    number = 0
+    while True:
+        for batch in session.training_loader:
+            reseed(session.config.seed, Stream.DOCTOR_BATCH, number)
+            number += 1
+            yield session.mixing["student"](batch)
+
+
+def _normalisation(session: Session, sample: Loader) -> Finding:
+    """Mean and standard deviation of the test images' pixels beside the configured ones."""
+    sums = torch.zeros(2, 3, dtype=torch.float64)
+    pixels = 0
+    for batch in sample:
+        values = batch.images[..., :3].cpu().double().flatten(0, 2) / 255
+        sums += torch.stack([values.sum(0), values.square().sum(0)])
+        pixels += len(values)
+    mean = sums[0] / pixels
+    std = (sums[1] / pixels - mean.square()).clamp(min=0).sqrt()
+    data = session.config.data
+    shift = (mean - torch.tensor(data.mean, dtype=torch.float64)).abs().max().item()
+    ratio = (std / torch.tensor(data.std, dtype=torch.float64)).log().abs().max().exp().item()
+    told = [
+        f"; the {role} takes {_numbers(own.mean)} and {_numbers(own.std)}{', BGR' if own.bgr else ''}"
+        for role in ("teacher", "student")
+        if (own := own_normalisation(session.config, role)) != (data.mean, data.std, False)
+    ]
+    found = f"mean {_numbers(mean)}, std {_numbers(std)}; configured {_numbers(data.mean)} and {_numbers(data.std)}"
+    found += "".join(told)
+    if shift <= 0.05 and ratio <= 1.4:
+        return Finding("normalisation", "good", found)
+    state = "wrong" if shift > 0.25 or ratio > 4 else "doubtful"
+    remedy = (
+        "set --data.mean and --data.std to the images'; what the teacher was trained with is --teacher.mean and std"
+    )
+    return Finding("normalisation", state, found, remedy)
+
+
+def _of_published_weights(session: Session) -> Iterator[Finding]:
+    """Checkpoints of networks whose published weights were trained on images normalised otherwise."""
+    for role in ("teacher", "student"):
+        chosen, own = getattr(session.config, role), own_normalisation(session.config, role)
+        published = published_normalisation(chosen.name) if chosen.checkpoint else None
+        if published is not None and published != own:
+            found = (
+                f"the {role} takes mean {_numbers(own.mean)}, std {_numbers(own.std)}; {chosen.name} is published for "
+                f"{_numbers(published.mean)} and {_numbers(published.std)}"
+            )
+            remedy = f"if its checkpoint comes from these weights, give --{role}.mean and --{role}.std"
+            yield Finding("normalisation", "doubtful", found, remedy)
+
+
+def _teacher(session: Session, sample: Loader) -> Finding:
+    """The teacher's headline score beside what is expected, within three standard errors and half a percent."""
+    config, chosen = session.config, session.config.teacher
+    if session.learners.teacher is not None:
+        return Finding("teacher", "good", f"{chosen.name} has no checkpoint: the run trains it first")
+    number, metric = len(sample.dataset), session.task.metrics[0]
+    found_scores = evaluate(session.teacher, sample, session.task, config.data, session.accelerator).scores
+    value = found_scores[metric.name]
+    found = f"{metric.title} {100 * value:.1f} % on {number:,} test images"
+    expected = chosen.expected_score
+    if expected is None:
+        least = 2 / len(session.splits.test.classes)
+        found += "; --teacher.expected_score would be compared"
+    else:
+        least = expected - 3 * (expected * (1 - expected) / number) ** 0.5 - 0.005
+        found += f"; expected {100 * expected:.1f} %"
+    if value < least:
+        remedy = (
+            "compare its --data.mean, --data.std, --data.image_size and --data.resize with those it was trained with, "
+            "and the order of its classes with that of the data"
+        )
+        return Finding("teacher", "wrong", found, remedy)
+    return Finding("teacher", "good", found)
+
+
+def _gradients(session: Session, batch: Batch) -> list[Finding]:
+    """The student's loss moves each of its weights and none of the teacher's, and depends on teacher and labels."""
+    gradient, missing = _student_gradient(session, batch)
+    if missing:
+        some = ", ".join(missing[:3])
+        found = f"{len(missing)} of the student's weights get no gradient: {some}{', ...' if len(missing) > 3 else ''}"
+        remedy = "remove what the forward pass does not use: several processes would wait for its gradient for ever"
+        findings = [Finding("student's loss", "wrong", found, remedy)]
+    elif not gradient.isfinite().all():
+        findings = [Finding("student's loss", "wrong", "its gradient is not finite", "look at --loss and --data.std")]
+    else:
+        findings = [Finding("student's loss", "good", f"a gradient of norm {gradient.norm():.3g} reaches every weight")]
+    if not session.config.distillation.teacher:
+        return findings
+    touched = [name for name, value in session.teacher.named_parameters() if value.grad is not None]
+    if touched:
+        findings.append(Finding("teacher's weights", "wrong", f"{len(touched)} get a gradient", "report this as a bug"))
+    else:
+        findings.append(Finding("teacher's weights", "good", "no gradient reaches them"))
+    handle = session.teacher.register_forward_hook(lambda module, inputs, output: session.task.scrambled(output))
+    unheeded = _alike(gradient, _student_gradient(session, batch)[0])
+    handle.remove()
+    if unheeded:
+        found = "with invented answers of the teacher, the student's gradient is the same"
+        remedy = "raise --loss.alpha"
+        findings.append(Finding("distillation", "wrong", found, remedy))
+    else:
+        findings.append(Finding("distillation", "good", "the student's gradient follows the teacher's answers"))
+    return findings
+
+
+def _student_gradient(session: Session, batch: Batch) -> tuple[Tensor, list[str]]:
+    """The gradient of the student's loss, flat, and the names of the weights that got none; always the same draw."""
+    reseed(session.config.seed, Stream.DOCTOR_GRADIENT)
+    update = session.learners.student
+    update.model.train()
+    part = batch.split(session.config.student_training.accumulate)[0]
+    loss, _ = update.loss(update.model, part)
+    session.accelerator.backward(loss)
+    named = dict(session.accelerator.unwrap_model(update.model).named_parameters())
+    missing = [name for name, value in named.items() if value.grad is None]
+    gradient = torch.cat([value.grad.flatten().clone() for value in named.values() if value.grad is not None])
+    update.optimizer.zero_grad()
+    return gradient, missing
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    return (one - other).norm().item() <= 1e-3 * one.norm().item()
+
+
+def _policy(session: Session, training: Iterator[Batch]) -> list[Finding]:
+    """That each operation's probability and level get a gradient, and how soon it stands out of its noise."""
+    search, policy, signal = session.learners.search, session.policy, GradientSignal(session.policy)
+    total = {name: torch.zeros_like(value) for name, value in policy.named_parameters()}
+    with frozen(session.teacher, session.student):
+        while signal.steps < SEARCH_BATCHES:
+            search.backward(next(training).split(session.config.policy.accumulate)[0], 1.0)
+            signal.add()
+            for name, value in policy.named_parameters():
+                if value.grad is not None:
+                    total[name] += value.grad.abs()
+                value.grad = None
+            reached = all((value > ZERO * value.max()).all() for value in total.values())
+            if reached and signal.steps >= SIGNAL_BATCHES:
+                break
+    idle, flat = _without_gradient(policy, total["probability_logits"], total["magnitude_logits"])
+    if not total["probability_logits"].max() > 0 or flat:
+        found = f"no gradient reaches the level of {', '.join(flat)}" if flat else "no gradient reaches the policy"
+        remedy = "look at --policy.init: at 0 and 1, levels and probabilities are stuck"
+        return [Finding("policy", "wrong", found, remedy)]
+    findings = [Finding("policy", "good", f"a gradient reaches each of {len(policy.operations)} operations")]
+    if idle:
+        found = f"without effect here, their gradients being zero: {', '.join(idle)}"
+        remedy = "leave them out of --policy.operations (Color, if images are grey)"
+        findings = [Finding("policy", "doubtful", found, remedy)]
+    return [*findings, _signal(session, signal)]
+
+
+def _signal(session: Session, signal: GradientSignal) -> Finding:
+    """Whether a search is long enough for its gradients to stand out of their noise, estimated from a few steps."""
+    config, steps = session.config, session.training_loader.steps_per_epoch
+    needed = steps_for_a_signal(signal.statistics(), signal.steps)
+    has = config.policy.search_epochs * search_steps(config, steps)
+    if search_of(config) == "none":
+        return Finding("search", "good", "the policy is not searched")
+    if search_of(config) == "interleaved":
+        student_steps = steps * config.student_training.epochs
+        has = student_steps * config.policy.search_steps // config.policy.search_every
+    found = f"half of the gradients stand out of their noise after about {needed} steps; a search has {has:,}"
+    if needed is None or needed > has:
+        remedy = "raise --policy.search_epochs or --data.batch_size, or give --policy.gates straight_through"
+        return Finding("search", "doubtful", found, remedy)
+    return Finding("search", "good", found)
+
+
+def _without_gradient(policy: nn.Module, probability: Tensor, magnitude: Tensor) -> tuple[list[str], list[str]]:
+    """Operations without any gradient, and those whose level alone has none."""
+    levelled = iter(magnitude.tolist())
+    idle, flat = [], []
+    for operation, value in zip(policy.operations, probability.tolist(), strict=True):
+        level = next(levelled) if operation.has_level else None
+        if value <= ZERO * probability.max().item():
+            idle.append(operation.name)
+        elif level is not None and level <= ZERO * magnitude.max().item():
+            flat.append(operation.name)
+    return idle, flat
+
+
+def _numbers(values: Sequence[float] | Tensor) -> str:
+    return " ".join(f"{float(value):.3f}" for value in values)
