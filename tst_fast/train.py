@@ -86,7 +86,7 @@ def explained() -> Iterator[None]:
     except UserError as error:
         sys.exit(f"error: {error}")
     except DataError as error:
-        flags = " or ".join(OPTIONS[option] for option in error.options)
+        flags = " or ".join(OPTIONS[option] for option in error.options if option in OPTIONS)
         sys.exit(f"error: {error} ({flags})" if flags else f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("stopped; --resume with the run's folder continues")
