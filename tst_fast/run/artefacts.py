@@ -7,6 +7,7 @@ from typing import Any
 from tst_fast.models import save_weights
 from tst_fast.policy.file import PolicyFile
 from tst_fast.report.plots import plot_policy
+from tst_fast.run.pictures import draw_answers, fixed_images
 from tst_fast.run.progress import Progress
 from tst_fast.run.session import Session
 
@@ -47,3 +48,5 @@ def write_artefacts(session: Session, progress: Progress, result: dict[str, Any]
     (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
     if len(progress.history) > 1:
         plot_policy(progress.history, folder / "policy.png")
+    if not session.dry:
+        draw_answers(session, fixed_images(session), folder)

@@ -1,6 +1,7 @@
 """Object recognition: one label an image."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from tst_fast.policy.augmenter import Geometry
 from tst_fast.tasks.image_files import image_files
 from tst_fast.tasks.metrics.classification import Accuracy
 from tst_fast.tasks.mixing import Mixing
-from tst_fast.tasks.task import Decisions, Metric, Role, Splits
+from tst_fast.tasks.task import Decisions, Metric, Role, Shown, Splits
 from tst_pipelines import (
     CACHE_LIMIT,
     ArrayDataset,
@@ -160,6 +161,9 @@ class Classification:
     def pictures(self, images: Tensor, targets: Targets, output: Tensor) -> Sequence[np.ndarray]:
         """The images as they are: an answer is written below them."""
         return list(images[..., :3].cpu().numpy())
+
+    def draw_answers(self, file: Path, plain: Shown, outputs: Mapping[str, Tensor], augmented: Shown) -> None:
+        """Nothing: an answer is a word."""
 
 
 def load_splits(config: DataConfig) -> Splits:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -16,6 +17,8 @@ from tst_fast.tasks.metrics import Evaluator
 from tst_pipelines import Batch, Dataset, Loader, Targets
 
 Role = Literal["teacher", "student"]
+Shown = tuple[Tensor, Targets]
+"""Images, uint8 [B, H, W, 3], and their targets."""
 
 
 @dataclass(frozen=True)
@@ -160,4 +163,15 @@ class Task(Protocol):
 
     def pictures(self, images: Tensor, targets: Targets, output: Any) -> Sequence[np.ndarray]:
         """For the report: uint8 [H, W, 3] for each image uint8 [B, H, W, 3], with a network's answer drawn in."""
+        ...
+
+    def draw_answers(self, file: Path, plain: Shown, outputs: Mapping[str, Any], augmented: Shown) -> None:
+        """Write a PNG for the end of a run, if there is something to draw.
+
+        Args:
+            file: where to.
+            plain: test images and their targets.
+            outputs: of the networks for them, by role.
+            augmented: the same images as the policy augments them, and their targets.
+        """
         ...

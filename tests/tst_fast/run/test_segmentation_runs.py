@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from PIL import Image
 from safetensors.torch import load_file
 
 from tests.tst_fast.events import events_of
@@ -88,6 +89,8 @@ def test_the_students_file_holds_no_auxiliary_head(flags, make_run, capsys):
     result = run.run()
     student, teacher = (load_file(run.folder / f"{role}.safetensors") for role in ("student", "teacher"))
     assert any(name.startswith("auxiliary") for name in teacher)
+    with Image.open(run.folder / "answers.png") as table:
+        assert table.width > 1000
     assert not any("auxiliary" in name for name in student)
     bare = build_segmenter("pspnet/resnet18", len(CLASSES), {**run.config.student.arguments, "auxiliary": False})
     bare.load_state_dict(student)

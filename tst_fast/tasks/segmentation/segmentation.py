@@ -1,7 +1,8 @@
 """Semantic segmentation: a class for each pixel."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,10 +19,10 @@ from tst_fast.policy.augmenter import Geometry
 from tst_fast.tasks.metrics.segmentation import ConfusionMatrix
 from tst_fast.tasks.segmentation.checks import absent_classes, check_batch, check_crop, check_options
 from tst_fast.tasks.segmentation.data import load_splits, open_loader
-from tst_fast.tasks.segmentation.pictures import overlaid
+from tst_fast.tasks.segmentation.pictures import draw_table, overlaid
 from tst_fast.tasks.segmentation.plain_frame import augmented_positions, pulled_back, seen_labels
 from tst_fast.tasks.segmentation.sliding import slide
-from tst_fast.tasks.task import Decisions, Metric, Role, Splits
+from tst_fast.tasks.task import Decisions, Metric, Role, Shown, Splits
 from tst_kernels import box_mask, warp
 from tst_pipelines import Batch, Dataset, Loader, ScaleCropFlip, Share, Targets, Whole
 
@@ -39,7 +40,8 @@ class Segmentation:
     def __init__(self, config: Config, accelerator: Accelerator) -> None:
         self.config, self.accelerator = config, accelerator
         self.term = make_term(config.loss.name, config.loss.standardise, vars(config.loss))
-        self.classes = self.stride = 1  # of the data and of the student, known when it is made
+        self.classes: Sequence[str] = ()  # of the data
+        self.stride = 1  # of the student; both are known when it is made
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -88,7 +90,7 @@ class Segmentation:
         if data.window is not None:
             check_crop(tuple(data.window), network.multiple, role, "data.window")
         if role == "student":
-            self.classes, self.stride = len(dataset.classes), network.stride
+            self.classes, self.stride = dataset.classes, network.stride
         if loss.auxiliary_weight == 0 and loss.auxiliary_alpha == 0:
             network = self.kept(network)  # a head that nothing learns from: processes would wait for its gradient
         check_batch(network, self.image_size, self._images_at_once(role), role)
@@ -130,7 +132,7 @@ class Segmentation:
         if geometry is None:
             size = tuple(-(-side // self.stride) for side in targets.labels.shape[1:])
             weights = cell_weights(self._weights(targets.labels), size).flatten()
-            labels = rows(cell_labels(targets.labels, self.classes, size))
+            labels = rows(cell_labels(targets.labels, len(self.classes), size))
             return Decisions(labels, weights, lambda output: output.resized(output.logits, size))
         positions = augmented_positions(geometry.theta, geometry.size)
         keep = self.config.policy.cutout == "keep"
@@ -202,6 +204,17 @@ class Segmentation:
     def pictures(self, images: Tensor, targets: Targets, output: SegmentationOutput) -> Sequence[np.ndarray]:
         """The images with the answers over them, in colours."""
         return overlaid(images, output.label_map(tuple(images.shape[1:3])))
+
+    def draw_answers(
+        self, file: Path, plain: Shown, outputs: Mapping[str, SegmentationOutput], augmented: Shown
+    ) -> None:
+        """A row for each image: itself, its labels, the answers, and the augmented image with its labels."""
+        images, targets = plain
+        columns = {"image": list(images[..., :3].cpu().numpy()), "labels": overlaid(images, targets.labels)}
+        columns |= {role: self.pictures(images, targets, output) for role, output in outputs.items()}
+        columns["augmented"] = overlaid(augmented[0], augmented[1].labels)
+        present = targets.labels.unique().tolist()
+        draw_table(file, columns, self.classes, [label for label in present if label != IGNORED])
 
     def _weights(self, labels: Tensor) -> Tensor:
         return pixel_weights(labels, self.config.loss.pixel_weights)
