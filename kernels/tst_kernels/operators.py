@@ -5,6 +5,7 @@ have the same gradients and the same refusals: there are first derivatives, back
 imported here: Triton is not before a kernel runs.
 """
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,9 @@ class _Function(torch.autograd.Function):
 
     shared: tuple[int, ...] = ()
     """Which arguments are tensors that all images share."""
+
+    def __init_subclass__(cls) -> None:
+        cls.forward.__signature__ = inspect.signature(cls.forward)  # which each call would work out anew
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> None:
