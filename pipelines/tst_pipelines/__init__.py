@@ -5,11 +5,15 @@ Importing this package loads neither DALI nor anything else of the project: buil
 
 from tst_pipelines.datasets.arrays import ArrayDataset
 from tst_pipelines.datasets.cifar import cifar
+from tst_pipelines.datasets.cityscapes import cityscapes
 from tst_pipelines.datasets.digits import digits
 from tst_pipelines.datasets.exclusion import leave_out
 from tst_pipelines.datasets.files import ImageDataset
 from tst_pipelines.datasets.folders import image_folder
+from tst_pipelines.datasets.label_maps import IGNORED
 from tst_pipelines.datasets.lists import image_list
+from tst_pipelines.datasets.pairs import PairDataset, image_pairs
+from tst_pipelines.datasets.scenes import scenes
 from tst_pipelines.datasets.shards import ShardDataset, image_shards
 from tst_pipelines.loaders.cached import CACHE_LIMIT, CachedLoader, cached_bytes
 from tst_pipelines.loaders.dali import DaliLoader, GpuDecoding
@@ -26,10 +30,11 @@ from tst_pipelines.protocol import (
 )
 from tst_pipelines.sampling import Share, random_share, stratified
 from tst_pipelines.targets import Targets
-from tst_pipelines.transforms import PadAndCrop, RandomResizedCrop, ResizeCenterCrop, Transform
+from tst_pipelines.transforms import PadAndCrop, RandomResizedCrop, ResizeCenterCrop, ScaleCropFlip, Transform, Whole
 
 __all__ = [
     "CACHE_LIMIT",
+    "IGNORED",
     "ArrayDataset",
     "Batch",
     "CachedLoader",
@@ -41,8 +46,10 @@ __all__ = [
     "ImageDataset",
     "Loader",
     "PadAndCrop",
+    "PairDataset",
     "RandomResizedCrop",
     "ResizeCenterCrop",
+    "ScaleCropFlip",
     "ShardDataset",
     "Share",
     "SyntheticDataset",
@@ -50,15 +57,19 @@ __all__ = [
     "Targets",
     "Transform",
     "TwoCrops",
+    "Whole",
     "cached_bytes",
     "cifar",
+    "cityscapes",
     "digits",
     "go_to_epoch",
     "image_folder",
     "image_list",
+    "image_pairs",
     "image_shards",
     "leave_out",
     "random_share",
+    "scenes",
     "skip_to_next_epoch",
     "stratified",
 ]

@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 
+from tst_pipelines.placement import Placement
 from tst_pipelines.targets import Targets
 
 
@@ -51,8 +52,17 @@ class Dataset(Protocol):
         """The images at these positions, of the same classes."""
         ...
 
-    def targets(self, indices: np.ndarray) -> Targets:
-        """The targets of the images at these positions, int64 [B], in host memory; the receiver's own."""
+    def targets(self, indices: np.ndarray, placement: Placement | None = None) -> Targets:
+        """The targets of some images, in host memory; the receiver's own.
+
+        Args:
+            indices: int64 [B], their positions.
+            placement: what a transform makes of these images, if it moves their pixels in a way that targets follow;
+                None: nothing.
+
+        Raises:
+            DataError: a target cannot be read or does not fit its image, by name.
+        """
         ...
 
 

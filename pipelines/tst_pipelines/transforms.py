@@ -1,6 +1,7 @@
 """What is done to an image on its way into a batch: which pixels are taken. Each loader takes them in its own way.
 
-All randomness is `numbers` uniform numbers in [0, 1) for each image, given by the sampler. Images come out size x size.
+All randomness is `random_numbers` uniform numbers in [0, 1) for each image, given by the sampler. Images come out size
+x size, or placed (`Placement`) on a canvas.
 Whole batches are computed at once; the types are those that DALI takes.
 Resizing is bilinear, with antialiasing where it shrinks, as PIL's; at the border DALI repeats the edge where PIL and
 torch renormalise the weights.
@@ -13,6 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from tst_pipelines.placement import Placement
 from tst_pipelines.protocol import DataError
 
 
@@ -107,6 +109,12 @@ class RandomResizedCrop:
         start = np.where(some, np.floor(numbers[:, 20:22] * (room + 1)), room // 2)
         return start.astype(np.int32), extent.astype(np.int32), (numbers[:, 22:] < self.flip).astype(np.int32)
 
+    def place(self, shapes: np.ndarray, numbers: np.ndarray) -> Placement:
+        """The same as a placement on a canvas that it fills."""
+        start, extent, mirrored = self.regions(shapes, numbers)
+        whole = shapes[:, :2].astype(np.int32)
+        return Placement(whole, start, extent, np.full_like(whole, self.size), mirrored, (self.size, self.size))
+
     def _attempted(self, whole: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         """Height and width of every attempt: float64 [B, attempts, 2], whole numbers."""
         attempts = self.attempts
@@ -166,4 +174,77 @@ class ResizeCenterCrop:
         return start.astype(np.int32), (stop - start).astype(np.int32), *edges
 
 
-Transform = PadAndCrop | RandomResizedCrop | ResizeCenterCrop
+@dataclass(frozen=True)
+class ScaleCropFlip:
+    """The training transform of label maps: scale at random, crop at random, flip at random.
+
+    Attributes:
+        size: height and width of the output in pixels.
+        scale: least and greatest factor of the image's size.
+        flip: probability of a horizontal flip, 0..1.
+        fill: colour, 0..255, right of and below an image that is smaller than `size` when scaled; the default is
+            ImageNet's mean. Labels there are ignored.
+
+    The numbers: the factor from u0, uniform; top from u1, left from u2, of the region that is then resized to what of
+    the scaled image fits into `size`; flipped where u3 < flip. Sides of regions are whole pixels, so that the true
+    factor is up to half a pixel of a side from the drawn one.
+    """
+
+    size: tuple[int, int]
+    scale: tuple[float, float] = (0.5, 2.0)
+    flip: float = 0.5
+    fill: tuple[int, int, int] = (124, 116, 104)
+
+    random_numbers: ClassVar[int] = 4
+
+    def __post_init__(self) -> None:
+        _require(min(self.size) > 0, f"ScaleCropFlip: size must be positive, not {self.size}")
+        low, high = self.scale
+        _require(0 < low <= high, f"ScaleCropFlip: scale must be 0 < least <= greatest, not {self.scale}")
+        _require(0 <= self.flip <= 1, f"ScaleCropFlip: flip is a probability, 0 to 1, not {self.flip}")
+
+    def place(self, shapes: np.ndarray, numbers: np.ndarray) -> Placement:
+        """Where the batch is taken from.
+
+        Args:
+            shapes: height and width of the images, int64 [B, 2 or more]; other columns are ignored.
+            numbers: float64 [B, 4], see above.
+        """
+        whole = shapes[:, :2]
+        low, high = self.scale
+        scaled = np.maximum(np.rint(whole * (low + (high - low) * numbers[:, :1])), 1)
+        size = np.minimum(scaled, self.size)
+        extent = np.clip(np.rint(size / scaled * whole), 1, whole)
+        start = np.floor(numbers[:, 1:3] * (whole - extent + 1))
+        regions = (array.astype(np.int32) for array in (whole, start, extent, size, numbers[:, 3:] < self.flip))
+        return Placement(*regions, self.size, self.fill)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The evaluation transform of label maps: the image as it is, its sides made multiples of a number.
+
+    Attributes:
+        multiple: of this many pixels; many networks take no others.
+        fill: colour, 0..255, of what is added right and below. Labels there are ignored.
+    """
+
+    multiple: int = 32
+    fill: tuple[int, int, int] = (124, 116, 104)
+
+    random_numbers: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        _require(self.multiple > 0, f"Whole: multiple must be positive, not {self.multiple}")
+
+    def place(self, shapes: np.ndarray, numbers: np.ndarray | None = None) -> Placement:
+        """Where the batch is taken from: all of each image. `shapes` as for `ScaleCropFlip`, all the same."""
+        whole = shapes[:, :2].astype(np.int32)
+        nothing = np.zeros_like(whole)
+        height, width = -(-whole.max(0) // self.multiple) * self.multiple
+        return Placement(whole, nothing, whole, whole, nothing[:, :1], (int(height), int(width)), self.fill)
+
+
+Transform = PadAndCrop | RandomResizedCrop | ResizeCenterCrop | ScaleCropFlip | Whole
+PlacingTransform = RandomResizedCrop | ScaleCropFlip | Whole
+"""Those that label maps can follow."""

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from tst_pipelines.placement import Placement
 from tst_pipelines.protocol import DataError
 from tst_pipelines.targets import Targets
 
@@ -55,7 +56,7 @@ class ArrayDataset:
         """The images at these positions, of the same classes."""
         return dataclasses.replace(self, images=self.images[positions], labels=self.labels[positions])
 
-    def targets(self, indices: np.ndarray) -> Targets:
+    def targets(self, indices: np.ndarray, placement: Placement | None = None) -> Targets:
         """See `Dataset.targets`."""
         return Targets(torch.from_numpy(self.labels[indices]))
 

@@ -9,19 +9,50 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
 
 from tst_pipelines.datasets.names import Names
+from tst_pipelines.placement import Placement
 from tst_pipelines.targets import Targets
 
 # torchvision's IMG_EXTENSIONS; DALI decodes all of them.
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 
 
+class ImageFiles:
+    """Images that are files under one folder.
+
+    Attributes:
+        root: the folder.
+        files: names relative to `root`; kept packed, as `Names`.
+        turned: whether images are turned as EXIF says; not where targets are in the pixels of the file.
+    """
+
+    root: Path
+    files: Sequence[str]
+    turned: ClassVar[bool] = True
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def path(self, index: int) -> str:
+        """What image `index` is called: where it is."""
+        return os.path.join(self.root, self.files[index])
+
+    def read(self, index: int) -> np.ndarray:
+        """The encoded image `index`: uint8 [bytes].
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return read_bytes(self.path(index))
+
+
 @dataclass(frozen=True, eq=False)
-class ImageDataset:
+class ImageDataset(ImageFiles):
     """Labelled image files under one folder.
 
     Attributes:
@@ -39,27 +70,11 @@ class ImageDataset:
     def __post_init__(self) -> None:
         object.__setattr__(self, "files", Names.of(self.files))
 
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def path(self, index: int) -> str:
-        """What image `index` is called: where it is."""
-        return os.path.join(self.root, self.files[index])
-
-    def read(self, index: int) -> np.ndarray:
-        """The encoded image `index`: uint8 [bytes].
-
-        Raises:
-            OSError: it cannot be read.
-        """
-        with open(self.path(index), "rb", buffering=0) as file:
-            return np.frombuffer(file.read(), np.uint8)
-
     def select(self, positions: np.ndarray) -> ImageDataset:
         """The images at these positions, of the same classes."""
         return dataclasses.replace(self, files=self.files.select(positions), labels=self.labels[positions])
 
-    def targets(self, indices: np.ndarray) -> Targets:
+    def targets(self, indices: np.ndarray, placement: Placement | None = None) -> Targets:
         """See `Dataset.targets`."""
         return Targets(torch.from_numpy(self.labels[indices]))
 
@@ -70,6 +85,12 @@ class ImageDataset:
         digest.update(memoryview(self.files.block)[:-1])
         digest.update(self.labels.astype("<i8").tobytes())
         return digest.hexdigest()[:16]
+
+
+def read_bytes(path: str) -> np.ndarray:
+    """All of a file: uint8 [bytes]."""
+    with open(path, "rb", buffering=0) as file:
+        return np.frombuffer(file.read(), np.uint8)
 
 
 def shortened(names: Sequence[str], limit: int = 5) -> str:

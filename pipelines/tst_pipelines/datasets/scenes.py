@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from tst_pipelines.datasets.cache import user_cache, write_png
+from tst_pipelines.datasets.pairs import PairDataset, image_pairs
 from tst_pipelines.protocol import DataError
 from tst_pipelines.writing import write_whole
 
@@ -72,6 +73,13 @@ def scene_folder(cache: str | Path | None = None) -> Path:
                 f"the scenes cannot be written to {root} ({error.strerror}): set TST_FAST_CACHE to a folder that can be"
             ) from None
     return root
+
+
+def scenes(cache: str | Path | None = None) -> tuple[PairDataset, PairDataset]:
+    """The training and the test scenes with their label maps; arguments and errors as `scene_folder`."""
+    folder, classes = scene_folder(cache), ("background", *"0123456789")
+    train, test = (image_pairs(folder / split / "images", folder / split / "labels", classes) for split in COUNTS)
+    return train, test
 
 
 def make_scenes(split: str) -> list[Scene]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tst_pipelines.datasets.files import ImageDataset
+from tst_pipelines.datasets.files import ImageFiles
 from tst_pipelines.loaders.probe import Probe
 from tst_pipelines.protocol import DataError
 
 _SHOWN = 10
 
 
-def data_error(dataset: ImageDataset, batches: Sequence[Sequence[int]], reason: Exception) -> DataError:
+def data_error(dataset: ImageFiles, batches: Sequence[Sequence[int]], reason: Exception) -> DataError:
     """The error to raise for a failure of DALI.
 
     Args:

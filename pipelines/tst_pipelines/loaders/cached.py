@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 
+from tst_pipelines.datasets.pairs import PairDataset, require_placing
 from tst_pipelines.loaders.decode import decoded
+from tst_pipelines.loaders.pictures import Pictures, picture_bytes
 from tst_pipelines.loaders.transfer import to_device
 from tst_pipelines.position import PositionedLoader
 from tst_pipelines.protocol import Batch, DataError, Dataset
 from tst_pipelines.sampling import Share
-from tst_pipelines.transforms import PadAndCrop, RandomResizedCrop, ResizeCenterCrop, Transform
+from tst_pipelines.targets import Targets
+from tst_pipelines.transforms import PadAndCrop, PlacingTransform, ResizeCenterCrop, Transform
 
 CACHE_LIMIT = 2 * 2**30  # bytes
 
 
 class CachedLoader(PositionedLoader):
-    """A `Loader` that keeps every image as uint8: on the device if that is a GPU of CUDA or ROCm, else in host memory.
+    """A `Loader` that decodes every image once, at the first batch, and keeps it as uint8.
 
-    Order, crops and flips are those of `DaliLoader` with the same seed, and so are the bytes. The images are decoded at
-    the first batch. They are kept padded and, where the transform flips, mirrored too, so that a batch is one gather.
+    Order, crops and flips are those of `DaliLoader` with the same seed, and so are the bytes. Images that come out at
+    one size are kept on the device if that is a GPU of CUDA or ROCm, else in host memory; padded and, where the
+    transform flips, mirrored too, so that a batch is one gather. Pairs of images and label maps are kept whole in host
+    memory.
 
     Args:
-        dataset: image files or an `ArrayDataset`.
+        dataset: image files, an `ArrayDataset`, or pairs.
         transform: what to do to each image; images of another size are resized once, to the transform's.
         batch_size: images of a batch, for each rank.
         share: what this process takes of each epoch, and where to; each process keeps all images.
@@ -44,61 +51,94 @@ class CachedLoader(PositionedLoader):
     ) -> None:
         if threads < 1:
             raise DataError(f"threads ({threads}) must be positive")
+        require_placing(dataset, transform)
         if (size := cached_bytes(dataset, transform)) > CACHE_LIMIT:
             raise DataError(
-                f"{len(dataset):,} images of {transform.size} x {transform.size} take {size / 2**30:.1f} GiB as the "
-                f"cached loader keeps them, and it keeps {CACHE_LIMIT / 2**30:.1f} GiB at most: use the DALI loader",
+                f"{len(dataset):,} images take {size / 2**30:.1f} GiB as the cached loader keeps them for "
+                f"{type(transform).__name__}, and it keeps {CACHE_LIMIT / 2**30:.1f} GiB at most: use the DALI loader",
                 "loader",
             )
         super().__init__(dataset, batch_size, share)
         self._transform = transform
         self._threads = threads
-        self._windows: torch.Tensor | None = None
+        self._kept: _Windows | Pictures | None = None
 
     def close(self) -> None:
         """Release the images. Closing twice is allowed; iterating again decodes them again."""
-        self._windows = None
+        if self._kept is not None:
+            self._kept.close()
+        self._kept = None
 
     def _load(self) -> Batch:
-        if self._windows is None:
-            self._windows = self._decode()
+        if self._kept is None:
+            keep = Pictures if isinstance(self.dataset, PairDataset) else partial(_Windows, device=self.device)
+            self._kept = keep(self.dataset, self._transform, self._threads)
         here = self._position.ahead()
         indices = self._sampler.indices(*here)
-        windows = _windows_of(self._transform, indices, self._sampler.uniforms(*here, self._transform.random_numbers))
-        images = gather(self._windows, windows).to(self.device)
-        return Batch.of(images, self.dataset.targets(indices), indices)
+        images, targets = self._kept.batch(indices, self._sampler.uniforms(*here, self._transform.random_numbers))
+        return Batch.of(to_device(images, self.device), targets, indices)
 
-    def _decode(self) -> torch.Tensor:
-        """Every place that a batch may take an image from, without a copy for each.
 
-        Returns:
-            uint8 [C, N, 2 p + 1, 2 p + 1, size, size, 3] by mirrored or not, image, top and left: overlapping views of
-            the padded images.
+class _Windows:
+    """Images of one size, and every place in them that a batch may take one from.
+
+    Args:
+        dataset: image files or an `ArrayDataset`.
+        transform: what to do to each image.
+        threads: how many decode.
+        device: where batches go; images are kept there if it is a GPU.
+    """
+
+    def __init__(self, dataset: Dataset, transform: Transform, threads: int, device: torch.device) -> None:
+        self._dataset, self._transform = dataset, transform
+        self._windows = _decode(dataset, transform, threads, device if device.type == "cuda" else torch.device("cpu"))
+
+    def batch(self, indices: np.ndarray, numbers: np.ndarray) -> tuple[torch.Tensor, Targets]:
+        """Images, uint8 [B, size, size, 3], and targets of a batch.
+
+        Args:
+            indices: its images, int64 [B].
+            numbers: float64 [B, transform.random_numbers].
         """
-        size, padding, copies = _layout(self._transform)
-        memory = self.device if self.device.type == "cuda" else torch.device("cpu")
-        side = size + 2 * padding
-        kept = torch.zeros((copies, len(self.dataset), side, side, 3), dtype=torch.uint8, device=memory)
-        inner = kept[:, :, padding : padding + size, padding : padding + size]
-        resize = self._transform.resize if isinstance(self._transform, ResizeCenterCrop) else None
-        first = 0
-        for images in decoded(self.dataset, ResizeCenterCrop(size, resize), memory, self._threads):
-            inner[0, first : first + len(images)] = images
-            if copies == 2:
-                inner[1, first : first + len(images)] = images.flip(2)
-            first += len(images)
-        mirrored, image, row, pixel, byte = kept.stride()
-        places = 2 * padding + 1
-        shape = (copies, len(self.dataset), places, places, size, size, 3)
-        return kept.as_strided(shape, (mirrored, image, row, pixel, row, pixel, byte))
+        images = gather(self._windows, _windows_of(self._transform, indices, numbers))
+        return images, self._dataset.targets(indices)
+
+    def close(self) -> None:
+        """Nothing but memory is held."""
+
+
+def _decode(dataset: Dataset, transform: Transform, threads: int, memory: torch.device) -> torch.Tensor:
+    """Every place that a batch may take an image from, without a copy for each.
+
+    Returns:
+        uint8 [C, N, 2 p + 1, 2 p + 1, size, size, 3] by mirrored or not, image, top and left: overlapping views of the
+        padded images.
+    """
+    size, padding, copies = _layout(transform)
+    side = size + 2 * padding
+    kept = torch.zeros((copies, len(dataset), side, side, 3), dtype=torch.uint8, device=memory)
+    inner = kept[:, :, padding : padding + size, padding : padding + size]
+    resize = transform.resize if isinstance(transform, ResizeCenterCrop) else None
+    first = 0
+    for images in decoded(dataset, ResizeCenterCrop(size, resize), memory, threads):
+        inner[0, first : first + len(images)] = images
+        if copies == 2:
+            inner[1, first : first + len(images)] = images.flip(2)
+        first += len(images)
+    mirrored, image, row, pixel, byte = kept.stride()
+    places = 2 * padding + 1
+    shape = (copies, len(dataset), places, places, size, size, 3)
+    return kept.as_strided(shape, (mirrored, image, row, pixel, row, pixel, byte))
 
 
 def cached_bytes(dataset: Dataset, transform: Transform) -> int:
     """Memory that the cached loader would take for the images.
 
     Raises:
-        DataError: the transform needs the images at full size.
+        DataError: the transform needs the images at full size, or a label map cannot be read.
     """
+    if isinstance(dataset, PairDataset):
+        return picture_bytes(dataset)
     size, padding, copies = _layout(transform)
     return copies * len(dataset) * (size + 2 * padding) ** 2 * 3
 
@@ -120,7 +160,7 @@ def gather(windows: torch.Tensor, indices: np.ndarray) -> torch.Tensor:
 
 def _layout(transform: Transform) -> tuple[int, int, int]:
     """Side and padding of the images as they are kept, and whether once or also mirrored (2)."""
-    if isinstance(transform, RandomResizedCrop):
+    if isinstance(transform, PlacingTransform):
         raise DataError(
             "the cached loader keeps images at one size and cannot crop regions of random sizes: use PadAndCrop or, "
             "for image files, the DALI loader",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -12,15 +13,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from tst_pipelines.datasets.files import ImageDataset
+from tst_pipelines.datasets.files import ImageFiles
+from tst_pipelines.datasets.pairs import PairDataset, require_one_size, require_placing
 from tst_pipelines.datasets.shards import ShardDataset
 from tst_pipelines.loaders.bad_files import data_error
+from tst_pipelines.loaders.label_reader import LabelReader
 from tst_pipelines.loaders.resizing import BatchResizer
 from tst_pipelines.loaders.transfer import to_device
+from tst_pipelines.placement import Placement
 from tst_pipelines.position import PositionedLoader
 from tst_pipelines.protocol import Batch, DataError
 from tst_pipelines.sampling import Share
-from tst_pipelines.transforms import Transform
+from tst_pipelines.targets import Targets
+from tst_pipelines.transforms import PlacingTransform, Transform, Whole
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class DaliLoader(PositionedLoader):
     the number of threads. The pipeline is built at the first batch and reads on across the ends of epochs.
 
     Args:
-        dataset: the files.
+        dataset: the files; of pairs, label maps are decoded on the CPU, on threads of their own.
         transform: what to do to each image.
         batch_size: images of a batch, for each rank.
         share: what this process takes of each epoch, and where to. A CUDA device also decodes and resizes there;
@@ -63,12 +68,13 @@ class DaliLoader(PositionedLoader):
         gpu_decoding: how a GPU decodes.
 
     Raises:
-        DataError: DALI is missing, or the request does not fit the data (see `Sampler`).
+        DataError: DALI is missing, or the request does not fit the data (see `Sampler`; label maps need a transform
+            that places them).
     """
 
     def __init__(
         self,
-        dataset: ImageDataset,
+        dataset: ImageFiles,
         transform: Transform,
         batch_size: int,
         share: Share,
@@ -79,13 +85,16 @@ class DaliLoader(PositionedLoader):
     ) -> None:
         if threads < 1 or prefetch < 1:
             raise DataError(f"threads ({threads}) and prefetch ({prefetch}) must be positive")
+        require_placing(dataset, transform)
         self._graph = _import_graph()
         super().__init__(dataset, batch_size, share)
         self._transform = transform
         self._threads = threads
         self._prefetch = prefetch
         self._gpu_decoding = gpu_decoding
-        self._pipeline = self._resizer = None
+        self._pipeline = None
+        self._resizer: BatchResizer | None = None
+        self._label_reader: LabelReader | None = None
         self._gpu = _gpu_of(self.device)
 
     def _moved(self) -> None:
@@ -94,9 +103,10 @@ class DaliLoader(PositionedLoader):
     def close(self) -> None:
         """Release threads and memory. Closing twice is allowed; iterating again starts anew."""
         self._pipeline = None
-        if self._resizer is not None:
-            self._resizer.close()
-            self._resizer = None
+        for helper in (self._resizer, self._label_reader):
+            if helper is not None:
+                helper.close()
+        self._resizer = self._label_reader = None
 
     def _load(self) -> Batch:
         try:
@@ -113,16 +123,36 @@ class DaliLoader(PositionedLoader):
             outputs = self._pipeline.run(stream)
         except RuntimeError as error:
             raise data_error(self.dataset, self._indices_ahead(), error) from None
-        images = self._graph.hand_over(outputs, self._resizer)
         indices = self._sampler.indices(*self._position.ahead())
-        return Batch.of(to_device(images, self.device), self.dataset.targets(indices), indices)
+        placement = self._placement(indices, outputs)
+        images = self._graph.hand_over(outputs, self._resizer, placement)
+        return Batch.of(to_device(images, self.device), self._targets(indices, placement), indices)
+
+    def _placement(self, indices: np.ndarray, outputs: Sequence[Any]) -> Placement | None:
+        """Where the images of the batch went, if targets may follow."""
+        if not isinstance(self._transform, PlacingTransform):
+            return None
+        shapes = outputs[1].as_array()
+        if isinstance(self._transform, Whole):
+            require_one_size(self.dataset, indices, shapes)
+        numbers = self._sampler.uniforms(*self._position.ahead(), self._transform.random_numbers)
+        return self._transform.place(shapes, numbers)
+
+    def _targets(self, indices: np.ndarray, placement: Placement | None) -> Targets:
+        if self._label_reader is None:
+            return self.dataset.targets(indices, placement)
+        following = self._sampler.indices(*self._position.ahead(1))
+        return self._label_reader(indices.tolist(), placement, following.tolist())
 
     def _start(self) -> None:
         """Build the pipeline, to begin at the current position."""
         gpu = {"device": "mixed", **dataclasses.asdict(self._gpu_decoding)}
         decoder = {"device": "cpu"} if self._gpu is None else gpu
+        decoder["adjust_orientation"] = self.dataset.turned
         if self._graph.left_to_resize(self._transform, decoder["device"]):
-            self._resizer = BatchResizer(self._transform.size, self._threads)
+            self._resizer = BatchResizer(self._threads)
+        if isinstance(self.dataset, PairDataset):
+            self._label_reader = LabelReader(self.dataset, self._threads)
         self._pipeline = self._graph.image_pipeline(
             self._sources(),
             self._transform,

@@ -13,7 +13,16 @@ from nvidia.dali.data_node import DataNode
 from nvidia.dali.tensors import TensorListCPU, TensorListGPU
 
 from tst_pipelines.loaders.resizing import BatchResizer
-from tst_pipelines.transforms import PadAndCrop, RandomResizedCrop, ResizeCenterCrop, Transform
+from tst_pipelines.placement import Placement
+from tst_pipelines.transforms import (
+    PadAndCrop,
+    PlacingTransform,
+    RandomResizedCrop,
+    ResizeCenterCrop,
+    ScaleCropFlip,
+    Transform,
+    Whole,
+)
 
 
 @dataclass(frozen=True)
@@ -42,11 +51,12 @@ def image_pipeline(
     Args:
         sources: what to read, by iteration.
         transform: what to do.
-        decoder: arguments of DALI's decoders: `device` ("cpu", or "mixed" to decode on the GPU) and its options.
+        decoder: arguments of DALI's decoders: `device` ("cpu", or "mixed" to decode on the GPU) and its options, and
+            `adjust_orientation`, whether images are turned as EXIF says.
 
     Returns:
-        uint8 [size, size, 3] for each image. Random resized crops on the CPU are left to be resized (`left_to_resize`):
-        their regions, uint8 [h, w, 3], and whether each is to be mirrored, int32 [1].
+        uint8 [height, width, 3] for each image; on the CPU, those that are placed are left to be resized
+        (`left_to_resize`): their regions, uint8 [h, w, 3]. With a placement, also each image's shape, int64 [3].
     """
     encoded = fn.external_source(source=sources.encoded or sources.names, batch=True, dtype=types.UINT8, ndim=1)
     if sources.encoded is None:
@@ -66,10 +76,12 @@ def probe_pipeline() -> DataNode:
 
 def left_to_resize(transform: Transform, device: str) -> bool:
     """Whether the pipeline leaves resizing and mirroring to a `BatchResizer`; `device` is the decoder's."""
-    return device == "cpu" and isinstance(transform, RandomResizedCrop)
+    return device == "cpu" and isinstance(transform, PlacingTransform)
 
 
-def hand_over(outputs: Sequence[TensorListCPU | TensorListGPU], resizer: BatchResizer | None) -> torch.Tensor:
+def hand_over(
+    outputs: Sequence[TensorListCPU | TensorListGPU], resizer: BatchResizer | None, placement: Placement | None
+) -> torch.Tensor:
     """A batch as a tensor.
 
     Without a resizer it is on DALI's own memory, which DALI does not use again before the tensor is released. The
@@ -79,14 +91,14 @@ def hand_over(outputs: Sequence[TensorListCPU | TensorListGPU], resizer: BatchRe
     Args:
         outputs: of `image_pipeline`, from `Pipeline.run(stream)` of the dynamic executor.
         resizer: for what is left to resize.
+        placement: where that is put.
 
     Returns:
-        uint8 [B, size, size, 3], contiguous, where `outputs` are.
+        uint8 [B, height, width, 3], contiguous, where `outputs` are.
     """
     if resizer is None:
         return torch.from_dlpack(outputs[0].as_tensor())
-    regions, mirrored = outputs
-    return resizer([torch.from_dlpack(region) for region in regions], mirrored.as_array().ravel() > 0)
+    return resizer([torch.from_dlpack(region) for region in outputs[0]], placement)
 
 
 def _pad_and_crop(
@@ -100,15 +112,24 @@ def _pad_and_crop(
     return (fn.flip(images, horizontal=mirrored),)
 
 
-def _random_resized_crop(
-    transform: RandomResizedCrop, encoded: DataNode, numbers: DataNode, decoder: dict[str, Any]
+def _place(
+    transform: PlacingTransform, encoded: DataNode, numbers: DataNode | None, decoder: dict[str, Any]
 ) -> tuple[DataNode, ...]:
-    start, shape, mirrored = _in_numpy(transform.regions, 3, fn.peek_image_shape(encoded), numbers)
-    images = _decode_region(encoded, start, shape, decoder)
+    def places(*given: np.ndarray) -> tuple[np.ndarray, ...]:
+        placement = transform.place(*given)
+        canvas = np.tile(np.array(placement.canvas, np.int32), (len(placement.size), 1))
+        return placement.start, placement.extent, placement.size.astype(np.float32), canvas, placement.mirrored
+
+    shapes = _shapes(encoded, decoder)
+    start, extent, size, canvas, mirrored = _in_numpy(places, 5, shapes, *([] if numbers is None else [numbers]))
+    images = _decode_region(encoded, start, extent, decoder)
     if left_to_resize(transform, decoder["device"]):
-        return images, mirrored
-    images = fn.resize(images, size=[transform.size, transform.size])
-    return (fn.flip(images, horizontal=mirrored),)
+        return images, shapes
+    images = fn.flip(fn.resize(images, size=size), horizontal=mirrored)
+    if not isinstance(transform, RandomResizedCrop):
+        place = {"start": [0, 0], "shape": canvas, "axes": [0, 1]}
+        images = fn.slice(images, **place, out_of_bounds_policy="pad", fill_values=list(transform.fill))
+    return images, shapes
 
 
 def _resize_center_crop(
@@ -117,7 +138,7 @@ def _resize_center_crop(
     size = [transform.size, transform.size]
     if transform.resize is None:
         return (fn.resize(_decode(encoded, decoder), size=size),)
-    start, shape, begin, end = _in_numpy(transform.regions, 4, fn.peek_image_shape(encoded))
+    start, shape, begin, end = _in_numpy(transform.regions, 4, _shapes(encoded, decoder))
     images = _decode_region(encoded, start, shape, decoder)
     return (fn.resize(images, size=size, roi_start=begin, roi_end=end),)
 
@@ -127,7 +148,7 @@ def _decode(encoded: DataNode, decoder: dict[str, Any]) -> DataNode:
 
     `peek_image_shape` refuses most bad files before they are decoded, and `image_slice` the others.
     """
-    shape = fn.cast(fn.peek_image_shape(encoded)[:2], dtype=types.INT32)
+    shape = fn.cast(_shapes(encoded, decoder)[:2], dtype=types.INT32)
     return _decode_region(encoded, [0, 0], shape, decoder)
 
 
@@ -136,6 +157,11 @@ def _decode_region(
 ) -> DataNode:
     place = {"start": start, "shape": shape, "axes": [0, 1]}
     return fn.decoders.image_slice(encoded, **place, output_type=types.RGB, **decoder)
+
+
+def _shapes(encoded: DataNode, decoder: dict[str, Any]) -> DataNode:
+    """Height, width and channels of each image as it is decoded, int64 [3]."""
+    return fn.peek_image_shape(encoded, adjust_orientation=decoder["adjust_orientation"])
 
 
 def _in_numpy(function: Callable[..., tuple[np.ndarray, ...]], outputs: int, *inputs: DataNode) -> tuple[DataNode, ...]:
@@ -152,6 +178,8 @@ def _in_numpy(function: Callable[..., tuple[np.ndarray, ...]], outputs: int, *in
 
 _GRAPHS = {
     PadAndCrop: _pad_and_crop,
-    RandomResizedCrop: _random_resized_crop,
+    RandomResizedCrop: _place,
     ResizeCenterCrop: _resize_center_crop,
+    ScaleCropFlip: _place,
+    Whole: _place,
 }

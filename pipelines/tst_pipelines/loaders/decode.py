@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.util import find_spec
 
 import numpy as np
@@ -12,12 +13,12 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tst_pipelines.datasets.arrays import ArrayDataset
-from tst_pipelines.datasets.files import ImageDataset
+from tst_pipelines.datasets.files import ImageDataset, ImageFiles
 from tst_pipelines.loaders.bad_files import unreadable
 from tst_pipelines.loaders.dali import DaliLoader
 from tst_pipelines.protocol import Dataset
 from tst_pipelines.sampling import Share
-from tst_pipelines.transforms import ResizeCenterCrop
+from tst_pipelines.transforms import ResizeCenterCrop, Whole
 
 _CHUNK = 64  # images decoded between two that are given
 
@@ -46,6 +47,27 @@ def decoded(
     return _by_pillow(dataset, transform, threads)
 
 
+def decoded_whole(dataset: ImageFiles, threads: int) -> Iterator[torch.Tensor]:
+    """Every image once, in order, at its own size.
+
+    Yields:
+        uint8 [H, W, 3] in host memory.
+
+    Raises:
+        DataError: files that cannot be read or decoded, by name.
+    """
+    if has_dali():
+        with DaliLoader(dataset, Whole(multiple=1), 1, Share(training=False), threads=threads) as loader:
+            for batch in loader:
+                yield batch.images[0]
+        return
+    for index in range(len(dataset)):
+        image = _loaded(dataset, index, np.array)
+        if isinstance(image, tuple):
+            raise unreadable(["{}: {}".format(*image)])
+        yield torch.from_numpy(image)
+
+
 def has_dali() -> bool:
     """Whether NVIDIA DALI is installed."""
     return find_spec("nvidia") is not None and find_spec("nvidia.dali") is not None
@@ -59,10 +81,7 @@ def _by_dali(dataset: ImageDataset, transform: ResizeCenterCrop, device: torch.d
 
 def _by_pillow(dataset: ImageDataset, transform: ResizeCenterCrop, threads: int):
     def load(index: int) -> np.ndarray | tuple[str, str]:
-        try:
-            return _fitted(_rgb(dataset.read(index)), transform)
-        except (OSError, SyntaxError, ValueError) as error:  # what Pillow's plugins raise for damaged files
-            return dataset.path(index), _fault(error)
+        return _loaded(dataset, index, partial(_fitted, transform=transform))
 
     for images in _in_chunks(load, len(dataset), threads):
         if bad_files := [f"{path}: {fault}" for path, fault in (image for image in images if isinstance(image, tuple))]:
@@ -88,13 +107,24 @@ def _in_chunks(load, count: int, threads: int):
             yield list(pool.map(load, range(first, min(first + _CHUNK, count))))
 
 
-def _rgb(encoded: np.ndarray) -> Image.Image:
-    """Decode as DALI does: turned as EXIF says, 16 bits scaled to 8, without alpha."""
+def _loaded(
+    dataset: ImageFiles, index: int, convert: Callable[[Image.Image], np.ndarray]
+) -> np.ndarray | tuple[str, str]:
+    """An image by Pillow, or its name and what is wrong with it."""
+    try:
+        return convert(_rgb(dataset.read(index), dataset.turned))
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow's plugins raise for damaged files
+        return dataset.path(index), _fault(error)
+
+
+def _rgb(encoded: np.ndarray, turned: bool) -> Image.Image:
+    """Decode as DALI does: perhaps turned as EXIF says, 16 bits scaled to 8, without alpha."""
     if not len(encoded):
         raise UnidentifiedImageError("empty file")
     image = Image.open(io.BytesIO(encoded))
     image.load()
-    image = ImageOps.exif_transpose(image)
+    if turned:
+        image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16-bit grey, which convert would cut off at 255
         image = Image.fromarray(np.rint(np.asarray(image, np.float64) / 257).clip(0, 255).astype(np.uint8))
     return image.convert("RGB")

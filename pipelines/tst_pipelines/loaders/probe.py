@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tst_pipelines.datasets.files import ImageDataset
+from tst_pipelines.datasets.files import ImageDataset, ImageFiles
 from tst_pipelines.datasets.folders import files_below, is_image
 from tst_pipelines.datasets.names import Names
 from tst_pipelines.datasets.shards import ShardDataset, shard_index
@@ -24,7 +24,7 @@ class Probe:
     def __init__(self) -> None:
         self._pipeline = None
 
-    def fault(self, dataset: ImageDataset, index: int) -> str | None:
+    def fault(self, dataset: ImageFiles, index: int) -> str | None:
         """What stops the loader at an image, in short; None if it decodes."""
         try:
             encoded = dataset.read(index)
@@ -50,7 +50,7 @@ class Probe:
         return None
 
 
-def image_fault(dataset: ImageDataset, index: int, probe: Probe) -> str | None:
+def image_fault(dataset: ImageFiles, index: int, probe: Probe) -> str | None:
     """What stops the loader at an image or gives it wrong pixels, in short; None if neither is found."""
     return probe.fault(dataset, index) or damage(dataset.read(index).tobytes())
 

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from tst_pipelines.placement import Placement
 from tst_pipelines.position import PositionedLoader
 from tst_pipelines.protocol import Batch, DataError
 from tst_pipelines.sampling import Share
@@ -60,7 +61,7 @@ class SyntheticDataset:
         """As many images, of the same classes; random images are all alike."""
         return dataclasses.replace(self, images=len(positions))
 
-    def targets(self, indices: np.ndarray) -> Targets:
+    def targets(self, indices: np.ndarray, placement: Placement | None = None) -> Targets:
         """See `Dataset.targets`."""
         return Targets(torch.from_numpy(self.labels[indices]))
 

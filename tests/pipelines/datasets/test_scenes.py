@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tst_pipelines.datasets import scenes as module
-from tst_pipelines.datasets.scenes import Scene, make_scenes, scene_folder
+from tst_pipelines.datasets.scenes import Scene, make_scenes, scene_folder, scenes
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +125,10 @@ def test_a_half_written_cache_is_completed(cache: Path, made: dict[str, list[Sce
     label.unlink()
     scene_folder(cache)
     assert (annotations.read_bytes(), label.read_bytes()) == before
+
+
+def test_scenes_are_pairs(cache: Path, made: dict[str, list[Scene]]) -> None:
+    for dataset, expected in zip(scenes(cache), made.values(), strict=True):
+        assert len(dataset) == len(expected)
+        assert dataset.classes == ("background", *"0123456789")
+        assert np.array_equal(dataset.label_map(7), expected[7].label_map)

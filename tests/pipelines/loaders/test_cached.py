@@ -199,7 +199,7 @@ def test_what_does_not_fit_is_refused(tiles: ImageDataset, monkeypatch: pytest.M
     assert cached_bytes(tiles, PadAndCrop(32, flip=0)) == 42 * 40 * 40 * 3
     monkeypatch.setattr(cached, "CACHE_LIMIT", 101_000)
     CachedLoader(tiles, PadAndCrop(20, padding=0), 8, Share(training=True))
-    with pytest.raises(DataError, match=r"42 images of 32 x 32 take .*: use the DALI loader$") as raised:
+    with pytest.raises(DataError, match=r"42 images take .* for PadAndCrop, .* use the DALI loader$") as raised:
         CachedLoader(tiles, PadAndCrop(32), 8, Share(training=True))
     assert raised.value.options == ("loader",)
     with pytest.raises(DataError, match=r"random sizes: use PadAndCrop or, for .* the DALI loader$") as raised:

@@ -9,10 +9,13 @@ import sys
 import time
 from collections.abc import Callable
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
+from tests.pipelines.scenery import make_pairs
 from tst_pipelines import DaliLoader, ImageDataset, RandomResizedCrop, Share
+from tst_pipelines.datasets.files import ImageFiles
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="counts threads and files in /proc")
 
@@ -31,12 +34,12 @@ def settled() -> tuple[int, int]:
     return now
 
 
-def leave_early(tiles: ImageDataset) -> None:
+def leave_early(tiles: ImageFiles) -> None:
     with DaliLoader(tiles, RandomResizedCrop(24), 8, Share(training=True), threads=3) as loader:
         list(islice(loader, 2))
 
 
-def close_twice(tiles: ImageDataset) -> None:
+def close_twice(tiles: ImageFiles) -> None:
     before = held()
     loader = DaliLoader(tiles, RandomResizedCrop(24), 8, Share(training=True), threads=3)
     next(iter(loader))
@@ -45,17 +48,22 @@ def close_twice(tiles: ImageDataset) -> None:
     loader.close()
 
 
-def fail_in_the_middle(tiles: ImageDataset) -> None:
+def fail_in_the_middle(tiles: ImageFiles) -> None:
     with pytest.raises(ZeroDivisionError):
         sum(len(batch) / 0 for batch in DaliLoader(tiles, RandomResizedCrop(24), 8, Share(training=True), threads=3))
 
 
-def forget(tiles: ImageDataset) -> None:
+def forget(tiles: ImageFiles) -> None:
     next(iter(DaliLoader(tiles, RandomResizedCrop(24), 8, Share(training=True), threads=3)))
 
 
 @pytest.mark.parametrize("leave", [leave_early, close_twice, fail_in_the_middle, forget])
-def test_no_thread_and_no_file_is_left(leave: Callable[[ImageDataset], None], tiles: ImageDataset) -> None:
+@pytest.mark.parametrize("kind", ["images", "pairs"])
+def test_no_thread_and_no_file_is_left(
+    kind: str, leave: Callable[[ImageFiles], None], tiles: ImageDataset, photos: list, tmp_path: Path
+) -> None:
+    if kind == "pairs":
+        tiles = make_pairs(tmp_path, photos, [(40, 30)] * 42)
     leave(tiles)  # libraries start their own
     before = settled()
     leave(tiles)

@@ -11,12 +11,15 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from tests.pipelines.scenery import make_pairs
 from tst_pipelines import (
     ArrayDataset,
     Batch,
@@ -27,10 +30,13 @@ from tst_pipelines import (
     ImageDataset,
     Loader,
     PadAndCrop,
+    PairDataset,
     RandomResizedCrop,
+    ScaleCropFlip,
     Share,
     SyntheticDataset,
     SyntheticLoader,
+    Transform,
 )
 
 SIZE = 24
@@ -39,34 +45,42 @@ IMAGES = 42  # of the tiles
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """A loader of 42 images in two classes, its data set, and the first images of that."""
+    """A loader of 42 images, and its data set."""
 
     dataset: Dataset
     build: Callable[..., Loader]
-    first: Callable[[int], Dataset]
+
+    def first(self, count: int) -> Dataset:
+        """The first images of the data set."""
+        return self.dataset.select(np.arange(count))
 
     def __call__(self, dataset: Dataset | None = None, batch_size: int = 8, threads: int = 0, **share) -> Loader:
         options = {"threads": threads} if threads else {}
         return self.build(dataset or self.dataset, batch_size, Share(**{"training": True} | share), **options)
 
 
-@pytest.fixture(params=["dali", "cached files", "cached array", "synthetic"])
-def kind(request: pytest.FixtureRequest, tiles: ImageDataset) -> Kind:
-    def first(dataset: Dataset) -> Callable[[int], Dataset]:
-        parts = ("files" if isinstance(dataset, ImageDataset) else "images", "labels")
-        return lambda count: dataclasses.replace(dataset, **{name: getattr(dataset, name)[:count] for name in parts})
+@pytest.fixture(scope="module")
+def pairs(photos: list[Image.Image], tmp_path_factory: pytest.TempPathFactory) -> PairDataset:
+    return make_pairs(tmp_path_factory.mktemp("pairs"), photos, [(40, 30), (30, 50), (25, 25)] * (IMAGES // 3))
 
-    if request.param == "dali":
-        crop = RandomResizedCrop(SIZE)
-        return Kind(tiles, lambda data, *how, **more: DaliLoader(data, crop, *how, **more), first(tiles))
-    if request.param == "synthetic":
-        data = SyntheticDataset(IMAGES, 2)
-        return Kind(data, lambda data, *how: SyntheticLoader(data, SIZE, *how), lambda n: SyntheticDataset(n, 2))
-    data: Dataset = tiles
-    if request.param == "cached array":
-        pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, SIZE, SIZE, 3), np.uint8)
-        data = ArrayDataset(pixels, np.arange(IMAGES) % 2, ("even", "odd"), "pixels")
-    return Kind(data, lambda data, *how, **more: CachedLoader(data, PadAndCrop(SIZE), *how, **more), first(data))
+
+@pytest.fixture(params=["dali", "dali pairs", "cached files", "cached array", "cached pairs", "synthetic"])
+def kind(request: pytest.FixtureRequest, tiles: ImageDataset, pairs: PairDataset) -> Kind:
+    pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, SIZE, SIZE, 3), np.uint8)
+    array = ArrayDataset(pixels, np.arange(IMAGES) % 2, ("even", "odd"), "pixels")
+    small, crop = PadAndCrop(SIZE), ScaleCropFlip((SIZE, SIZE))
+    return {
+        "dali": Kind(tiles, partial(_build, DaliLoader, RandomResizedCrop(SIZE))),
+        "dali pairs": Kind(pairs, partial(_build, DaliLoader, crop)),
+        "cached files": Kind(tiles, partial(_build, CachedLoader, small)),
+        "cached array": Kind(array, partial(_build, CachedLoader, small)),
+        "cached pairs": Kind(pairs, partial(_build, CachedLoader, crop)),
+        "synthetic": Kind(SyntheticDataset(IMAGES, 2), partial(_build, SyntheticLoader, SIZE)),
+    }[request.param]
+
+
+def _build(loader: type, transform: Transform | int, dataset: Dataset, *how: object, **more: object) -> Loader:
+    return loader(dataset, transform, *how, **more)
 
 
 def same(first: list[Batch], second: list[Batch]) -> bool:
@@ -90,10 +104,13 @@ def test_batches_are_what_the_protocol_says(kind: Kind) -> None:
         assert batch.images.shape == (8, SIZE, SIZE, 3)
         assert batch.images.dtype == torch.uint8
         assert batch.images.is_contiguous()
-        assert batch.labels.dtype == torch.int64
         assert batch.indices.dtype == np.int64
         assert batch.indices.flags.owndata
-        assert batch.labels.tolist() == kind.dataset.labels[batch.indices].tolist()
+        if isinstance(kind.dataset, PairDataset):
+            assert (batch.labels.dtype, batch.labels.shape) == (torch.uint8, (8, SIZE, SIZE))
+        else:
+            assert batch.labels.dtype == torch.int64
+            assert batch.labels.tolist() == kind.dataset.labels[batch.indices].tolist()
 
 
 def test_a_batch_is_the_receivers_own(kind: Kind) -> None:
@@ -125,6 +142,7 @@ def test_ranks_share_what_one_process_would_load(kind: Kind) -> None:
     halves = [list(kind(batch_size=4, rank=rank, world_size=2)) for rank in range(2)]
     for batch, *shares in zip(whole, *halves, strict=True):
         assert torch.equal(batch.images, torch.cat([share.images for share in shares]))
+        assert torch.equal(batch.labels, torch.cat([share.labels for share in shares]))
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -159,6 +177,7 @@ def test_an_elastic_restart_goes_on_with_the_same_images(kind: Kind) -> None:
             resumed.append(read(loader, 2))
     for batch, *shares in zip(unstopped[2:], *resumed, strict=True):
         assert torch.equal(batch.images, torch.cat([share.images for share in shares]))
+        assert torch.equal(batch.labels, torch.cat([share.labels for share in shares]))
     with kind(batch_size=8, world_size=2, seed=4) as loader:  # another global batch: image 16 of the epoch is next
         loader.load_state_dict(state, elastic=True)
         shares = list(loader)

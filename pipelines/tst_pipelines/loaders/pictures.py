@@ -1,0 +1,72 @@
+"""Images and label maps of any sizes, decoded once and kept whole in host memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from tst_pipelines.datasets.pairs import PairDataset, require_one_size
+from tst_pipelines.loaders.decode import decoded_whole
+from tst_pipelines.loaders.resizing import BatchResizer
+from tst_pipelines.placement import Placement
+from tst_pipelines.targets import Targets
+from tst_pipelines.transforms import PlacingTransform, Whole
+
+
+class Pictures:
+    """What a data set of pairs holds, decoded; batches are cut out of it.
+
+    Args:
+        dataset: the pairs.
+        transform: what to do to each image.
+        threads: how many decode and resize.
+
+    Raises:
+        DataError: files that cannot be read or decoded, by name.
+    """
+
+    def __init__(self, dataset: PairDataset, transform: PlacingTransform, threads: int) -> None:
+        self._dataset, self._transform = dataset, transform
+        self._images = list(decoded_whole(dataset, threads))
+        self._label_maps = list(map(dataset.label_map, range(len(dataset))))
+        self._shapes = np.array([image.shape for image in self._images])
+        self._resizer = BatchResizer(threads)
+
+    def batch(self, indices: np.ndarray, numbers: np.ndarray) -> tuple[torch.Tensor, Targets]:
+        """Images, uint8 [B, H, W, 3], and targets of a batch.
+
+        Args:
+            indices: its images, int64 [B].
+            numbers: float64 [B, transform.random_numbers].
+
+        Raises:
+            DataError: as `PairDataset.targets`.
+        """
+        shapes = self._shapes[indices]
+        if isinstance(self._transform, Whole):
+            require_one_size(self._dataset, indices, shapes)
+        placement = self._transform.place(shapes, numbers)
+        regions = [_region(self._images[index], placement, row) for row, index in enumerate(indices.tolist())]
+        labels = [
+            self._dataset.placed(self._label_maps[index], index, placement, row)
+            for row, index in enumerate(indices.tolist())
+        ]
+        return self._resizer(regions, placement), Targets(torch.from_numpy(np.stack(labels)))
+
+    def close(self) -> None:
+        """End the threads."""
+        self._resizer.close()
+
+
+def picture_bytes(dataset: PairDataset) -> int:
+    """Memory that `Pictures` would take: of each image, what its label map's header says.
+
+    Raises:
+        DataError: a label map cannot be read, by name.
+    """
+    return sum(4 * height * width for height, width in map(dataset.label_shape, range(len(dataset))))
+
+
+def _region(image: torch.Tensor, placement: Placement, row: int) -> torch.Tensor:
+    (top, left), (height, width) = placement.start[row].tolist(), placement.extent[row].tolist()
+    return image[top : top + height, left : left + width]
