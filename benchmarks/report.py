@@ -149,7 +149,7 @@ def gpu_block() -> str:
     if result is None:
         return "**Not yet measured on a GPU.** `make bench-gpu` measures, on a machine that has one."
     main = {"part": "kernels", "name": "mix"}  # the first such row is of the main configuration
-    rates = (cell(_find(result["rows"], **main, **{"pass": name})["images_per_second"]) for name in GPU_PASSES)
+    rates = (_rate(_find(result["rows"], **main, **{"pass": name})) for name in GPU_PASSES)
     goals = (row for row in result["rows"] if row["part"] == "goals")
     body = ([row["name"], row["goal"], cell(row["measured"]) or "-", cell(row["is_reached"])] for row in goals)
     return _block(
