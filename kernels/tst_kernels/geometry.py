@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from tst_kernels.draw import Draw, check_sizes
-from tst_kernels.operations import OPERATIONS, Family, Scene, family_parameters
+from tst_kernels.operations import OPERATIONS, Family, Scene, erased_box, family_parameters
 
 BoxRule = Literal["ellipse", "hull"]
 WARPS = tuple(operation for operation in OPERATIONS.values() if operation.family == Family.WARP)
@@ -74,11 +74,10 @@ def erased(draw: Draw, height: int, width: int, sizes: Tensor | None = None) -> 
     levels = draw.levels.detach().to(torch.promote_types(draw.levels.dtype, torch.float32))
     heights, widths = _sides(sizes, levels, height, width)
     centres = levels.new_full((len(levels), 2), 0.5) if draw.centres is None else draw.centres.to(levels.dtype)
-    cutout = OPERATIONS["Cutout"]
-    top, left, bottom, right = cutout.parameters(levels, Scene(heights, widths, levels, centres.unsqueeze(1)))
+    top, left, bottom, right = erased_box(Scene(heights, widths, levels, centres.unsqueeze(1)))
     box = torch.cat([left, top, right, bottom], dim=1)
     limits = torch.cat([widths, heights, widths, heights], dim=1)
-    acts = ((draw.operations == cutout.code) & (draw.gates >= 0.5)).any(dim=1, keepdim=True)
+    acts = ((draw.operations == OPERATIONS["Cutout"].code) & (draw.gates >= 0.5)).any(dim=1, keepdim=True)
     return torch.where(acts, torch.minimum(box.clamp(min=0), limits), 0)
 
 

@@ -168,6 +168,11 @@ def _no_parameters(level: Tensor, scene: Scene) -> Parameters:
 
 
 def _cutout(level: Tensor, scene: Scene) -> Parameters:
+    return erased_box(scene)
+
+
+def erased_box(scene: Scene) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Top, left, bottom and right of Cutout's square in pixels, [B, 1] each; it may reach beyond the image."""
     half_side = torch.minimum(scene.height, scene.width) * (CUTOUT_SHARE / 2)
     y, x = scene.centres[..., 0] * scene.height, scene.centres[..., 1] * scene.width
     return y - half_side, x - half_side, y + half_side, x + half_side

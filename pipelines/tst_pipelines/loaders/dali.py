@@ -216,6 +216,6 @@ def _import_graph() -> ModuleType:
         from tst_pipelines.loaders import dali_graph
     except ImportError as error:
         raise DataError(
-            f"the DALI loader needs NVIDIA DALI ({error}): pip install nvidia-dali-cuda130 (Linux only)"
+            f"the DALI loader needs NVIDIA DALI ({error}): pip install 'tst-fast[cuda13]' (or [cuda12]); Linux only"
         ) from None
     return dali_graph
