@@ -12,6 +12,8 @@ FLAGS = {
     "download": "--data.download true",
     "elastic": "--elastic",
     "exclude": "--data.exclude FILE, as `tst-fast verify-data FOLDER --write-exclude FILE` writes it",
+    "ids": "--data.ids",
+    "ignored": "--data.ignored",
     "loader": "--data.loader dali",
 }
 """What to say where `tst_pipelines` names an option."""

@@ -44,7 +44,12 @@ def make_result(session: Session, progress: Progress) -> dict[str, Any]:
 def write_artefacts(session: Session, progress: Progress, result: dict[str, Any], folder: Path) -> None:
     """Write what a finished run leaves in its folder."""
     learned = PolicyFile.of_run(
-        session.config, progress.history, session.policy.learned(), session.splits.train.fingerprint, result
+        session.config,
+        progress.history,
+        session.policy.learned(),
+        session.splits.train.fingerprint,
+        result,
+        session.task.composes_warps,
     )
     learned.write(folder / "policy.json")
     student = session.learners.student.evaluated

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from tst_fast.config.data import DataConfig
+from tst_fast.config.data import LABEL_MAPS, DataConfig
 from tst_fast.config.schema import Config, TrainingConfig
 from tst_fast.errors import Finding, UserError
 from tst_fast.losses.search import label_distribution
@@ -51,8 +51,18 @@ class Classification:
     def __init__(self, config: Config, accelerator: Accelerator) -> None:
         self.config, self.accelerator = config, accelerator
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Squares."""
+        return (self.config.data.image_size,) * 2
+
     def check(self) -> None:
-        """Every configuration that `checks.check` lets through can work."""
+        """See `Task`."""
+        data = self.config.data
+        if data.name in LABEL_MAPS:
+            raise UserError(f"--data.name {data.name} has label maps: give --task segmentation with it")
+        if data.crop == "scale":
+            raise UserError("--data.crop scale is for label maps: give pad or random_resized")
 
     def splits(self) -> Splits:
         """Images to learn from and to evaluate on; see `load_splits`."""
@@ -85,6 +95,14 @@ class Classification:
         """See `build_model`."""
         chosen = getattr(self.config, role)
         return build_model(chosen.name, len(dataset.classes), chosen.arguments, chosen.pretrained)
+
+    def kept(self, network: nn.Module) -> nn.Module:
+        """All of it."""
+        return network
+
+    def predict(self, network: nn.Module, images: Tensor) -> Tensor:
+        """One forward pass."""
+        return network(images)
 
     def moved(self, targets: Targets, geometry: Geometry) -> Targets:
         """A class has no place in the image."""

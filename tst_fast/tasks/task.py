@@ -69,6 +69,11 @@ class Task(Protocol):
     composes_warps: ClassVar[bool]
     """Whether targets have places in the image, so that an image's warps must be one affine map (see `Augmenter`)."""
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the training images, in pixels."""
+        ...
+
     def check(self) -> None:
         """Refuse a configuration that cannot work for this task, before anything is loaded.
 
@@ -103,6 +108,14 @@ class Task(Protocol):
         Raises:
             UserError: an unknown name, or arguments that it does not take.
         """
+        ...
+
+    def kept(self, network: nn.Module) -> nn.Module:
+        """What of a trained network is evaluated and saved, sharing its weights: all but what only helps training."""
+        ...
+
+    def predict(self, network: nn.Module, images: Tensor) -> Any:
+        """A network's output for test images of any size, floating [B, 3, H, W], normalised."""
         ...
 
     def moved(self, targets: Targets, geometry: Geometry) -> Targets:
