@@ -179,8 +179,9 @@ def measure(table: Comparison, results: Results, seconds: float, rounds: int) ->
     """Add and print a row for each arm of a table; those that need DALI say so where it is missing."""
     here = {"table": table.title, "threads": table.threads, "batch": BATCH}
     arms = {name: arm for name, arm in table.arms.items() if HAS_DALI or not name.upper().startswith("DALI")}
-    for name in table.arms.keys() - arms.keys():
-        results.add(here | {"name": name, "note": "DALI is not installed"})
+    for name in table.arms:
+        if name not in arms:
+            results.add(here | {"name": name, "note": "DALI is not installed"})
     rows = rows_of(steady(arms, BATCH, seconds, SETTLE, rounds), table.baseline, table.decode)
     for row in rows:
         results.add(here | row)

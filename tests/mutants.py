@@ -117,7 +117,42 @@ MUTANTS = [
         "pass",
         "tst_fast/run/test_passes.py::test_each_search_begins_with_the_rate_that_was_asked_for",
     ),
+    Mutant(
+        "the student's term of the search counts nothing",
+        "tst_fast/run/search.py",
+        "self.config.student_weight * of_student",
+        "0 * of_student",
+        "tst_fast/run/test_search.py::test_the_students_term_counts_by_its_weight",
+    ),
+    Mutant(
+        "straight-through gates come with one draw of operations for all images",
+        "tst_fast/policy/policy.py",
+        "shared = self.shared_draw and not straight_through",
+        "shared = self.shared_draw",
+        "tst_fast/policy/test_policy.py::test_straight_through_gates_are_0_or_1_and_pass_the_derivative_of_the_probability",
+    ),
+    Mutant(
+        "what strengthens is said to weaken",
+        "tst_fast/run/signal.py",
+        "-mean / error",
+        "mean / error",
+        "tst_fast/run/test_signal.py::test_statistics_are_those_of_a_t_test",
+    ),
     # The alternation.
+    Mutant(
+        "a search takes the student's epochs of the loader",
+        "tst_fast/run/plan.py",
+        '"search": 1_000_000',
+        '"search": 0',
+        "tst_fast/run/test_plan.py::test_what_the_student_sees_does_not_depend_on_when_the_policy_searches",
+    ),
+    Mutant(
+        "second crops are the first ones again",
+        "tst_fast/run/session.py",
+        "seed = self.config.seed + SECOND_CROP",
+        "seed = self.config.seed",
+        "tst_fast/commands/test_compare.py::test_what_the_student_of_an_arm_is_shown",
+    ),
     Mutant(
         "the student learns from a batch before the policy does",
         "tst_fast/run/loop.py",
@@ -150,7 +185,7 @@ MUTANTS = [
     ),
     Mutant(
         "the student is evaluated on what it learns from",
-        "tst_fast/run/loop.py",
+        "tst_fast/run/milestones.py",
         "network, session.test_loader, ",
         "network, session.training_loader, ",
         "tst_fast/run/test_loop.py::test_a_run_leaves_what_it_promises",
@@ -208,8 +243,8 @@ MUTANTS = [
     ),
     Mutant(
         "the mean loss of a pass is 0",
-        "tst_fast/run/loop.py",
-        "mean_loss = progress.pass_loss / progress.step",
+        "tst_fast/run/announcer.py",
+        "mean_loss = self.progress.pass_loss / self.progress.step",
         "mean_loss = 0.0",
         "tst_fast/run/test_passes.py::test_the_mean_loss_of_a_pass_is_that_of_its_steps",
     ),

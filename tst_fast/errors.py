@@ -47,7 +47,7 @@ def errors_as_messages(stopped: str = "stopped") -> Iterator[None]:
 
         if not isinstance(error, DataError):
             raise
-        flags = " or ".join(FLAGS[option] for option in error.options)
+        flags = " or ".join(FLAGS[option] for option in error.options if option in FLAGS)
         sys.exit(f"error: {error} ({flags})" if flags else f"error: {error}")
 
 

@@ -18,6 +18,7 @@ VARIANTS: tuple[Mapping[str, int | None], ...] = (
     {},
     *({"maxnreg": limit} for limit in (None, 64, 80, 96, 128)),
     *({"pixels": pixels} for pixels in (1, 4)),
+    {"pixels": 4, "maxnreg": 128},
     *({"threads": threads} for threads in (64, 256)),
     {},
 )

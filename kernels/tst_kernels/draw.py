@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_batchedtensor
 
 from tst_kernels.operations import OPERATIONS
 
@@ -57,7 +58,7 @@ def are_values_known(*tensors: Tensor) -> bool:
     return not torch.compiler.is_compiling() and all(
         tensor.device.type == "cpu"
         and type(tensor) in (Tensor, torch.nn.Parameter)  # others, such as FakeTensor, may hold no values
-        and not torch._C._functorch.is_batchedtensor(tensor)
+        and not is_batchedtensor(tensor)
         for tensor in tensors
     )
 

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from tst_kernels.draw import Draw, check_sizes
-from tst_kernels.operations import OPERATIONS, Family, Scene
+from tst_kernels.operations import OPERATIONS, Family, Scene, erased_box, family_parameters
 
 BoxRule = Literal["ellipse", "hull"]
 WARPS = tuple(operation for operation in OPERATIONS.values() if operation.family == Family.WARP)
+IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
 def compose(draw: Draw, height: int, width: int, sizes: Tensor | None = None) -> Tensor:
@@ -44,7 +45,8 @@ def compose(draw: Draw, height: int, width: int, sizes: Tensor | None = None) ->
     levels = levels.to(torch.promote_types(levels.dtype, torch.float32))
     heights, widths = _sides(sizes, levels, height, width)
     scene = Scene(heights, widths, levels, levels)  # of which warps ask for the sides alone
-    first, *others = _matrices(draw.operations, levels, scene).unbind(1)
+    rows = family_parameters(draw.operations, levels, scene, WARPS, IDENTITY)
+    first, *others = rows.unflatten(-1, (2, 3)).unbind(1)
     linear, offset = first[..., :2], first[..., 2:]
     for matrix in others:
         offset = _product(linear, matrix[..., 2:]) + offset
@@ -72,11 +74,10 @@ def erased(draw: Draw, height: int, width: int, sizes: Tensor | None = None) -> 
     levels = draw.levels.detach().to(torch.promote_types(draw.levels.dtype, torch.float32))
     heights, widths = _sides(sizes, levels, height, width)
     centres = levels.new_full((len(levels), 2), 0.5) if draw.centres is None else draw.centres.to(levels.dtype)
-    cutout = OPERATIONS["Cutout"]
-    top, left, bottom, right = cutout.parameters(levels, Scene(heights, widths, levels, centres.unsqueeze(1)))
+    top, left, bottom, right = erased_box(Scene(heights, widths, levels, centres.unsqueeze(1)))
     box = torch.cat([left, top, right, bottom], dim=1)
     limits = torch.cat([widths, heights, widths, heights], dim=1)
-    acts = ((draw.operations == cutout.code) & (draw.gates >= 0.5)).any(dim=1, keepdim=True)
+    acts = ((draw.operations == OPERATIONS["Cutout"].code) & (draw.gates >= 0.5)).any(dim=1, keepdim=True)
     return torch.where(acts, torch.minimum(box.clamp(min=0), limits), 0)
 
 
@@ -153,16 +154,6 @@ def _sides(sizes: Tensor | None, like: Tensor, height: int, width: int) -> tuple
     check_sizes(sizes, len(like), height, width)
     heights, widths = sizes.to(like.dtype).split(1, dim=1)
     return heights, widths
-
-
-def _matrices(operations: Tensor, levels: Tensor, scene: Scene) -> Tensor:
-    """Each slot's own map [B, K, 2, 3]: the identity where it is no warp."""
-    rows = torch.eye(2, 3, dtype=levels.dtype, device=levels.device).flatten().expand(*levels.shape, 6)
-    for warp in WARPS:
-        values = warp.parameters(levels, scene)
-        columns = [value if isinstance(value, Tensor) else torch.full_like(levels, value) for value in values]
-        rows = torch.where((operations == warp.code)[..., None], torch.stack(columns, dim=-1), rows)
-    return rows.unflatten(-1, (2, 3))
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:

@@ -22,7 +22,9 @@ def mix(
     geometry: bool = True,
     sizes: Tensor | None = None,
 ) -> Tensor:
-    """Augment a batch: x + sum_k g_k (T_k(x; level_k) - x), then normalise (TST, DESIGN section 2).
+    """Augment a batch: x + sum_k g_k (T_k(x; level_k) - x), then normalise.
+
+    All operations see the image itself, and their changes add up (Shao et al., IJCAI 2023, arXiv 2212.05422).
 
     NaN comes out where NaN went in, on both backends. A gate that is not finite makes its whole image NaN, and so does
     a level where the operation has one. A pixel that is NaN stays NaN, and so become those that read it: its

@@ -20,7 +20,7 @@ read the same names.
 
 import difflib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from types import MappingProxyType
@@ -168,6 +168,11 @@ def _no_parameters(level: Tensor, scene: Scene) -> Parameters:
 
 
 def _cutout(level: Tensor, scene: Scene) -> Parameters:
+    return erased_box(scene)
+
+
+def erased_box(scene: Scene) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Top, left, bottom and right of Cutout's square in pixels, [B, 1] each; it may reach beyond the image."""
     half_side = torch.minimum(scene.height, scene.width) * (CUTOUT_SHARE / 2)
     y, x = scene.centres[..., 0] * scene.height, scene.centres[..., 1] * scene.width
     return y - half_side, x - half_side, y + half_side, x + half_side
@@ -225,23 +230,29 @@ def find_operation(name: str) -> Operation:
     return OPERATIONS[name]
 
 
-def family_parameters(operations: Tensor, levels: Tensor, scene: Scene) -> Tensor:
+def family_parameters(
+    operations: Tensor,
+    levels: Tensor,
+    scene: Scene,
+    among: Iterable[Operation] = OPERATIONS.values(),
+    otherwise: Sequence[float] = (0.0,) * PARAMETER_COUNT,
+) -> Tensor:
     """The parameters of every slot of a draw, padded with zeros to six.
 
     Args:
         operations: integer [B, K], operation codes.
         levels: floating [B, K].
         scene: sizes, mean grey and centres, in the dtype and on the device of `levels`.
+        among: the operations that are looked for.
+        otherwise: the parameters of all others.
 
     Returns:
-        [B, K, 6] in the dtype of `levels`, differentiable in `levels` and `scene.mean_grey`. Every operation's
-        parameters are computed and one is selected, so that nothing waits for the device.
+        [B, K, 6] in the dtype of `levels`, differentiable in `levels` and `scene.mean_grey`. The parameters of each
+        operation looked for are computed for every slot and one is selected, so that nothing waits for the device.
     """
-    candidates = []
-    for operation in OPERATIONS.values():
-        values = operation.parameters(levels, scene)
-        columns = [torch.as_tensor(v, dtype=levels.dtype, device=levels.device).expand_as(levels) for v in values]
-        columns += [torch.zeros_like(levels)] * (PARAMETER_COUNT - len(columns))
-        candidates.append(torch.stack(columns, dim=-1))
-    choice = operations.long()[..., None, None].expand(*levels.shape, 1, PARAMETER_COUNT)
-    return torch.stack(candidates, dim=-2).gather(-2, choice).squeeze(-2)
+    rows = torch.stack([torch.full_like(levels, value) for value in otherwise], dim=-1)
+    for operation in among:
+        values = (*operation.parameters(levels, scene), *(0.0,) * PARAMETER_COUNT)[:PARAMETER_COUNT]
+        columns = [v.expand_as(levels) if isinstance(v, Tensor) else torch.full_like(levels, v) for v in values]
+        rows = torch.where((operations == operation.code)[..., None], torch.stack(columns, dim=-1), rows)
+    return rows

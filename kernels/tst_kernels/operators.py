@@ -5,6 +5,7 @@ have the same gradients and the same refusals: there are first derivatives, back
 imported here: Triton is not before a kernel runs.
 """
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,15 +23,18 @@ class _Function(torch.autograd.Function):
     shared: tuple[int, ...] = ()
     """Which arguments are tensors that all images share."""
 
+    def __init_subclass__(cls) -> None:
+        cls.forward.__signature__ = inspect.signature(cls.forward)  # which each call would work out anew
+
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> None:
         raise NotImplementedError(_NO_FORWARD_MODE)
 
-    @classmethod
-    def vmap(cls, info: Any, dimensions: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
+    @classmethod  # torch takes it from the class, as it would a static method
+    def vmap(cls, info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         size = info.batch_size
         folded = list(arguments)
-        for position, (value, dimension) in enumerate(zip(arguments, dimensions, strict=True)):
+        for position, (value, dimension) in enumerate(zip(arguments, in_dims, strict=True)):
             if position in cls.shared and dimension is not None:
                 raise NotImplementedError("tst_kernels has no vmap over mean and std: give each call its own")
             if isinstance(value, Tensor) and position not in cls.shared:
@@ -183,9 +187,9 @@ def _save_warp(ctx: Any, inputs: tuple, output: Tensor) -> None:
     ctx.save_for_backward(images, theta)
 
 
-def _warp_gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+def _warp_gradients(ctx: Any, *gradient: Tensor) -> tuple[Tensor | None, ...]:
     needs = ctx.needs_input_grad[:2]
-    gradients = warp_backward(gradient, *ctx.saved_tensors, ctx.bilinear, ctx.fill, *needs)
+    gradients = warp_backward(*gradient, *ctx.saved_tensors, ctx.bilinear, ctx.fill, *needs)
     of_images, of_theta = (value if needed else None for value, needed in zip(gradients, needs, strict=True))
     return of_images, of_theta, None, None
 

@@ -6,6 +6,7 @@ that share a family are gathered, never looped over. Pixels are in 0..255 throug
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -58,12 +59,30 @@ def affine_warp(x: Tensor, theta: Tensor, interpolation: str = "bilinear", fill:
     return torch.where(inside.unsqueeze(1), taken, torch.full_like(taken, fill))
 
 
+class _Clamp(torch.autograd.Function):
+    """The gradient of hardtanh a hair outside 0..255: on a CPU, `torch.where` takes many times as long."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return x.clamp(0, 255)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *gradient: Tensor) -> Tensor:
+        return torch.ops.aten.hardtanh_backward(*gradient, *ctx.saved_tensors, -1e-30, 255 + 2e-5)
+
+
 def clamp_pixels(x: Tensor) -> Tensor:
     """0..255. The bounds themselves pass gradients, so that white and black pixels do where nothing is cut off.
 
     `torch.clamp` did the same up to PyTorch 2.11 and no longer does in 2.15.
     """
-    return torch.where(x < 0, torch.zeros_like(x), torch.where(x > 255, torch.full_like(x, 255), x))
+    return _Clamp.apply(x)
 
 
 def colour(x: Tensor, parameters: Tensor) -> Tensor:
@@ -117,7 +136,7 @@ def solarize(x: Tensor, parameters: Tensor) -> Tensor:
 def table(x: Tensor, is_equalize: Tensor, inside: Tensor | None = None) -> Tensor:
     """Look the 8-bit value up in the image's own table: Equalize's or AutoContrast's."""
     index = statistics.table_index(x)
-    counts = statistics.histogram(index, *x.shape[:2], inside)
+    counts = statistics.histogram(index, *x.shape[:2], inside=inside)
     equalize, autocontrast = statistics.equalize_tables(counts), statistics.autocontrast_tables(counts)
     tables = torch.where(is_equalize[:, None, None], equalize, autocontrast).to(x.dtype)
     return tables.flatten().index_select(0, index).view_as(x)
@@ -184,7 +203,7 @@ def mix(
     geometry: bool = True,
     sizes: Tensor | None = None,
 ) -> Tensor:
-    """x + sum_k g_k (T_k(x) - x), DESIGN's section 2, before normalisation.
+    """x + sum_k g_k (T_k(x) - x): every operation sees x itself, and their changes add up. Before normalisation.
 
     Args:
         x: floating [B, C, H, W] in 0..255, C 1 or 3.
@@ -205,18 +224,18 @@ def mix(
     total = x
     for slot in range(len(codes[0])):
         # Copies: compiled code would be specialised on where in memory a slot begins, and made anew for each.
-        gates, *inputs = all_gates[:, slot].clone(), x, parameters[:, slot].clone(), is_equalize[:, slot], inside
+        gates, inputs = all_gates[:, slot].clone(), (x, parameters[:, slot].clone(), is_equalize[:, slot])
         for family, images in _groups([FAMILY_OF_CODE[row[slot]] for row in codes]):
             if family == Family.WARP and not geometry:
                 continue
             if len(images) == len(codes):
-                total = run(blend)(total, x, _transform(family, *inputs, fill, run), gates)
+                total = run(blend)(total, x, _transform(family, *inputs, inside, fill, run), gates)
                 continue
             rows = torch.tensor(images, device=x.device)
-            some_total, some_gates, *some = (
-                t if t is None else t.index_select(0, rows) for t in (total, gates, *inputs)
-            )
-            part = run(blend)(some_total, some[0], _transform(family, *some, fill, run), some_gates)
+            some_x, some_parameters, are_equalize = (tensor.index_select(0, rows) for tensor in inputs)
+            some_inside = None if inside is None else inside.index_select(0, rows)
+            changed = _transform(family, some_x, some_parameters, are_equalize, some_inside, fill, run)
+            part = run(blend)(total.index_select(0, rows), some_x, changed, gates.index_select(0, rows))
             total = (x.clone() if total is x else total).index_copy_(0, rows, part)
     return total
 
@@ -234,7 +253,10 @@ def _parameters_and_gates(
     has_contrast = any(OPERATIONS["Contrast"].code in row for row in codes)
     grey = statistics.mean_grey(x, inside) if has_contrast else x.new_zeros(batch, 1)
     centres = x.new_full((batch, 2), 0.5) if draw.centres is None else draw.centres.to(x.dtype)
-    parameters = family_parameters(draw.operations, levels, Scene(heights, widths, grey, centres.unsqueeze(1)))
+    present = {code for row in codes for code in row}
+    among = [operation for operation in OPERATIONS.values() if operation.code in present]
+    scene = Scene(heights, widths, grey, centres.unsqueeze(1))
+    parameters = family_parameters(draw.operations, levels, scene, among)
     # Nothing is added to what is finite; what is not becomes NaN, and with it the whole image.
     has_level = torch.tensor([operation.has_level for operation in OPERATIONS.values()])
     levelled = has_level.to(x.device)[draw.operations.long()]

@@ -31,6 +31,11 @@ class Dataset(Protocol):
     """Images and what is known of them, wherever they are: what a loader asks of them."""
 
     @property
+    def targets_in_pixels(self) -> bool:
+        """Whether targets say something of single pixels, and follow them where a transform moves them."""
+        ...
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes."""
         ...

@@ -121,7 +121,7 @@ def test_cutout_is_a_clipped_square_of_the_mean_colour():
     torch.testing.assert_close(result, expected, atol=FLOAT32, rtol=0)
 
 
-# The pitfalls of DESIGN.md section 3.
+# The pitfalls that docs/design.md lists at its end.
 
 
 def test_contrast_keeps_the_mean_and_brightness_multiplies():

@@ -27,4 +27,4 @@ try:
 except tst_pipelines.DataError as error:
     print(error)
 """
-    assert "pip install nvidia-dali-cuda130" in run(program)
+    assert "pip install 'tst-fast[cuda13]' (or [cuda12])" in run(program)

@@ -4,12 +4,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tst_fast.config import reading
 from tst_fast.models import save_weights
 from tst_fast.policy.file import PolicyFile
-from tst_fast.report.plots import plot_policy
+from tst_fast.report.plots import plot_policy, write_alignment
 from tst_fast.run.pictures import draw_answers, fixed_images
 from tst_fast.run.progress import Progress
 from tst_fast.run.session import Session
+
+
+def open_folder(session: Session, folder: Path) -> None:
+    """Make a run's folder, with its configuration, and how well encoders follow, in it; one that is there stays."""
+    if not (folder / "config.yaml").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        reading.save(session.config, folder / "config.yaml")
+    if session.fits:
+        write_alignment(session.fits, folder)
 
 
 def make_result(session: Session, progress: Progress) -> dict[str, Any]:

@@ -1,13 +1,16 @@
 """Values that steps leave on the device, read together now and then, so that a step waits for nothing."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 
+from tst_fast.errors import UserError
 from tst_fast.run.plan import Stage
 from tst_fast.run.update import Scalars
+from tst_pipelines import Dataset
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,26 @@ class NotFinite(Exception):
     def __init__(self, stage: Stage, step: int, indices: np.ndarray | None) -> None:
         super().__init__(f"step {step} of {stage}")
         self.stage, self.step, self.indices = stage, step, indices
+
+
+def not_finite(found: NotFinite, epoch: int, dataset: Dataset, checkpoints: Path) -> UserError:
+    """What the user is told: every rank stops, and those that made the NaN name the batch.
+
+    Args:
+        found: where.
+        epoch: of the network that was trained.
+        dataset: of the images.
+        checkpoints: the folder of those from before.
+    """
+    where = "a batch of another process"
+    if found.indices is not None:
+        paths = [dataset.path(i) for i in found.indices]
+        where = f"the batch of {', '.join(paths[:3])} and {max(len(paths) - 3, 0)} more images"
+    flags = "policy" if found.stage == "search" else f"{found.stage}_training.optimizer"
+    return UserError(
+        f"the loss is not finite at step {found.step} of {found.stage} epoch {epoch}, in {where}. Lower "
+        f"--{flags}.learning_rate, or look at these images; checkpoints from before are in {checkpoints}"
+    )
 
 
 class Readings:

@@ -28,12 +28,13 @@ class ImageFiles:
     Attributes:
         root: the folder.
         files: names relative to `root`; kept packed, as `Names`.
-        turned: whether images are turned as EXIF says; not where targets are in the pixels of the file.
+        targets_in_pixels: whether targets say something of single pixels of the file. Such images are not turned as
+            EXIF says, and need transforms that targets can follow.
     """
 
     root: Path
     files: Sequence[str]
-    turned: ClassVar[bool] = True
+    targets_in_pixels: ClassVar[bool] = False
 
     def __len__(self) -> int:
         return len(self.files)

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 
 from tst_pipelines.datasets.files import ImageFiles
-from tst_pipelines.datasets.pairs import PairDataset, require_one_size, require_placing
+from tst_pipelines.datasets.pairs import PairDataset
 from tst_pipelines.datasets.shards import ShardDataset
 from tst_pipelines.loaders.bad_files import data_error
 from tst_pipelines.loaders.label_reader import LabelReader
+from tst_pipelines.loaders.refusals import require_one_size, require_placing
 from tst_pipelines.loaders.resizing import BatchResizer
 from tst_pipelines.loaders.transfer import to_device
 from tst_pipelines.placement import Placement
@@ -148,7 +149,7 @@ class DaliLoader(PositionedLoader):
         """Build the pipeline, to begin at the current position."""
         gpu = {"device": "mixed", **dataclasses.asdict(self._gpu_decoding)}
         decoder = {"device": "cpu"} if self._gpu is None else gpu
-        decoder["adjust_orientation"] = self.dataset.turned
+        decoder["adjust_orientation"] = not self.dataset.targets_in_pixels
         if self._graph.left_to_resize(self._transform, decoder["device"]):
             self._resizer = BatchResizer(self._threads)
         if isinstance(self.dataset, PairDataset):
@@ -216,6 +217,6 @@ def _import_graph() -> ModuleType:
         from tst_pipelines.loaders import dali_graph
     except ImportError as error:
         raise DataError(
-            f"the DALI loader needs NVIDIA DALI ({error}): pip install nvidia-dali-cuda130 (Linux only)"
+            f"the DALI loader needs NVIDIA DALI ({error}): pip install 'tst-fast[cuda13]' (or [cuda12]); Linux only"
         ) from None
     return dali_graph

@@ -74,7 +74,7 @@ def _whole(module, draw, composition):
     data = DataConfig(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     if "Cutout" in [NAMES[code] for code in draw.operations[0].tolist()]:
         data = DataConfig(mean=tuple(FILL), std=(1.0, 1.0, 1.0))
-    result = Augmenter(None, policy, data).apply(photographs(), draw)
+    result = Augmenter(None, policy, data).apply(photographs(), draw).images
     return result + torch.tensor(data.mean)[:, None, None]
 
 

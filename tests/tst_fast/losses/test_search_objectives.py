@@ -25,27 +25,39 @@ def soft():
     return 0.8 * hard + 0.2 * hard.roll(1, dims=1)
 
 
-def test_confidence_gap_and_its_soft_label_form(soft):
+def test_confidence_terms_and_their_soft_label_form(soft):
     student, teacher, labels = _tensors()
     p_teacher, p_student = _softmax(TEACHER)[range(5), LABELS], _softmax(STUDENT)[range(5), LABELS]
-    expected = (-np.log(p_teacher) - np.log(1 - p_student + 1e-6)).mean()
-    assert search.confidence_gap(teacher, student, labels).item() == pytest.approx(expected)
-    mixture = 0.8 * search.confidence_gap(teacher, student, labels)
-    mixture += 0.2 * search.confidence_gap(teacher, student, (labels + 1) % 4)
-    assert search.confidence_gap(teacher, student, soft).item() == pytest.approx(mixture.item())
+    missed = -np.log(1 - p_student + 1e-6).mean()
+    terms = search.confidence_terms(teacher, student, labels)
+    assert [term.item() for term in terms] == pytest.approx([-np.log(p_teacher).mean(), missed])
+    others = search.confidence_terms(teacher, student, (labels + 1) % 4)
+    mixture = [0.8 * one.item() + 0.2 * other.item() for one, other in zip(terms, others, strict=True)]
+    assert [term.item() for term in search.confidence_terms(teacher, student, soft)] == pytest.approx(mixture)
 
 
-def test_confidence_gap_is_finite_where_the_student_is_certain():
+def test_confidence_terms_are_finite_where_the_student_is_certain():
     logits = torch.tensor([[200.0, 0.0]], requires_grad=True)
-    search.confidence_gap(torch.zeros(1, 2), logits, torch.tensor([0])).backward()
+    sum(search.confidence_terms(torch.zeros(1, 2), logits, torch.tensor([0]))).backward()
     assert logits.grad.isfinite().all()
 
 
-def test_cross_entropy_gap_and_confidence(soft):
+def test_cross_entropy_terms_and_confidence(soft):
     student, teacher, labels = _tensors()
     p_teacher, p_student = _softmax(TEACHER)[range(5), LABELS], _softmax(STUDENT)[range(5), LABELS]
-    gap = search.cross_entropy_gap(teacher, student, labels).item()
-    assert gap == pytest.approx((-np.log(p_teacher) + np.log(p_student)).mean())
+    terms = search.cross_entropy_terms(teacher, student, labels)
+    assert [term.item() for term in terms] == pytest.approx([-np.log(p_teacher).mean(), np.log(p_student).mean()])
     assert search.confidence(teacher, labels).item() == pytest.approx(p_teacher.mean())
     mixed = 0.8 * p_teacher.mean() + 0.2 * _softmax(TEACHER)[range(5), (LABELS + 1) % 4].mean()
     assert search.confidence(teacher, soft).item() == pytest.approx(mixed)
+
+
+@pytest.mark.parametrize("name", ["confidence", "cross_entropy"])
+def test_rows_count_by_their_weights(name):
+    student, teacher, labels = _tensors()
+    terms, weights = search.SEARCH_OBJECTIVES[name], torch.tensor([0.5, 0.0, 0.25, 0.25, 0.0], dtype=torch.float64)
+    rows = [terms(*(values[i : i + 1] for values in (teacher, student, labels))) for i in range(5)]
+    expected = [sum(w * row[side] for w, row in zip(weights, rows, strict=True)).item() for side in (0, 1)]
+    assert [term.item() for term in terms(teacher, student, labels, weights)] == pytest.approx(expected)
+    certain = search.confidence(teacher, labels, weights).item()
+    assert certain == pytest.approx((weights.numpy() * _softmax(TEACHER)[range(5), LABELS]).sum())

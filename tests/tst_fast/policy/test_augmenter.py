@@ -34,7 +34,7 @@ def _draw(rows, dtype=torch.float32):
 
 
 def _augmenter(composition, encoders=None, data=None, policy=None):
-    config = PolicyConfig(composition=composition, learning_rate=0.0)
+    config = PolicyConfig(composition=composition, gates="relaxed", learning_rate=0.0)
     return Augmenter(policy, config, data or DataConfig(mean=MEAN, std=STD), encoders)
 
 
@@ -182,7 +182,7 @@ def test_nothing_waits_for_a_gpu(composition, monkeypatch):
     monkeypatch.setattr(sys.modules["tst_kernels.mix"], "resolve_backend", lambda *_: "triton")
     policy = Policy(list(OPERATIONS)).to("meta")
     images = torch.empty(4, 8, 9, 3, dtype=torch.uint8, device="meta")
-    result = _augmenter(composition, policy=policy)(images)
+    result = _augmenter(composition, policy=policy)(images).images
     assert result.is_meta and result.shape == (4, 3, 8, 9)
     result.sum().backward()
     assert policy.probability_logits.grad.is_meta and policy.magnitude_logits.grad.is_meta

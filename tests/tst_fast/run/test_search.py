@@ -18,6 +18,7 @@ from tst_fast.policy.augmenter import Augmenter
 from tst_fast.policy.policy import Policy
 from tst_fast.run.held_out_gap import confidences, untrained
 from tst_fast.run.search import PolicySearch
+from tst_fast.run.signal import STANDS_OUT
 from tst_fast.tasks.classification import Classification
 from tst_pipelines import Batch
 
@@ -55,13 +56,40 @@ def _bright(batch=32):
 
 def test_probability_rises_where_only_the_student_is_fooled():
     torch.manual_seed(0)
-    search = _search(["Invert", "Color"], learning_rate=0.5)
+    search = _search(["Invert", "Color"], learning_rate=0.5, gates="relaxed")
     reports = [search.step(_bright()) for _ in range(60)]
     invert, color = search.policy.probabilities().tolist()
     assert invert > 0.9
     assert 0.4 < color < 0.6  # grey images: nothing to learn
     gaps = [(report["teacher_confidence"] - report["student_confidence"]).item() for report in reports]
     assert sum(gaps[-10:]) > sum(gaps[:10]) + 1
+
+
+def test_straight_through_gates_lead_there_too_and_their_gradient_stands_out():
+    torch.manual_seed(0)
+    search = _search(["Invert", "Color"], learning_rate=0.5, gates="straight_through")
+    search.step(_bright())
+    search.step(_bright())
+    search.step(_bright())
+    assert search.signal.statistics()["Invert"]["probability"] > STANDS_OUT
+    for _ in range(57):
+        search.step(_bright())
+    invert, color = search.policy.probabilities().tolist()
+    assert invert > 0.9
+    assert 0.4 < color < 0.6
+
+
+def test_the_students_term_counts_by_its_weight():
+    """Two weights give, over the same draw, gradients whose difference is the student's term's."""
+    gradients = []
+    for weight in (0.5, 1.0, 2.0):
+        search = _search(["Invert"], learning_rate=1.0, momentum=0.0, student_weight=weight)
+        torch.manual_seed(0)
+        search.step(_bright())
+        gradients.append(search.policy.probability_logits.detach())
+    assert gradients[1].abs().max() > 1e-3
+    torch.testing.assert_close(gradients[2] - gradients[1], 2 * (gradients[1] - gradients[0]))
+    assert not torch.allclose(gradients[0], gradients[1])
 
 
 @pytest.mark.parametrize("composition", ["additive", "sequential"])
@@ -162,7 +190,7 @@ def _certain_search(**settings):
     search = _search(["Invert"], learning_rate=1.0, momentum=0.0, **settings)
     draw, probabilities = search.policy.draw, search.policy.probabilities
 
-    def certain(batch_size):
+    def certain(batch_size, straight_through):
         drawn = draw(batch_size)
         return dataclasses.replace(drawn, gates=probabilities().expand_as(drawn.gates))
 

@@ -1,0 +1,92 @@
+"""What there is to do between two passes: evaluate networks, look at what a search did, and plan the next."""
+
+from pathlib import Path
+
+from accelerate.utils import broadcast
+from torch import nn
+
+from tst_fast.models import save_weights
+from tst_fast.run.announcer import Announcer
+from tst_fast.run.evaluate import evaluate
+from tst_fast.run.held_out_gap import held_out_gaps
+from tst_fast.run.pictures import draw_search, fixed_images
+from tst_fast.run.plan import DRY_STEPS, Pass, search_ends, search_is_due, search_of
+from tst_fast.run.progress import Progress
+from tst_fast.run.session import Session
+from tst_fast.run.signal import Verdict
+from tst_fast.tasks.task import Role
+
+
+class Milestones:
+    """Ends passes; all ranks do so together.
+
+    Args:
+        session: of the run.
+        progress: of the run: takes what is found.
+        announcer: tells it.
+        folder: the run's: takes the teacher, and pictures.
+    """
+
+    def __init__(self, session: Session, progress: Progress, announcer: Announcer, folder: Path) -> None:
+        self.session, self.progress, self.announcer, self.folder = session, progress, announcer, folder
+
+    def begin(self) -> None:
+        """A teacher that came with weights is evaluated before anything else, once."""
+        teacher = self.session.teacher
+        if teacher is not None and self.session.learners.teacher is None and self.progress.teacher_scores is None:
+            self.progress.teacher_scores = self._evaluate("teacher", teacher, Pass("teacher", 0, 0))
+
+    def end_pass(self, current: Pass) -> None:
+        """Do what is due after a pass."""
+        config = self.session.config
+        if current.stage == "search" or (current.stage == "student" and search_of(config) == "interleaved"):
+            self._end_search_pass(current)
+        if current.stage == "student":
+            self._end_student_epoch(current)
+        if current.ends_teacher:
+            self._keep_teacher(current)
+
+    def _end_search_pass(self, current: Pass) -> None:
+        session, progress = self.session, self.progress
+        progress.history.append(session.policy.learned())
+        self.announcer.policy_moved(current, progress.history[-1])
+        if session.dry or not search_ends(session.config, session.passes, progress.pass_index):
+            return
+        gap = held_out_gaps(session)
+        progress.gaps.append({"epoch": current.epoch, **gap})
+        pictures, confidences = {}, {}
+        batch = fixed_images(session)
+        if session.accelerator.is_main_process:
+            pictures, confidences = draw_search(session, batch, self.folder, len(progress.gaps) - 1)
+        signal = session.learners.search.signal.statistics()
+        warnings = Verdict.of(signal, session.policy).warnings()
+        found = {"gap": gap, "pictures": pictures, "confidences": confidences}
+        self.announcer.search_ended(current, **found, signal=signal, warnings=warnings)
+
+    def _end_student_epoch(self, current: Pass) -> None:
+        session, progress, config = self.session, self.progress, self.session.config
+        number = current.epoch + 1
+        last = number >= config.student_training.epochs
+        if number % config.evaluate_every == 0 or last or session.dry:
+            scores = self._evaluate("student", session.learners.student.evaluated, current)
+            progress.student_scores.append({"epoch": current.epoch, **scores})
+        if search_is_due(config, progress.pass_confidence / progress.step, len(progress.searches)):
+            progress.searches.append(number)
+            session.plan_passes(progress.searches)
+
+    def _keep_teacher(self, current: Pass) -> None:
+        """A teacher that has learned is its moving average, if it has one; evaluated and written once."""
+        session = self.session
+        session.teacher.load_state_dict(session.learners.teacher.evaluated.state_dict())
+        self.progress.teacher_scores = self._evaluate("teacher", session.teacher, current)
+        if session.accelerator.is_main_process:
+            save_weights(session.teacher, self.folder / "teacher.safetensors", session.config.teacher.name)
+
+    def _evaluate(self, role: Role, network: nn.Module, current: Pass) -> dict[str, float]:
+        """The scores of a network on the test images."""
+        for buffer in network.buffers():  # batch-norm statistics that each rank kept for itself
+            broadcast(buffer)
+        session, batches = self.session, DRY_STEPS if self.session.dry else None
+        found = evaluate(network, session.test_loader, session.task, session.config.data, session.accelerator, batches)
+        self.announcer.evaluated(current, role, found)
+        return found.scores
