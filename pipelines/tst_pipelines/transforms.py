@@ -101,7 +101,7 @@ class RandomResizedCrop:
         """
         whole = shapes[:, :2]
         sides = self._attempted(whole, numbers)
-        fits = ((sides > 0) & (sides <= whole[:, None])).all(2)
+        fits = np.all((sides > 0) & (sides <= whole[:, None]), axis=2)
         first = fits.argmax(1)
         some = fits.any(1)[:, None]
         extent = np.where(some, sides[np.arange(len(sides)), first], self._fallback(whole))
@@ -217,7 +217,7 @@ class ScaleCropFlip:
         extent = np.clip(np.rint(size / scaled * whole), 1, whole)
         start = np.floor(numbers[:, 1:3] * (whole - extent + 1))
         regions = (array.astype(np.int32) for array in (whole, start, extent, size, numbers[:, 3:] < self.flip))
-        return Placement(*regions, self.size, self.fill)
+        return Placement(*regions, canvas=self.size, fill=self.fill)
 
 
 @dataclass(frozen=True)
