@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 
@@ -13,6 +13,9 @@ from tst_pipelines.sampling import Sampler, Share
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing's from Python 3.11
+
+Loaded = TypeVar("Loaded", bound=Dataset)
+"""What a loader loads."""
 
 _VERSION = 2
 # What a position is only valid for, and how to call it in an error.
@@ -131,7 +134,7 @@ class Position:
         }
 
 
-class PositionedLoader(ABC):
+class PositionedLoader(ABC, Generic[Loaded]):
     """What every loader has: a position, the iteration from it, and its state.
 
     Args:
@@ -143,7 +146,7 @@ class PositionedLoader(ABC):
         DataError: the request does not fit the data (see `Sampler`).
     """
 
-    def __init__(self, dataset: Dataset, batch_size: int, share: Share) -> None:
+    def __init__(self, dataset: Loaded, batch_size: int, share: Share) -> None:
         self.dataset = dataset
         self.device = torch.device(share.device)
         self._sampler = Sampler(len(dataset), batch_size, share)
@@ -157,7 +160,7 @@ class PositionedLoader(ABC):
     def close(self) -> None:
         """Release threads and memory. Closing twice is allowed; iterating again starts anew."""
 
-    def _moved(self) -> None:  # noqa: B027 (most have nothing to do)
+    def _moved(self) -> None:  # most have nothing to do
         """The position jumped: what was prepared for the old one is of no use."""
 
     @property

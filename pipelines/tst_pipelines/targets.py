@@ -31,23 +31,25 @@ class Targets:
 
     def __getitem__(self, rows: slice | torch.Tensor) -> Targets:
         """The targets of some of the images: a slice, or positions int64 [R] or a mask bool [B] on the same device."""
-        return Targets(*(None if tensor is None else tensor[rows] for tensor in self._tensors()))
+        return Targets(**{name: tensor[rows] for name, tensor in self._tensors().items()})
 
     def to(self, device: torch.device | str) -> Targets:
         """The same on another device; see `to_device`."""
         device = torch.device(device)
-        return Targets(*(None if tensor is None else to_device(tensor, device) for tensor in self._tensors()))
+        return Targets(**{name: to_device(tensor, device) for name, tensor in self._tensors().items()})
 
     @staticmethod
     def cat(parts: Sequence[Targets]) -> Targets:
         """One after the other: targets of one kind, with the same M."""
-        columns = zip(*(part._tensors() for part in parts), strict=True)
-        return Targets(*(None if tensors[0] is None else torch.cat(tensors) for tensors in columns))
+        tensors = [part._tensors() for part in parts]
+        return Targets(**{name: torch.cat([part[name] for part in tensors]) for name in tensors[0]})
 
     def tensor_split(self, parts: int) -> list[Targets]:
         """Consecutive parts whose sizes differ by one image at most."""
-        columns = [[None] * parts if tensor is None else tensor.tensor_split(parts) for tensor in self._tensors()]
-        return [Targets(*part) for part in zip(*columns, strict=True)]
+        pieces = {name: tensor.tensor_split(parts) for name, tensor in self._tensors().items()}
+        return [Targets(**{name: pieces[name][part] for name in pieces}) for part in range(parts)]
 
-    def _tensors(self) -> tuple[torch.Tensor | None, ...]:
-        return self.labels, self.boxes, self.sizes
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        """Those that there are, by name."""
+        tensors = {"labels": self.labels, "boxes": self.boxes, "sizes": self.sizes}
+        return {name: tensor for name, tensor in tensors.items() if tensor is not None}

@@ -101,7 +101,7 @@ class RandomResizedCrop:
         """
         whole = shapes[:, :2]
         sides = self._attempted(whole, numbers)
-        fits = ((sides > 0) & (sides <= whole[:, None])).all(2)
+        fits = np.all((sides > 0) & (sides <= whole[:, None]), axis=2)
         first = fits.argmax(1)
         some = fits.any(1)[:, None]
         extent = np.where(some, sides[np.arange(len(sides)), first], self._fallback(whole))

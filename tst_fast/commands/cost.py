@@ -61,7 +61,7 @@ def _steps(session: Session, training: Iterator[Batch], number: int) -> dict[str
     stopwatch, loading = Stopwatch(session.accelerator.device), 0.0
     networks = {"forward": session.student}
     if session.config.distillation.teacher:
-        networks["teacher"] = session.teacher
+        networks["teacher"] = session.require_teacher()
     searched = session.config.distillation.teacher and session.config.distillation.augment
     for _ in range(number):
         started = time.perf_counter()
@@ -70,10 +70,10 @@ def _steps(session: Session, training: Iterator[Batch], number: int) -> dict[str
         if session.learners.teacher is not None:
             with stopwatch.measure("teacher training"):
                 session.learners.teacher.step(batch)
-            session.teacher.eval()
+            session.require_teacher().eval()
         if searched:
             with stopwatch.measure("search"):
-                session.learners.search.step(batch)
+                session.learners.require_search().step(batch)
         with stopwatch.measure("step"), _forwards(stopwatch, networks), _loss(stopwatch, session):
             session.learners.student.step(batch)
         if session.accelerator.device.type == "cuda":

@@ -6,13 +6,14 @@ from contextlib import closing
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 
 from tst_fast.commands.cost import MORE_MEMORY, measure_cost
 from tst_fast.config.schema import Config, replace
 from tst_fast.errors import Finding
 from tst_fast.models.frozen import frozen
 from tst_fast.models.normalised import published_normalisation
+from tst_fast.policy.policy import Policy
 from tst_fast.run.evaluate import evaluate
 from tst_fast.run.plan import search_of, search_steps
 from tst_fast.run.seeding import Stream, reseed
@@ -40,7 +41,7 @@ def examine(config: Config, accelerator: Accelerator, images: int) -> list[Findi
             findings.append(_normalisation(session, sample))
             findings += _of_published_weights(session)
             if config.distillation.teacher:
-                session.teacher.eval()
+                session.require_teacher().eval()
                 findings.append(_teacher(session, sample))
         training = _training_batches(session)
         try:
@@ -119,7 +120,7 @@ def _teacher(session: Session, sample: Loader) -> Finding:
     if session.learners.teacher is not None:
         return Finding("teacher", "good", f"{chosen.name} has no checkpoint: the run trains it first")
     number, metric = len(sample.dataset), session.task.metrics[0]
-    found_scores = evaluate(session.teacher, sample, session.task, config.data, session.accelerator).scores
+    found_scores = evaluate(session.require_teacher(), sample, session.task, config.data, session.accelerator).scores
     value = found_scores[metric.name]
     found = f"{metric.title} {100 * value:.1f} % on {number:,} test images"
     expected = chosen.expected_score
@@ -152,12 +153,13 @@ def _gradients(session: Session, batch: Batch) -> list[Finding]:
         findings = [Finding("student's loss", "good", f"a gradient of norm {gradient.norm():.3g} reaches every weight")]
     if not session.config.distillation.teacher:
         return findings
-    touched = [name for name, value in session.teacher.named_parameters() if value.grad is not None]
+    teacher = session.require_teacher()
+    touched = [name for name, value in teacher.named_parameters() if value.grad is not None]
     if touched:
         findings.append(Finding("teacher's weights", "wrong", f"{len(touched)} get a gradient", "report this as a bug"))
     else:
         findings.append(Finding("teacher's weights", "good", "no gradient reaches them"))
-    handle = session.teacher.register_forward_hook(lambda module, inputs, output: session.task.scrambled(output))
+    handle = teacher.register_forward_hook(lambda module, inputs, output: session.task.scrambled(output))
     unheeded = _alike(gradient, _student_gradient(session, batch)[0])
     handle.remove()
     if unheeded:
@@ -190,9 +192,9 @@ def _alike(one: Tensor, other: Tensor) -> bool:
 
 def _policy(session: Session, training: Iterator[Batch]) -> list[Finding]:
     """That each operation's probability and level get a gradient, and how soon it stands out of its noise."""
-    search, policy, signal = session.learners.search, session.policy, GradientSignal(session.policy)
+    search, policy, signal = session.learners.require_search(), session.policy, GradientSignal(session.policy)
     total = {name: torch.zeros_like(value) for name, value in policy.named_parameters()}
-    with frozen(session.teacher, session.student):
+    with frozen(session.require_teacher(), session.student):
         while signal.steps < SEARCH_BATCHES:
             search.backward(next(training).split(session.config.policy.accumulate)[0], 1.0)
             signal.add()
@@ -233,7 +235,7 @@ def _signal(session: Session, signal: GradientSignal) -> Finding:
     return Finding("search", "good", found)
 
 
-def _without_gradient(policy: nn.Module, probability: Tensor, magnitude: Tensor) -> tuple[list[str], list[str]]:
+def _without_gradient(policy: Policy, probability: Tensor, magnitude: Tensor) -> tuple[list[str], list[str]]:
     """Operations without any gradient, and those whose level alone has none."""
     levelled = iter(magnitude.tolist())
     idle, flat = [], []

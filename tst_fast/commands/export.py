@@ -34,10 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
     try:
         program = export(PolicyFile.read(given.policy), given.to)
-        output = given.output or given.policy.with_name(f"policy_{given.to}.py")
-        output.write_text(program, encoding="utf-8")
     except UserError as error:
         sys.exit(f"error: {error}")
+    output = given.output or given.policy.with_name(f"policy_{given.to}.py")
+    try:
+        output.write_text(program, encoding="utf-8")
     except OSError as error:
         sys.exit(f"error: --output {output} cannot be written: {error.strerror}")
     print(f"{output}: {DIFFERENCES[given.to]}")
@@ -88,6 +89,7 @@ def _row(learned: LearnedOperation) -> str:
     probability = round(float(learned.probability), 6)
     if not operation.has_level:
         return f'    ("{operation.name}", {probability!r}, None, False),\n'
+    assert learned.level is not None  # as `PolicyFile` demands of an operation that has one
     level, signed = round(float(learned.level), 6), bool(learned.signed)
     magnitude = f"{'±' if signed else ''}{operation.magnitude(level):.3g} {operation.unit}"
     return f'    ("{operation.name}", {probability!r}, {level!r}, {signed!r}),  # {magnitude}\n'

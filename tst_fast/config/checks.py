@@ -79,14 +79,14 @@ def check(config: Config) -> None:
 
 def _check_search(policy: PolicyConfig, epochs: int) -> None:
     auto = policy.search_at == "auto"
-    late = [] if auto else [epoch for epoch in policy.search_at if not 0 <= epoch < epochs]
+    late = [] if policy.search_at == "auto" else [epoch for epoch in policy.search_at if not 0 <= epoch < epochs]
     _require(
         policy.search != "listed" or not late,
         f"--policy.search_at has {late}, but the student's epochs are 0 to {epochs - 1}",
     )
     sure = policy.search_confidences
     _require(
-        not auto or (sure and sure == sorted(set(sure)) and sure[0] > 0 and sure[-1] < 1),
+        not auto or (len(sure) > 0 and sure == sorted(set(sure)) and sure[0] > 0 and sure[-1] < 1),
         f"--policy.search_confidences is {sure}: for --policy.search_at auto it must hold values between 0 and 1, from "
         "low to high",
     )

@@ -59,9 +59,13 @@ def parse(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Config, arg
 def make_parser(program: str, description: str) -> ArgumentParser:
     """A parser whose errors `parse` can explain."""
     usage = f"{program} [--config PRESET_OR_FILE] [--a.b value ...]"
-    # An abbreviation would be a typo that goes unseen.
-    how = {"exit_on_error": False, "allow_abbrev": False}
-    return ArgumentParser(prog=program, usage=usage, description=description, **how)
+    return ArgumentParser(
+        prog=program,
+        usage=usage,
+        description=description,
+        exit_on_error=False,
+        allow_abbrev=False,  # it would be a typo that goes unseen
+    )
 
 
 def from_flags(flags: Sequence[str]) -> Config:

@@ -19,10 +19,10 @@ from tst_fast.losses.search import label_distribution, total
 
 def kd(student: Tensor, teacher: Tensor, labels: Tensor, weights: Tensor | None = None, *, tau: float) -> Tensor:
     """tau^2 KL(p_teacher^tau || p_student^tau) (Hinton et al., 2015)."""
-    logs = [F.log_softmax(logits / tau, dim=1) for logits in (student, teacher)]
+    log_q, log_p = (F.log_softmax(logits / tau, dim=1) for logits in (student, teacher))
     if weights is None:
-        return tau**2 * F.kl_div(*logs, reduction="batchmean", log_target=True)
-    return tau**2 * total(F.kl_div(*logs, reduction="none", log_target=True).sum(dim=1), weights)
+        return tau**2 * F.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
+    return tau**2 * total(F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=1), weights)
 
 
 def dkd(

@@ -1,5 +1,6 @@
 """Networks that were trained on images normalised otherwise than those that they are given."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -48,7 +49,9 @@ def normalised(network: nn.Module, given: Normalisation, own: Normalisation) -> 
 
 
 def _renormalise(network: nn.Module, inputs: tuple[Tensor], bgr: bool) -> tuple[Tensor]:
-    scale, shift = network.renormalisation
+    constants = network.renormalisation
+    assert isinstance(constants, Tensor)  # a buffer
+    scale, shift = constants
     images = inputs[0] * scale + shift
     return (images.flip(1) if bgr else images,)
 
@@ -69,11 +72,16 @@ def published_normalisation(name: str) -> Normalisation | None:
     if source != "torchvision" or plain not in torchvision.models.list_models(torchvision.models.segmentation):
         source, plain = find_model(name)
     if source == "torchvision":
-        trained = torchvision.models.get_model_weights(plain).DEFAULT.transforms()
-        return Normalisation(tuple(trained.mean), tuple(trained.std))
+        trained = torchvision.models.get_model_weights(plain)["DEFAULT"].transforms()
+        return Normalisation(_channels(trained.mean), _channels(trained.std))
     if source == "timm":
         import timm  # only where it is needed: it takes seconds to import
 
         trained = timm.get_pretrained_cfg(plain)
-        return Normalisation(tuple(trained.mean), tuple(trained.std))
+        return None if trained is None else Normalisation(_channels(trained.mean), _channels(trained.std))
     return None
+
+
+def _channels(values: Sequence[float]) -> Channels:
+    red, green, blue = values
+    return red, green, blue

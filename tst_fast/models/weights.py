@@ -4,7 +4,7 @@ import argparse
 import hashlib
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -43,6 +43,15 @@ def save_weights(model: nn.Module, file: Path, architecture: str) -> None:
         opened.write(serialise(tensors, metadata={"architecture": architecture}))
 
 
+@runtime_checkable
+class OwnNames(Protocol):
+    """A model that knows its own weights by the names that published files give them."""
+
+    def own_names(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """A state dict by the model's names."""
+        ...
+
+
 def load_weights(model: nn.Module, file: Path, role: str, sha256: str | None = None) -> None:
     """Fill a model from a safetensors file, or a .pt or .pth that holds a state dict, alone or in a checkpoint.
 
@@ -61,7 +70,7 @@ def load_weights(model: nn.Module, file: Path, role: str, sha256: str | None = N
     if sha256:
         _require_digest(file, role, sha256)
     state = _read(file, role)
-    if hasattr(model, "own_names"):
+    if isinstance(model, OwnNames):
         state = model.own_names(state)
     own = model.state_dict()
     for name in own:

@@ -30,11 +30,11 @@ class Terminal(Observer):
         self.console = Console()
         self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
-        self._opening: Opening | None = None
+        self._titles: Mapping[str, str] = {}
 
     def opened(self, opening: Opening) -> None:
         """Say what there is to learn from, and start the bars."""
-        self._opening = opening
+        self._titles = opening.titles
         if not self.quiet:
             train, test = opening.images
             self._say(f"{train:,} training and {test:,} test images, by {opening.loader}")
@@ -62,18 +62,18 @@ class Terminal(Observer):
         match event:
             case StepsTaken() if event.stage in self._tasks:
                 task = self._tasks[event.stage]
-                self._progress.start_task(task)
-                self._progress.update(task, completed=event.stage_step, note=f"{event.images_per_second:,.0f} images/s")
+                self._bars.start_task(task)
+                self._bars.update(task, completed=event.stage_step, note=f"{event.images_per_second:,.0f} images/s")
             case SearchEnded() if not self.quiet:
                 for warning in event.warnings:
                     self._say(f"warning: {warning}")
             case PassEnded():
-                self._progress.update(self._tasks[event.stage], note=f"{event.images_per_second:,.0f} images/s")
+                self._bars.update(self._tasks[event.stage], note=f"{event.images_per_second:,.0f} images/s")
             case Evaluated() if event.role == event.stage and event.role in self._tasks:
-                name, title = next(iter(self._opening.titles.items()))
-                task = self._progress.tasks[self._tasks[event.role]]
+                name, title = next(iter(self._titles.items()))
+                task = self._bars.tasks[self._tasks[event.role]]
                 rate = task.fields["note"].partition(",")[0]
-                self._progress.update(task.id, note=f"{rate}, {title} {100 * event.scores[name]:.1f} %")
+                self._bars.update(task.id, note=f"{rate}, {title} {100 * event.scores[name]:.1f} %")
 
     def ended(self, result: Mapping[str, Any], history: Sequence[Sequence[LearnedOperation]], folder: Path) -> None:
         """Stop the bars, and show what came out."""
@@ -93,9 +93,14 @@ class Terminal(Observer):
         if self._progress is not None:
             self._progress.stop()
 
+    @property
+    def _bars(self) -> Progress:
+        assert self._progress is not None  # events come after `opened`
+        return self._progress
+
     def _show_scores(self, result: Mapping[str, Any]) -> None:
         for role in ("teacher", "student"):
-            for name, title in self._opening.titles.items():
+            for name, title in self._titles.items():
                 if result[role] is not None:
                     score = 100 * result[role][name]
                     self._say(f"{role} {title} on {result['test_images']:,} test images: {score:.2f} %")

@@ -13,7 +13,7 @@ from tst_fast.errors import UserError
 from tst_fast.run.session import make_network
 from tst_fast.tasks import make_task
 from tst_fast.tasks.metrics import Evaluation
-from tst_fast.tasks.task import Task
+from tst_fast.tasks.task import Role, Task
 from tst_kernels import normalise
 from tst_pipelines import Loader, skip_to_next_epoch
 
@@ -55,7 +55,7 @@ def evaluate_checkpoints(config: Config, accelerator: Accelerator) -> dict[str, 
     Raises:
         UserError: neither has one.
     """
-    roles = [role for role in ("teacher", "student") if getattr(config, role).checkpoint]
+    roles: list[Role] = [role for role in ("teacher", "student") if getattr(config, role).checkpoint]
     if not roles:
         raise UserError("--evaluate_only needs --teacher.checkpoint, --student.checkpoint or both")
     console = Console(quiet=not accelerator.is_main_process, highlight=False)

@@ -8,6 +8,7 @@ import torch
 from tst_fast.losses.search import confidence
 from tst_fast.models.frozen import frozen
 from tst_fast.policy.augmenter import Augmenter
+from tst_fast.ranks import over_ranks
 from tst_fast.run.seeding import Stream, reseed
 from tst_fast.run.session import Session
 
@@ -52,7 +53,7 @@ def confidences(session: Session, augmenter: Augmenter) -> dict[str, float]:
         The teacher's, the student's, and the gap: the first minus the second.
     """
     sums = torch.zeros(3, dtype=torch.float64, device=session.accelerator.device)  # teacher, student, images
-    networks = session.teacher, session.student
+    networks = session.require_teacher(), session.student
     with frozen(*networks):
         for batch in session.test_loader:
             if not len(batch):
@@ -65,6 +66,6 @@ def confidences(session: Session, augmenter: Augmenter) -> dict[str, float]:
             means = [confidence(each, asked.labels, asked.weights).double() for each in answers]
             share = sums.new_tensor(1.0) if asked.weights is None else asked.weights.double().sum()
             sums += len(batch) * torch.stack([*means, share])
-    of_teacher, of_student, images = session.accelerator.reduce(sums, "sum").tolist()
+    of_teacher, of_student, images = over_ranks(session.accelerator, sums, "sum").tolist()
     values = {"teacher": of_teacher / images, "student": of_student / images}
     return {**values, "gap": values["teacher"] - values["student"]}

@@ -80,7 +80,7 @@ class Run:
         state = checkpoint.load_newest(self.folder / "checkpoints")
         self.learners.load_state_dict(state["learners"])
         if self.session.teaches_first and "teacher" not in state["learners"]:
-            load_weights(self.session.teacher, self.folder / "teacher.safetensors", "teacher")
+            load_weights(self.session.require_teacher(), self.folder / "teacher.safetensors", "teacher")
         self.session.training_loader.load_state_dict(state["loader"], elastic)
         self.progress = Progress.from_state(state["progress"])
         self.session.plan_passes(self.progress.searches)
@@ -99,7 +99,7 @@ class Run:
         if progress.step == 0:
             go_to_epoch(loader, current.loader_epoch)
         if current.opens_search and progress.step == 0:
-            self.learners.search.begin()
+            self.learners.require_search().begin()
         started, first = time.perf_counter(), progress.step
         for batch in loader:
             self._one_step(current.stage, batch)

@@ -58,7 +58,7 @@ class Milestones:
         batch = fixed_images(session)
         if session.accelerator.is_main_process:
             pictures, confidences = draw_search(session, batch, self.folder, len(progress.gaps) - 1)
-        signal = session.learners.search.signal.statistics()
+        signal = session.learners.require_search().signal.statistics()
         warnings = Verdict.of(signal, session.policy).warnings()
         found = {"gap": gap, "pictures": pictures, "confidences": confidences}
         self.announcer.search_ended(current, **found, signal=signal, warnings=warnings)
@@ -76,11 +76,12 @@ class Milestones:
 
     def _keep_teacher(self, current: Pass) -> None:
         """A teacher that has learned is its moving average, if it has one; evaluated and written once."""
-        session = self.session
-        session.teacher.load_state_dict(session.learners.teacher.evaluated.state_dict())
-        self.progress.teacher_scores = self._evaluate("teacher", session.teacher, current)
+        session, teacher = self.session, self.session.require_teacher()
+        assert session.learners.teacher is not None  # until the next pass
+        teacher.load_state_dict(session.learners.teacher.evaluated.state_dict())
+        self.progress.teacher_scores = self._evaluate("teacher", teacher, current)
         if session.accelerator.is_main_process:
-            save_weights(session.teacher, self.folder / "teacher.safetensors", session.config.teacher.name)
+            save_weights(teacher, self.folder / "teacher.safetensors", session.config.teacher.name)
 
     def _evaluate(self, role: Role, network: nn.Module, current: Pass) -> dict[str, float]:
         """The scores of a network on the test images."""

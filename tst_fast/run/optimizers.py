@@ -1,6 +1,7 @@
 """What steps a network, and its rate at each step."""
 
 import math
+from typing import TypedDict
 
 import torch
 from torch import nn
@@ -46,6 +47,14 @@ def _one_cycle(step: int, total_steps: int) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
 
 
+class _Common(TypedDict, total=False):
+    """Arguments that optimizers share."""
+
+    lr: float
+    weight_decay: float
+    eps: float
+
+
 def make_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
     """The optimizer that `config` names.
 
@@ -55,24 +64,31 @@ def make_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Opt
     parameters = list(model.parameters())
     on_gpu = parameters[0].is_cuda
     if not config.decay_norm_and_bias:
-        from timm.optim import param_groups_weight_decay  # timm takes a second to import, so only where it is asked for
+        # timm takes a second to import, so only where it is asked for; its public names do not look so to pyright.
+        from timm.optim import param_groups_weight_decay  # pyright: ignore[reportPrivateImportUsage]
 
-        named = model.no_weight_decay() if hasattr(model, "no_weight_decay") else ()  # timm's models know more of them
+        named = getattr(model, "no_weight_decay", tuple)()  # timm's models know more of them
         parameters = param_groups_weight_decay(model, config.weight_decay, no_weight_decay_list=named)
-    common = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
     if config.name == "sgd":
-        nesterov = config.nesterov and config.momentum > 0
-        return torch.optim.SGD(parameters, momentum=config.momentum, nesterov=nesterov, fused=on_gpu, **common)
+        return torch.optim.SGD(
+            parameters,
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            momentum=config.momentum,
+            nesterov=config.nesterov and config.momentum > 0,
+            fused=on_gpu,
+        )
+    common: _Common = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
     if config.epsilon is not None:
         common["eps"] = config.epsilon
     if config.name == "rmsprop":
-        from timm.optim import RMSpropTF
+        from timm.optim.rmsprop_tf import RMSpropTF
 
         return RMSpropTF(parameters, momentum=config.momentum, **common)
     if config.name == "adamw":
         return torch.optim.AdamW(parameters, betas=config.betas, fused=on_gpu, **common)
     try:
-        from apex.optimizers import FusedLAMB
+        from apex.optimizers import FusedLAMB  # pyright: ignore[reportMissingImports] (an option, from its source)
     except ImportError:  # not installed, or the other project that PyPI calls apex
         raise UserError(
             "lamb (--student_training.optimizer.name or --teacher_training.optimizer.name) needs NVIDIA apex, built "

@@ -57,7 +57,7 @@ def draw_search(session: Session, batch: Batch, folder: Path, number: int) -> tu
         reseed(session.config.seed, Stream.PICTURES)
         made[name] = augmenter(images, batch.sizes)
     pictures, found = {}, {}
-    with frozen(session.teacher, session.student):
+    with frozen(session.require_teacher(), session.student):
         for name, augmented in made.items():
             rows, found[name] = _asked(session, batch, augmented)
             pictures[name] = _save([rows], folder, f"search{number:02}-{name}")
@@ -90,7 +90,7 @@ def draw_answers(session: Session, batch: Batch, folder: Path) -> None:
 
 def _asked(session: Session, batch: Batch, augmented: Augmented) -> tuple[list[np.ndarray], dict[str, list[float]]]:
     """Pictures of images with the student's answers, and how sure each network is of the truth, an image at a time."""
-    task, networks = session.task, {"teacher": session.teacher, "student": session.student}
+    task, networks = session.task, {"teacher": session.require_teacher(), "student": session.student}
     outputs = {}
     for role, network in networks.items():
         with session.accelerator.autocast():

@@ -52,7 +52,8 @@ def plan(config: Config, steps_per_epoch: int, found: Sequence[int] = ()) -> lis
             Pass("teacher", epoch, steps_per_epoch, number=epoch, ends_teacher=epoch == epochs - 1)
             for epoch in range(epochs)
         ]
-    listed = (found if waits(config) else config.policy.search_at) if search_of(config) == "listed" else []
+    listed = found if config.policy.search_at == "auto" else config.policy.search_at
+    listed = listed if search_of(config) == "listed" else []
     searches = 0
     for epoch in range(config.student_training.epochs):
         if epoch in listed:
@@ -104,9 +105,9 @@ def count_steps(config: Config, passes: list[Pass]) -> dict[Stage, int]:
     return counts
 
 
-def most_steps(config: Config, steps_per_epoch: int, passes: Sequence[Pass]) -> dict[Stage, int]:
+def most_steps(config: Config, steps_per_epoch: int, passes: Sequence[Pass]) -> dict[str, int]:
     """Steps of each stage in passes of its own, in the whole run; of a search that waits, if all its searches come."""
-    steps: dict[Stage, int] = {stage: steps_before(passes, len(passes), stage) for stage in get_args(Stage)}
+    steps: dict[str, int] = {stage: steps_before(passes, len(passes), stage) for stage in get_args(Stage)}
     if waits(config):
         searches = len(config.policy.search_confidences)
         steps["search"] = searches * config.policy.search_epochs * search_steps(config, steps_per_epoch)

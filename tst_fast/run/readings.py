@@ -8,6 +8,7 @@ import torch
 from accelerate import Accelerator
 
 from tst_fast.errors import UserError
+from tst_fast.ranks import over_ranks
 from tst_fast.run.plan import Stage
 from tst_fast.run.update import Scalars
 from tst_pipelines import Dataset
@@ -87,7 +88,7 @@ class Readings:
         for stage, pending in self._pending.items():
             names = list(pending[0][2])
             own = torch.stack([torch.stack([scalars[name] for name in names]) for _, _, scalars in pending])
-            values = self.accelerator.reduce(own, "mean").cpu()
+            values = over_ranks(self.accelerator, own, "mean").cpu()
             finite = values.isfinite().all(1).tolist()
             if not all(finite):
                 first = finite.index(False)  # of any rank

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from tst_fast.losses.search import SEARCH_OBJECTIVES, confidence
 from tst_fast.models.frozen import frozen
 from tst_fast.policy.augmenter import Augmenter
+from tst_fast.ranks import over_ranks
 from tst_fast.run.signal import GradientSignal
 from tst_fast.run.update import Scalars, weighted_mean
 from tst_fast.tasks.task import Task
@@ -46,8 +47,8 @@ class PolicySearch:
 
     def begin(self) -> None:
         """Start a search: the optimizer is made anew, and signal and plateau rule have seen nothing."""
-        settings = {"lr": self.config.learning_rate, "momentum": self.config.momentum}
-        self.optimizer = torch.optim.SGD(self.policy.parameters(), **settings)
+        rate, momentum = self.config.learning_rate, self.config.momentum
+        self.optimizer = torch.optim.SGD(self.policy.parameters(), lr=rate, momentum=momentum)
         self.signal = GradientSignal(self.policy)
         self.last_loss: float | None = None
         self.window_loss, self.window_steps = torch.zeros((), device=self.accelerator.device), 0
@@ -64,7 +65,8 @@ class PolicySearch:
         with frozen(self.teacher, self.student):
             scalars = [self.backward(part, share) for part, share in zip(parts, shares, strict=True)]
         for parameter in self.policy.parameters():
-            parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
+            assert parameter.grad is not None  # `backward` gives each one
+            parameter.grad = over_ranks(self.accelerator, parameter.grad, "mean")
         self.signal.add()
         if self.config.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.policy.parameters(), self.config.clip_norm)
@@ -95,7 +97,7 @@ class PolicySearch:
         """At the end of a window, tell the plateau rule its mean loss over all ranks."""
         self.window_loss, self.window_steps = self.window_loss + loss, self.window_steps + 1
         if self.window_steps == self.window:
-            self.end_window(self.accelerator.reduce(self.window_loss / self.window, "mean").item())
+            self.end_window(over_ranks(self.accelerator, self.window_loss / self.window, "mean").item())
             self.window_loss, self.window_steps = torch.zeros_like(self.window_loss), 0
 
     def end_window(self, loss: float) -> None:

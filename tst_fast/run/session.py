@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -46,14 +47,30 @@ class Learners:
 
     def of(self, stage: Stage) -> ModelUpdate | PolicySearch:
         """The one that a stage trains."""
-        return {"teacher": self.teacher, "search": self.search, "student": self.student}[stage]
+        learners: dict[Stage, ModelUpdate | PolicySearch | None] = {
+            "teacher": self.teacher,
+            "search": self.search,
+            "student": self.student,
+        }
+        learner = learners[stage]
+        assert learner is not None  # a stage is only planned where there is something to train
+        return learner
 
-    def state_dict(self) -> dict[str, dict[str, Any]]:
+    def require_search(self) -> PolicySearch:
+        """The policy's, where there must be one: in a run with a teacher."""
+        assert self.search is not None
+        return self.search
+
+    def state_dict(self) -> dict[Stage, dict[str, Any]]:
         """Of each that there is."""
-        learners = {"student": self.student, "search": self.search, "teacher": self.teacher}
+        learners: dict[Stage, ModelUpdate | PolicySearch | None] = {
+            "student": self.student,
+            "search": self.search,
+            "teacher": self.teacher,
+        }
         return {stage: learner.state_dict() for stage, learner in learners.items() if learner is not None}
 
-    def load_state_dict(self, state: dict[str, dict[str, Any]]) -> None:
+    def load_state_dict(self, state: dict[Stage, dict[str, Any]]) -> None:
         """Continue from a `state_dict`."""
         for stage, values in state.items():
             self.of(stage).load_state_dict(values)
@@ -111,6 +128,11 @@ class Session:
         """Whether the run begins with training the teacher."""
         return bool(self.passes) and self.passes[0].stage == "teacher"
 
+    def require_teacher(self) -> nn.Module:
+        """The teacher, where there must be one: in whatever learns from it or is compared with it."""
+        assert self.teacher is not None
+        return self.teacher
+
     def plan_passes(self, found: Sequence[int] = ()) -> None:
         """Make `passes`; `found` as in `plan`."""
         steps = self.training_loader.steps_per_epoch
@@ -145,7 +167,7 @@ class Session:
         if str(chosen.init) == "random":
             policy.randomise(torch.Generator().manual_seed(config.seed))
         elif chosen.init:
-            policy.load(chosen.init)
+            policy.load(Path(chosen.init))
         encoders, fits = None, {}
         if chosen.prior == "encoder" and config.distillation.augment and config.distillation.teacher:
             encoders, fits = aligned_encoders(
@@ -166,7 +188,7 @@ class Session:
         steps, from_labels = self.training_loader.steps_per_epoch, FromLabels(self.task, config.data)
         teacher = search = None
         if self.teaches_first:
-            teacher = ModelUpdate(self.teacher, config.teacher_training, from_labels, steps, accelerator)
+            teacher = ModelUpdate(self.require_teacher(), config.teacher_training, from_labels, steps, accelerator)
         if self.teacher is not None:
             listed = search_of(config) == "listed"
             window = search_steps(config, steps) if listed else config.policy.search_window
@@ -178,7 +200,7 @@ class Session:
 
     def _taught(self) -> tuple[nn.Module, Loss]:
         """The student as it is trained, and what it learns from the teacher."""
-        config, learner, guide = self.config, self.student, self.teacher
+        config, learner, guide = self.config, self.student, self.require_teacher()
         if config.loss.features:
             reseed(config.seed, Stream.CONNECTORS)
             learner, guide = pair_features(learner, guide, config.loss.features, self.task.image_size)
@@ -200,7 +222,9 @@ def make_network(config: Config, role: Role, task: Task, dataset: Dataset, devic
     if config.sync_batch_norm:
         network = _with_synchronised_norms(network, device)
     normalised(network, Normalisation(config.data.mean, config.data.std), own_normalisation(config, role))
-    network = network.to(device, memory_format=torch.channels_last if config.channels_last else torch.preserve_format)
+    network = network.to(device)
+    if config.channels_last:
+        network = network.to(memory_format=torch.channels_last)
     check_forward(network, role, config, task.image_size)
     if config.compile_networks:
         network.compile()

@@ -23,15 +23,18 @@ class Stopwatch:
     @contextmanager
     def measure(self, name: str) -> Iterator[None]:
         """Count what is done within under this name."""
-        started = self._now()
+        if self._on_gpu:
+            event = _recorded()
+            try:
+                yield
+            finally:
+                self._events.append((name, event, _recorded()))
+            return
+        started = time.perf_counter()
         try:
             yield
         finally:
-            ended = self._now()
-            if self._on_gpu:
-                self._events.append((name, started, ended))
-            else:
-                self._seconds[name] += ended - started
+            self._seconds[name] += time.perf_counter() - started
 
     def read(self) -> dict[str, float]:
         """Seconds by name since the last reading; waits until the measured work is done."""
@@ -42,9 +45,8 @@ class Stopwatch:
         seconds, self._seconds = dict(self._seconds), defaultdict(float)
         return seconds
 
-    def _now(self) -> "float | torch.cuda.Event":
-        if not self._on_gpu:
-            return time.perf_counter()
-        event = torch.cuda.Event(enable_timing=True)
-        event.record()
-        return event
+
+def _recorded() -> torch.cuda.Event:
+    event = torch.cuda.Event(enable_timing=True)
+    event.record()
+    return event

@@ -63,8 +63,9 @@ class FromTeacher:
         student, student_features = _with_features(model(images))
         teacher, teacher_features = self._teach(images)
         halves = zip(*(self.task.parts(output, len(targets)) for output in (student, teacher)), targets, strict=True)
-        losses, confidences = zip(*(self._half(*half) for half in halves), strict=True)
-        loss = sum(losses) / len(losses)
+        learned = [self._half(*half) for half in halves]
+        losses, confidences = [loss for loss, _ in learned], [confidences for _, confidences in learned]
+        loss = sum(losses[1:], losses[0]) / len(losses)
         pairs = zip(self.config.features, student_features, teacher_features, strict=True)
         for pair, one, other in pairs:
             loss = loss + pair.weight * feature_distance(one, other)
@@ -74,17 +75,19 @@ class FromTeacher:
     def _half(self, student: Any, teacher: Any, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss on the augmented or the plain images, and both networks' confidence there."""
         asked = self.task.decisions(targets)
-        answers = [self.task.answers(output, asked) for output in (student, teacher)]
+        answers = {
+            role: self.task.answers(output, asked) for role, output in (("student", student), ("teacher", teacher))
+        }
         supervised = self.task.supervised(student, targets)
         loss = self.config.cross_entropy_weight * supervised + self.config.alpha * self.term(
-            *answers, asked.labels, asked.weights
+            answers["student"], answers["teacher"], asked.labels, asked.weights
         )
         imitation = self.task.imitation(student, teacher, targets)
         if imitation is not None:
             loss = loss + imitation
         return loss, {
             f"{role}_confidence": confidence(logits.detach(), asked.labels, asked.weights)
-            for role, logits in zip(("student", "teacher"), answers, strict=True)
+            for role, logits in answers.items()
         }
 
     @torch.no_grad()

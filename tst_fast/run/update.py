@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 from accelerate import Accelerator
 from torch import Tensor, nn
@@ -10,6 +11,9 @@ from tst_fast.config.schema import TrainingConfig
 from tst_fast.run.optimizers import learning_rate, make_optimizer
 from tst_pipelines import Batch
 
+if TYPE_CHECKING:
+    from timm.utils.model_ema import ModelEmaV3
+
 Scalars = dict[str, Tensor]
 """Values to report, on the device, by name."""
 Loss = Callable[[nn.Module, Batch], tuple[Tensor, Scalars]]
@@ -17,11 +21,12 @@ Loss = Callable[[nn.Module, Batch], tuple[Tensor, Scalars]]
 
 def weighted_mean(scalars: Sequence[Scalars], shares: Sequence[float]) -> Scalars:
     """The mean of the parts' values, each weighted by its share of the batch."""
-    return {name: sum(s[name] * share for s, share in zip(scalars, shares, strict=True)) for name in scalars[0]}
+    shared = [{name: s[name] * share for name in s} for s, share in zip(scalars, shares, strict=True)]
+    return {name: sum((s[name] for s in shared[1:]), shared[0][name]) for name in shared[0]}
 
 
-def _moving_average(model: nn.Module, decay: float) -> nn.Module:
-    from timm.utils import ModelEmaV3
+def _moving_average(model: nn.Module, decay: float) -> "ModelEmaV3":
+    from timm.utils.model_ema import ModelEmaV3
 
     return ModelEmaV3(model, decay)
 

@@ -26,6 +26,7 @@ from tst_pipelines import (
     DaliLoader,
     Dataset,
     GpuDecoding,
+    ImageDataset,
     Loader,
     PadAndCrop,
     RandomResizedCrop,
@@ -135,7 +136,7 @@ class Classification:
     def checks(self, splits: Splits) -> Iterator[Finding]:
         """Images of each class; absent ones."""
         names = splits.train.classes
-        counts, tested = (np.bincount(data.labels, minlength=len(names)) for data in (splits.train, splits.test))
+        counts, tested = (np.bincount(_labels(data), minlength=len(names)) for data in (splits.train, splits.test))
         found = (
             f"{len(names)} classes, {counts.min():,} to {counts.max():,} training images each; {tested.sum():,} to test"
         )
@@ -175,8 +176,14 @@ def load_splits(config: DataConfig) -> Splits:
     splits = _whole_splits(config)
     if config.fraction == 1:
         return splits
-    kept = stratified(splits.train.labels, config.fraction, config.fraction_seed)
+    kept = stratified(_labels(splits.train), config.fraction, config.fraction_seed)
     return Splits(splits.train.select(kept), splits.test)
+
+
+def _labels(dataset: Dataset) -> np.ndarray:
+    """int64 [N], of a data set that `load_splits` gave."""
+    assert isinstance(dataset, ImageDataset | ArrayDataset | SyntheticDataset)
+    return dataset.labels
 
 
 def _whole_splits(config: DataConfig) -> Splits:
@@ -188,6 +195,7 @@ def _whole_splits(config: DataConfig) -> Splits:
             SyntheticDataset(config.images, config.classes), SyntheticDataset(test_images, config.classes, seed=1)
         )
     if config.name in ("cifar10", "cifar100"):
+        assert config.root is not None  # `checks.check` demands it
         return Splits(*cifar(config.name, config.root, config.download))
     return Splits(*image_files(config))
 
@@ -199,14 +207,16 @@ def _loader(
     share = Share(training, seed, accelerator.process_index, accelerator.num_processes, accelerator.device)
     if isinstance(dataset, SyntheticDataset):
         return SyntheticLoader(dataset, config.image_size, batch_size, share)
+    assert isinstance(dataset, ImageDataset | ArrayDataset)  # as of `load_splits`
     if _cached(config, dataset, transform):
         return CachedLoader(dataset, transform, batch_size, share, threads=config.threads)
+    assert isinstance(dataset, ImageDataset)  # `_cached` refused what has no files
     gpu = GpuDecoding(config.hw_decoder_load, config.preallocate_width_hint, config.preallocate_height_hint)
-    how = {"threads": config.threads, "prefetch": config.prefetch, "gpu_decoding": gpu}
-    return DaliLoader(dataset, transform, batch_size, share, **how)
+    how = {"threads": config.threads, "prefetch": config.prefetch}
+    return DaliLoader(dataset, transform, batch_size, share, **how, gpu_decoding=gpu)
 
 
-def _cached(config: DataConfig, dataset: Dataset, transform: Transform) -> bool:
+def _cached(config: DataConfig, dataset: ImageDataset | ArrayDataset, transform: Transform) -> bool:
     """Whether the images are kept in memory, as `config.loader` says."""
     in_memory = isinstance(dataset, ArrayDataset)
     if config.loader == "dali" and in_memory:

@@ -14,15 +14,20 @@ def image_files(config: DataConfig) -> tuple[ImageDataset, ImageDataset]:
         UserError: the folder, or a split's folder in it, is missing or laid out otherwise.
         tst_pipelines.DataError: a split is empty, malformed, or does not match the training split's classes.
     """
+    assert config.root is not None  # `checks.check` demands it of image files, as it demands both lists
     root = Path(config.root)
     if not root.is_dir():
         raise UserError(f"--data.root {root}: there is no such folder")
     read = {"list": _lists, "webdataset": _shards, "imagenet": _imagenet, "folder": _folders}[config.name]
     splits = read(config, root)
-    return tuple(leave_out(splits, root, config.exclude)) if config.exclude else splits
+    if config.exclude:
+        train, test = leave_out(splits, root, config.exclude)
+        return train, test
+    return splits
 
 
 def _lists(config: DataConfig, root: Path) -> tuple[ImageDataset, ImageDataset]:
+    assert config.train is not None and config.test is not None
     train = image_list(config.train, root)
     return train, image_list(config.test, root, train.classes)
 

@@ -63,9 +63,13 @@ class ArrayDataset:
         """See `Dataset.targets`."""
         return Targets(torch.from_numpy(self.labels[indices]))
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits made of classes, labels and pixels."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:  # pyright has no cached property satisfy a protocol's
         digest = hashlib.sha256("\0".join(self.classes).encode())
         digest.update(self.labels.astype("<i8").tobytes())
         digest.update(np.ascontiguousarray(self.images))

@@ -84,7 +84,8 @@ class IndexCache:
         with contextlib.suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with write_whole(self._file) as file:
-                np.savez(file, subject=self._subject, **arrays)
+                # To the stubs, one of the arrays might be called allow_pickle.
+                np.savez(file, subject=self._subject, **arrays)  # pyright: ignore[reportArgumentType]
 
 
 def write_png(image: Image.Image, path: Path) -> None:

@@ -140,10 +140,11 @@ def _python(about: _Binary, root: Path, fetch: bool) -> tuple[ArrayDataset, Arra
         raise DataError(
             f"{root / source.base_folder} is not all of {about.title} as published: remove it and {by_hand}"
         ) from None
-    return tuple(
+    train, test = (
         ArrayDataset(np.ascontiguousarray(split.data), np.array(split.targets, np.int64), tuple(split.classes), name)
         for split, name in zip(splits, _split_names(about), strict=True)
     )
+    return train, test
 
 
 def _binary(about: _Binary, root: Path) -> tuple[ArrayDataset, ArrayDataset]:
@@ -162,7 +163,8 @@ def _binary(about: _Binary, root: Path) -> tuple[ArrayDataset, ArrayDataset]:
         planes = records[:, about.labels :].reshape(count, 3, _SIDE, _SIDE)
         labels = records[:, about.labels - 1].astype(np.int64)
         splits.append(ArrayDataset(np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels, classes, name))
-    return tuple(splits)
+    train, test = splits
+    return train, test
 
 
 def _binary_files(about: _Binary, root: Path) -> dict[str, bytes]:
@@ -179,9 +181,9 @@ def _binary_files(about: _Binary, root: Path) -> dict[str, bytes]:
     _require_md5(archive, about.md5)
     with tarfile.open(archive) as members:
         return {
-            Path(member.name).name: members.extractfile(member).read()
+            Path(member.name).name: file.read()
             for member in members
-            if Path(member.name).name in wanted
+            if Path(member.name).name in wanted and (file := members.extractfile(member))
         }
 
 

@@ -61,9 +61,11 @@ def _write(root: Path) -> None:
     """Write every file, also over one that is there: its content is the same."""
     try:
         from sklearn.datasets import load_digits
+        from sklearn.utils import Bunch
     except ImportError as error:
         raise DataError(f"the digits need {error.name}: pip install scikit-learn") from None
     source = load_digits()
+    assert isinstance(source, Bunch)  # unless asked for another form
     train = _few_of_each(source.target, _TRAIN // 10)
     for index, (image, label) in enumerate(zip(source.images, source.target, strict=True)):
         path = root / ("train" if train[index] else "test") / str(label) / f"{index:04d}.png"

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tst_pipelines.datasets.files import ImageDataset, shortened
+from tst_pipelines.datasets.names import Names
 from tst_pipelines.protocol import DataError
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ def leave_out(splits: Sequence[ImageDataset], root: Path, file: Path) -> list[Im
         prefix = os.path.relpath(split.root, root)
         names = (os.path.normpath(os.path.join(prefix, name)) for name in split.files)
         mask = np.fromiter((name not in listed for name in names), bool, len(split))
-        left_out = split.files.select(np.flatnonzero(~mask))
+        left_out = Names.of(split.files).select(np.flatnonzero(~mask))
         found.update(os.path.normpath(os.path.join(prefix, name)) for name in left_out)
         if not mask.any():
             raise DataError(f"{file} leaves out every image of {split.root}")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -18,23 +19,41 @@ from tst_pipelines.datasets.names import Names
 from tst_pipelines.placement import Placement
 from tst_pipelines.targets import Targets
 
+if TYPE_CHECKING:
+    from typing_extensions import Self  # typing's from Python 3.11
+
 # torchvision's IMG_EXTENSIONS; DALI decodes all of them.
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 
 
-class ImageFiles:
-    """Images that are files under one folder.
+class ImageFiles(ABC):
+    """A `Dataset` of images that are files under one folder.
 
     Attributes:
         root: the folder.
         files: names relative to `root`; kept packed, as `Names`.
+        classes: names of the classes.
         targets_in_pixels: whether targets say something of single pixels of the file. Such images are not turned as
             EXIF says, and need transforms that targets can follow.
     """
 
     root: Path
     files: Sequence[str]
+    classes: tuple[str, ...]
     targets_in_pixels: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """See `Dataset.fingerprint`."""
+
+    @abstractmethod
+    def select(self, positions: np.ndarray) -> Self:
+        """See `Dataset.select`."""
+
+    @abstractmethod
+    def targets(self, indices: np.ndarray, placement: Placement | None = None) -> Targets:
+        """See `Dataset.targets`."""
 
     def __len__(self) -> int:
         return len(self.files)
@@ -71,19 +90,24 @@ class ImageDataset(ImageFiles):
     def __post_init__(self) -> None:
         object.__setattr__(self, "files", Names.of(self.files))
 
-    def select(self, positions: np.ndarray) -> ImageDataset:
+    def select(self, positions: np.ndarray) -> Self:
         """The images at these positions, of the same classes."""
-        return dataclasses.replace(self, files=self.files.select(positions), labels=self.labels[positions])
+        files = Names.of(self.files).select(positions)
+        return dataclasses.replace(self, files=files, labels=self.labels[positions])
 
     def targets(self, indices: np.ndarray, placement: Placement | None = None) -> Targets:
         """See `Dataset.targets`."""
         return Targets(torch.from_numpy(self.labels[indices]))
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits made of names and labels; the same wherever `root` is."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:  # pyright has no cached property satisfy a protocol's
         digest = hashlib.sha256("\0".join(self.classes).encode(errors="surrogateescape"))
-        digest.update(memoryview(self.files.block)[:-1])
+        digest.update(memoryview(Names.of(self.files).block)[:-1])
         digest.update(self.labels.astype("<i8").tobytes())
         return digest.hexdigest()[:16]
 

@@ -38,8 +38,8 @@ def read_label_map(path: str) -> np.ndarray:
         with Image.open(io.BytesIO(encoded), formats=["PNG"]) as image:
             values = np.asarray(image)
     except OSError as error:
-        damaged = isinstance(error, UnidentifiedImageError) or error.strerror is None
-        raise DataError(f"{path}: {'truncated or damaged image' if damaged else error.strerror.lower()}") from None
+        reason = None if isinstance(error, UnidentifiedImageError) else error.strerror
+        raise DataError(f"{path}: {(reason or 'truncated or damaged image').lower()}") from None
     except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, DataError):
             raise

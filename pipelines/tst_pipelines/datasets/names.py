@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from typing import overload
 
 import numpy as np
 
@@ -33,7 +34,13 @@ class Names(Sequence[str]):
     def __len__(self) -> int:
         return len(self._starts) - 1
 
-    def __getitem__(self, index):
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Names: ...
+
+    def __getitem__(self, index: int | slice) -> str | Names:
         if isinstance(index, slice):
             return self.select(np.arange(len(self))[index])
         return os.fsdecode(self._encoded(range(len(self))[index]))

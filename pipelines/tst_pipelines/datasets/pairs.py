@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ from tst_pipelines.datasets.names import Names
 from tst_pipelines.placement import Placement
 from tst_pipelines.protocol import DataError
 from tst_pipelines.targets import Targets
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # typing's from Python 3.11
 
 _REFUSED = 254  # in `ids`: the file's value is neither a class nor to be ignored
 
@@ -107,16 +110,20 @@ class PairDataset(ImageFiles):
             maps = [self.placed(labels, indices[row], placement, row) for row, labels in enumerate(maps)]
         return Targets(torch.from_numpy(np.stack(maps)))
 
-    def select(self, positions: np.ndarray) -> PairDataset:
+    def select(self, positions: np.ndarray) -> Self:
         """The pairs at these positions, of the same classes."""
-        files, label_files = self.files.select(positions), self.label_files.select(positions)
+        files, label_files = (Names.of(names).select(positions) for names in (self.files, self.label_files))
         return dataclasses.replace(self, files=files, label_files=label_files)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits made of names, classes and values; the same wherever the folders are."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:  # pyright has no cached property satisfy a protocol's
         digest = hashlib.sha256("\0".join(self.classes).encode(errors="surrogateescape"))
-        for block in (self.files.block, self.label_files.block, self.ids.tobytes()):
+        for block in (Names.of(self.files).block, Names.of(self.label_files).block, self.ids.tobytes()):
             digest.update(block)
         return digest.hexdigest()[:16]
 
@@ -162,8 +169,8 @@ def image_pairs(
                 f"{other[0]} (names ending in {other[1]!r}): {shortened([here[key] for key in alone])}"
             )
     files, label_files = ([names[key] for key in sorted(names)] for names in found)
-    ids = _ids(len(classes), ids, ignored)
-    return PairDataset(Path(images), files, Path(labels), label_files, tuple(classes), ids)
+    table = _ids(len(classes), ids, ignored)
+    return PairDataset(Path(images), files, Path(labels), label_files, tuple(classes), table)
 
 
 def _by_key(root: Path, suffix: str) -> dict[str, str]:

@@ -95,9 +95,11 @@ def make_scenes(split: str) -> list[Scene]:
     """The scenes of a split, train or test: always the same."""
     try:
         from sklearn.datasets import load_digits, load_sample_images
+        from sklearn.utils import Bunch
     except ImportError as error:
         raise DataError(f"the scenes need {error.name}: pip install scikit-learn") from None
     source, photos = load_digits(), load_sample_images().images
+    assert isinstance(source, Bunch)  # unless asked for another form
     order = np.random.RandomState(0).permutation(len(source.target))  # RandomState: its stream never changes
     own = order[:_TRAIN_DIGITS] if split == "train" else order[_TRAIN_DIGITS:]
     random = np.random.RandomState(1 + list(COUNTS).index(split))

@@ -15,7 +15,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from tst_pipelines.datasets.files import IMAGE_EXTENSIONS, ImageDataset, shorten
 from tst_pipelines.datasets.label_words import LabelWords
 from tst_pipelines.datasets.names import Names
 from tst_pipelines.protocol import DataError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # typing's from Python 3.11
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +65,7 @@ class ShardDataset(ImageDataset):
             except OSError:
                 return
 
-    def select(self, positions: np.ndarray) -> ShardDataset:
+    def select(self, positions: np.ndarray) -> Self:
         """See `ImageDataset.select`."""
         return dataclasses.replace(super().select(positions), places=self.places[positions])
 
@@ -167,9 +170,10 @@ def _scan(shard: str) -> ShardIndex:
 
 def _samples(archive: tarfile.TarFile) -> Iterator[tuple[str, dict[str, tarfile.TarInfo]]]:
     """The members of each sample by extension; hidden ones and what is no file are passed over."""
-    key, members = None, {}
+    key, members = "", {}
     for member in archive:
-        archive.members = []  # it would keep every one
+        # It would keep every one. (Public, and not in the stubs.)
+        archive.members = []  # pyright: ignore[reportAttributeAccessIssue]
         folder, _, base = member.name.rpartition("/")
         if member.islnk() or member.issym():
             raise DataError(f"{archive.name}: the member {member.name} is a link: pack the files themselves")

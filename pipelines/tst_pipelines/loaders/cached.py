@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import torch
 
+from tst_pipelines.datasets.arrays import ArrayDataset
+from tst_pipelines.datasets.files import ImageFiles
 from tst_pipelines.loaders.decode import decoded
 from tst_pipelines.loaders.pictures import Pictures, picture_bytes
 from tst_pipelines.loaders.refusals import require_placing
@@ -20,7 +20,7 @@ from tst_pipelines.transforms import PadAndCrop, PlacingTransform, ResizeCenterC
 CACHE_LIMIT = 2 * 2**30  # bytes
 
 
-class CachedLoader(PositionedLoader):
+class CachedLoader(PositionedLoader[ImageFiles | ArrayDataset]):
     """A `Loader` that decodes every image once, at the first batch, and keeps it as uint8.
 
     Order, crops and flips are those of `DaliLoader` with the same seed, and so are the bytes. Images that come out at
@@ -42,7 +42,7 @@ class CachedLoader(PositionedLoader):
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: ImageFiles | ArrayDataset,
         transform: Transform,
         batch_size: int,
         share: Share,
@@ -71,12 +71,18 @@ class CachedLoader(PositionedLoader):
 
     def _load(self) -> Batch:
         if self._kept is None:
-            keep = Pictures if self.dataset.targets_in_pixels else partial(_Windows, device=self.device)
-            self._kept = keep(self.dataset, self._transform, self._threads)
+            self._kept = self._keep()
         here = self._position.ahead()
         indices = self._sampler.indices(*here)
         images, targets = self._kept.batch(indices, self._sampler.uniforms(*here, self._transform.random_numbers))
         return Batch.of(to_device(images, self.device), targets, indices)
+
+    def _keep(self) -> _Windows | Pictures:
+        dataset, transform = self.dataset, self._transform
+        if isinstance(dataset, ImageFiles) and dataset.targets_in_pixels:
+            assert isinstance(transform, PlacingTransform)  # as `require_placing` demands
+            return Pictures(dataset, transform, self._threads)
+        return _Windows(dataset, transform, self._threads, self.device)
 
 
 class _Windows:
@@ -89,7 +95,9 @@ class _Windows:
         device: where batches go; images are kept there if it is a GPU.
     """
 
-    def __init__(self, dataset: Dataset, transform: Transform, threads: int, device: torch.device) -> None:
+    def __init__(
+        self, dataset: ImageFiles | ArrayDataset, transform: Transform, threads: int, device: torch.device
+    ) -> None:
         self._dataset, self._transform = dataset, transform
         self._windows = _decode(dataset, transform, threads, device if device.type == "cuda" else torch.device("cpu"))
 
@@ -107,7 +115,9 @@ class _Windows:
         """Nothing but memory is held."""
 
 
-def _decode(dataset: Dataset, transform: Transform, threads: int, memory: torch.device) -> torch.Tensor:
+def _decode(
+    dataset: ImageFiles | ArrayDataset, transform: Transform, threads: int, memory: torch.device
+) -> torch.Tensor:
     """Every place that a batch may take an image from, without a copy for each.
 
     Returns:

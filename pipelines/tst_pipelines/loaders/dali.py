@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,6 +27,9 @@ from tst_pipelines.protocol import Batch, DataError
 from tst_pipelines.sampling import Share
 from tst_pipelines.targets import Targets
 from tst_pipelines.transforms import PlacingTransform, Transform, Whole
+
+if TYPE_CHECKING:
+    from nvidia.dali.pipeline import Pipeline
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class GpuDecoding:
             raise DataError("preallocate_width_hint and preallocate_height_hint are pixels, 0 or more")
 
 
-class DaliLoader(PositionedLoader):
+class DaliLoader(PositionedLoader[ImageFiles]):
     """A `Loader` that reads image files through DALI.
 
     Order, crops and flips are functions of (seed, epoch, position) alone: a resumed run gives the same bits, whatever
@@ -93,7 +96,7 @@ class DaliLoader(PositionedLoader):
         self._threads = threads
         self._prefetch = prefetch
         self._gpu_decoding = gpu_decoding
-        self._pipeline = None
+        self._pipeline: Pipeline | None = None
         self._resizer: BatchResizer | None = None
         self._label_reader: LabelReader | None = None
         self._gpu = _gpu_of(self.device)
@@ -119,7 +122,7 @@ class DaliLoader(PositionedLoader):
     def _load_next(self) -> Batch:
         try:
             if self._pipeline is None:
-                self._start()
+                self._pipeline = self._start()
             stream = torch.cuda.current_stream(self.device) if self._gpu is not None else None
             outputs = self._pipeline.run(stream)
         except RuntimeError as error:
@@ -142,19 +145,20 @@ class DaliLoader(PositionedLoader):
     def _targets(self, indices: np.ndarray, placement: Placement | None) -> Targets:
         if self._label_reader is None:
             return self.dataset.targets(indices, placement)
+        assert placement is not None  # as `require_placing` demands of what has label maps
         following = self._sampler.indices(*self._position.ahead(1))
         return self._label_reader(indices.tolist(), placement, following.tolist())
 
-    def _start(self) -> None:
-        """Build the pipeline, to begin at the current position."""
-        gpu = {"device": "mixed", **dataclasses.asdict(self._gpu_decoding)}
-        decoder = {"device": "cpu"} if self._gpu is None else gpu
-        decoder["adjust_orientation"] = not self.dataset.targets_in_pixels
-        if self._graph.left_to_resize(self._transform, decoder["device"]):
+    def _start(self) -> Pipeline:
+        """A pipeline that is built and begins at the current position, and what works beside it."""
+        device = "cpu" if self._gpu is None else "mixed"
+        gpu = {} if self._gpu is None else dataclasses.asdict(self._gpu_decoding)
+        decoder = {"device": device, "adjust_orientation": not self.dataset.targets_in_pixels, **gpu}
+        if self._graph.left_to_resize(self._transform, device):
             self._resizer = BatchResizer(self._threads)
         if isinstance(self.dataset, PairDataset):
             self._label_reader = LabelReader(self.dataset, self._threads)
-        self._pipeline = self._graph.image_pipeline(
+        pipeline = self._graph.image_pipeline(
             self._sources(),
             self._transform,
             decoder,
@@ -164,7 +168,8 @@ class DaliLoader(PositionedLoader):
             prefetch_queue_depth=self._prefetch,
             exec_dynamic=True,  # each batch has memory of its own, which can be handed over
         )
-        self._pipeline.build()
+        pipeline.build()
+        return pipeline
 
     def _indices_ahead(self) -> list[list[int]]:
         """The images of the batch that is due, then of those that DALI may be preparing."""
@@ -186,11 +191,12 @@ class DaliLoader(PositionedLoader):
             paths = (dataset.path(index) for index in indices(iteration).tolist())
             return [np.frombuffer(os.fsencode(path), np.uint8) for path in paths]
 
-        def encoded(iteration: int) -> list[np.ndarray]:
-            dataset.read_ahead(indices(iteration + 1))
-            return [_read(dataset, index) for index in indices(iteration).tolist()]
-
         if isinstance(dataset, ShardDataset):
+
+            def encoded(iteration: int) -> list[np.ndarray]:
+                dataset.read_ahead(indices(iteration + 1))
+                return [_read(dataset, index) for index in indices(iteration).tolist()]
+
             return self._graph.Sources(numbers, encoded=encoded)
         return self._graph.Sources(numbers, names=names)
 

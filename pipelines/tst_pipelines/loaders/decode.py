@@ -13,10 +13,9 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tst_pipelines.datasets.arrays import ArrayDataset
-from tst_pipelines.datasets.files import ImageDataset, ImageFiles
+from tst_pipelines.datasets.files import ImageFiles
 from tst_pipelines.loaders.bad_files import unreadable
 from tst_pipelines.loaders.dali import DaliLoader
-from tst_pipelines.protocol import Dataset
 from tst_pipelines.sampling import Share
 from tst_pipelines.transforms import ResizeCenterCrop, Whole
 
@@ -24,7 +23,7 @@ _CHUNK = 64  # images decoded between two that are given
 
 
 def decoded(
-    dataset: Dataset, transform: ResizeCenterCrop, device: torch.device, threads: int
+    dataset: ImageFiles | ArrayDataset, transform: ResizeCenterCrop, device: torch.device, threads: int
 ) -> Iterator[torch.Tensor]:
     """Every image once, in order.
 
@@ -73,13 +72,15 @@ def has_dali() -> bool:
     return find_spec("nvidia") is not None and find_spec("nvidia.dali") is not None
 
 
-def _by_dali(dataset: ImageDataset, transform: ResizeCenterCrop, device: torch.device, threads: int):
+def _by_dali(
+    dataset: ImageFiles, transform: ResizeCenterCrop, device: torch.device, threads: int
+) -> Iterator[torch.Tensor]:
     with DaliLoader(dataset, transform, _CHUNK, Share(training=False, device=device), threads=threads) as loader:
         for batch in loader:
             yield batch.images
 
 
-def _by_pillow(dataset: ImageDataset, transform: ResizeCenterCrop, threads: int):
+def _by_pillow(dataset: ImageFiles, transform: ResizeCenterCrop, threads: int) -> Iterator[torch.Tensor]:
     def load(index: int) -> np.ndarray | tuple[str, str]:
         return _loaded(dataset, index, partial(_fitted, transform=transform))
 
@@ -89,7 +90,7 @@ def _by_pillow(dataset: ImageDataset, transform: ResizeCenterCrop, threads: int)
         yield torch.from_numpy(np.stack(images))
 
 
-def _from_array(dataset: ArrayDataset, transform: ResizeCenterCrop, threads: int):
+def _from_array(dataset: ArrayDataset, transform: ResizeCenterCrop, threads: int) -> Iterator[torch.Tensor]:
     def load(index: int) -> np.ndarray:
         return _fitted(Image.fromarray(dataset.images[index]), transform)
 

@@ -51,7 +51,7 @@ class SyntheticDataset:
         words = np.random.Philox(self.seed).random_raw(self.images)
         return (words % np.uint64(self.class_count)).astype(np.int64)
 
-    @cached_property
+    @property
     def classes(self) -> tuple[str, ...]:
         """Their numbers."""
         return tuple(map(str, range(self.class_count)))
@@ -74,7 +74,7 @@ class SyntheticDataset:
         return f"synthetic {self.images} images {self.class_count} classes seed {self.seed}"
 
 
-class SyntheticLoader(PositionedLoader):
+class SyntheticLoader(PositionedLoader[SyntheticDataset]):
     """A `Loader` of random images that are made once, on the device.
 
     Image `i` is the same in every epoch, on every rank and on every device: random image number i modulo 256.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 
 from tst_fast.models.segmentation.published import own_names
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # typing's from Python 3.11
 
 
 class SegmentationNetwork(nn.Module):
@@ -27,7 +30,7 @@ class SegmentationNetwork(nn.Module):
     def multiple(self) -> int:
         return self.stride
 
-    def without_auxiliary(self) -> SegmentationNetwork:
+    def without_auxiliary(self) -> Self:
         """The same network, sharing all weights, without its auxiliary head: what is evaluated and saved."""
         kept = copy.copy(self)
         kept._modules = {name: None if name == self.auxiliary_name else m for name, m in self._modules.items()}

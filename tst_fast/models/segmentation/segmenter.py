@@ -1,6 +1,6 @@
 """An encoder, a context and a head: DeepLabV3, PSPNet and their like."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -10,8 +10,16 @@ from tst_fast.models.segmentation.contexts import Aspp, Psp, convolution
 from tst_fast.models.segmentation.network import SegmentationNetwork
 from tst_fast.models.segmentation.output import SegmentationOutput
 
+if TYPE_CHECKING:
+    from timm.models import FeatureInfo
+
 STRIDE = 8
 """Pixels from one cell to the next: where an encoder would be coarser, its convolutions are dilated instead."""
+
+
+@runtime_checkable
+class _Informed(Protocol):
+    feature_info: "FeatureInfo"
 
 
 class Segmenter(SegmentationNetwork):
@@ -37,10 +45,7 @@ class Segmenter(SegmentationNetwork):
         super().__init__()
         self.encoder, self.context, self.head, self.auxiliary = encoder, context, head, auxiliary
         self.align_corners = align_corners
-
-    @property
-    def stride(self) -> int:
-        return self.encoder.feature_info.reduction()[-1]
+        self.stride = _feature_info(encoder).reduction()[-1]
 
     def forward(self, images: Tensor) -> SegmentationOutput:
         """Images, floating [B, 3, H, W], normalised, to logits [B, C, H / stride, W / stride]."""
@@ -86,14 +91,14 @@ def make_segmenter(
             f"timm's {name} cannot be an encoder of stride {settings['output_stride']} "
             f"({str(error) or type(error).__name__}): take a convolutional network, such as resnet18 or mobilenetv2_100"
         ) from None
-    before, channels = made.feature_info.channels()
+    before, channels = _feature_info(made).channels()
     if kind == "deeplabv3":
-        width = width or (256 if channels >= 1024 else 128)
-        context = Aspp(channels, width)
+        inner = width or (256 if channels >= 1024 else 128)
+        context = Aspp(channels, inner)
     else:
-        width = width or channels // 4
+        inner = width or channels // 4
         context = Psp(channels, align_corners)
-    head = _head(context.width, width, num_classes)
+    head = _head(context.width, inner, num_classes)
     segmenter = Segmenter(
         made, context, head, _head(before, before // 4, num_classes) if auxiliary else None, align_corners
     )
@@ -101,6 +106,12 @@ def make_segmenter(
         if part is not None:
             initialise_convolutions(part)
     return segmenter
+
+
+def _feature_info(encoder: nn.Module) -> "FeatureInfo":
+    """What timm says of the features that an encoder gives."""
+    assert isinstance(encoder, _Informed)  # it was made with `features_only`
+    return encoder.feature_info
 
 
 def _head(channels: int, width: int, num_classes: int) -> nn.Sequential:

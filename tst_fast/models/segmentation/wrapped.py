@@ -23,7 +23,7 @@ class TorchvisionSegmenter(SegmentationNetwork):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.backbone, self.classifier = model.backbone, model.classifier
+        self.backbone, self.classifier = model.get_submodule("backbone"), model.get_submodule("classifier")
         self.aux_classifier = getattr(model, "aux_classifier", None)
         self.stride = _stride(self)
 
@@ -64,7 +64,7 @@ def torchvision_segmenter(
 
 
 def _published(name: str, num_classes: int, arguments: dict[str, Any]) -> nn.Module:
-    weights = torchvision.models.get_model_weights(name).DEFAULT
+    weights = torchvision.models.get_model_weights(name)["DEFAULT"]
     published = len(weights.meta["categories"])
     if published != num_classes:
         raise UserError(
@@ -89,13 +89,18 @@ class SmpSegmenter(SegmentationNetwork):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.encoder, self.decoder, self.segmentation_head = model.encoder, model.decoder, model.segmentation_head
-        self.segmentation_head[1] = nn.Identity()  # what resizes the logits
+        self.encoder, self.decoder = model.get_submodule("encoder"), model.get_submodule("decoder")
+        head = model.get_submodule("segmentation_head")
+        assert isinstance(head, nn.Sequential)
+        head[1] = nn.Identity()  # what resizes the logits
+        self.segmentation_head = head
         self.stride = _stride(self)
 
     @property
     def multiple(self) -> int:
-        return max(self.encoder.output_stride, self.stride)
+        coarsest = self.encoder.output_stride
+        assert isinstance(coarsest, int)
+        return max(coarsest, self.stride)
 
     def forward(self, images: Tensor) -> SegmentationOutput:
         """See `SegmentationNetwork`.
@@ -126,13 +131,14 @@ def smp_segmenter(name: str, num_classes: int, **arguments: Any) -> SmpSegmenter
     """
     try:
         import segmentation_models_pytorch as smp
+        from segmentation_models_pytorch.base import SegmentationModel
     except ImportError:
         raise UserError(f"smp/{name} needs segmentation_models_pytorch: pip install 'tst-fast[smp]'") from None
     try:
         model = smp.create_model(name, **{"encoder_weights": None, **arguments}, classes=num_classes)
     except (KeyError, RuntimeError, ValueError) as error:
         raise UserError(f"segmentation_models_pytorch cannot make {name!r}: {error}") from None
-    if type(model).forward is not smp.base.SegmentationModel.forward:
+    if type(model).forward is not SegmentationModel.forward:
         raise UserError(f"smp/{name} has a forward pass of its own, which is not supported: take another architecture")
     return SmpSegmenter(model)
 

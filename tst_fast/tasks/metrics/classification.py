@@ -6,6 +6,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from tst_fast.ranks import over_ranks
 from tst_fast.tasks.metrics import Evaluation
 from tst_pipelines import Batch
 
@@ -37,7 +38,7 @@ class Accuracy:
 
     def result(self, accelerator: Accelerator) -> Evaluation:
         """Accuracy over all images, and of each class's."""
-        counts = accelerator.reduce(self.counts, "sum").cpu()
+        counts = over_ranks(accelerator, self.counts, "sum").cpu()
         whole = len(self.classes) <= LARGEST_CONFUSION
         right, every = counts.diagonal() if whole else counts[:, 1], counts.sum(1)
         by_class = {

@@ -7,6 +7,7 @@ from accelerate import Accelerator
 
 from tst_fast.losses.pixels import IGNORED
 from tst_fast.models.segmentation import SegmentationOutput
+from tst_fast.ranks import over_ranks
 from tst_fast.tasks.metrics import Evaluation
 from tst_pipelines import Batch, DataError
 
@@ -26,7 +27,8 @@ class ConfusionMatrix:
 
     def update(self, output: SegmentationOutput, batch: Batch) -> None:
         """Count an output against labels uint8 [B, H, W], 255 where there is none."""
-        answers = output.label_map(batch.labels.shape[1:])
+        _, height, width = batch.labels.shape
+        answers = output.label_map((height, width))
         for label, answer in zip(batch.labels, answers, strict=True):
             cells = label.long() * len(self.classes) + answer
             cells = torch.where(label == IGNORED, len(self.counts) - 1, cells)
@@ -41,7 +43,7 @@ class ConfusionMatrix:
         Raises:
             DataError: no pixel has a label.
         """
-        counts = accelerator.reduce(self.counts, "sum")[:-1].view(len(self.classes), -1).cpu()
+        counts = over_ranks(accelerator, self.counts, "sum")[:-1].view(len(self.classes), -1).cpu()
         if not counts.any():
             raise DataError("no pixel of the test images has a label: there is nothing to evaluate on")
         both, labelled, answered = counts.diagonal(), counts.sum(1), counts.sum(0)

@@ -40,11 +40,12 @@ def slide(
         for columns in _windows(width, window[1], step[1]):
             part = images[:, :, rows, columns]
             output = network(part)
-            logits = output.resized(output.logits, tuple(part.shape[2:]))
+            logits = output.resized(output.logits, (part.shape[2], part.shape[3]))
             if total is None:
                 total = logits.new_zeros(len(images), logits.shape[1], height, width)
             total[:, :, rows, columns] += logits
             counts[rows, columns] += 1
+    assert total is not None  # there is one window at least
     return SegmentationOutput(total.div_(counts))
 
 
