@@ -83,6 +83,17 @@ def test_replace_changes_only_what_it_names():
         (["--config=digits", "--teacher_training.mixup=-1"], "--teacher_training.mixup is -1.0"),
         (["--config=digits", "--student_training.optimizer.warmup_epochs=2"], "0 for one_cycle, which has its own"),
         (["--config=digits", "--evaluate_every=0"], "--evaluate_every is 0"),
+        (["--config=segmentation/scenes", "--data.name=pairs", "--data.root=x"], "--data.class_names has 0 names"),
+        (["--config=segmentation/scenes", "--data.name=pairs"], "--data.root is missing"),
+        (["--config=segmentation/scenes", "--data.ids={7: 0}"], "--data.ids is for --data.name pairs"),
+        (["--config=segmentation/scenes", "--data.scale=[2, 1]"], r"--data.scale is \[2.0, 1.0\]: it must be least"),
+        (["--config=segmentation/scenes", "--data.window_step=[8, 8]"], "is given without --data.window"),
+        (
+            ["--config=segmentation/scenes", "--data.window=[8, 8]", "--data.window_step=[8, 16]"],
+            r"--data.window_step is \[8, 16\], more than the window \[8, 8\]",
+        ),
+        (["--config=segmentation/scenes", "--data.exclude=bad.txt"], "take a bad image and its label map out of their"),
+        (["--config=segmentation/scenes", "--loss.cwd_weight=-1"], "--loss.cwd_weight is -1.0: it cannot be negative"),
     ],
 )
 def test_refuses(flags, message):

@@ -58,7 +58,7 @@ def aligned(tiny_config, tmp_path, monkeypatch):
         config = tiny_config(OPERATIONS, "--policy.operations_per_image=2", "--policy.encoder_steps=3", *flags)
         accelerator = Accelerator(cpu=True)
         task = Classification(config, accelerator)
-        return aligned_encoders(config, data, lambda: task.training_loader(data), accelerator)
+        return aligned_encoders(config, data, lambda: task.training_loader(data, 0), accelerator)
 
     return run
 

@@ -16,6 +16,7 @@ from tests.tst_fast.processes import only, output_of
 from tests.tst_fast.run.test_two_processes import LAUNCH
 from tst_fast.config import reading
 from tst_fast.models.segmentation import build_segmenter
+from tst_fast.policy.file import PolicyFile
 from tst_fast.run.start import open_run
 from tst_fast.train import main
 from tst_pipelines import image_pairs
@@ -81,6 +82,7 @@ def test_a_run_on_scenes(tmp_path):
     assert (result["metric"], result["test_images"]) == ("mean_iou", 300)
     assert 0 < result["student"]["mean_iou"] < result["student"]["pixel_accuracy"] < 1
     assert set(result["held_out_gaps"][0]["trained"]) == {"teacher", "student", "gap"}
+    assert PolicyFile.read(only(tmp_path) / "policy.json").composes_warps
 
 
 def test_the_students_file_holds_no_auxiliary_head(flags, make_run, capsys):

@@ -45,7 +45,7 @@ ARRAY = ArrayDataset(np.zeros((20, 32, 32, 3), np.uint8), np.zeros(20, np.int64)
 def test_files_are_cached_where_they_fit(folder, monkeypatch, changes, kind):
     monkeypatch.setattr(classification, "CACHE_LIMIT", 2**20)
     config, dataset = DataConfig(**{**SMALL, **changes}), image_folder(folder / "train")
-    with _task(config).training_loader(dataset) as loader:
+    with _task(config).training_loader(dataset, 0) as loader:
         assert type(loader) is kind
         (batch,) = loader
     assert batch.images.shape == (8, config.image_size, config.image_size, 3)
@@ -55,20 +55,20 @@ def test_files_are_cached_where_they_fit(folder, monkeypatch, changes, kind):
 
 
 def test_images_without_files_are_cached():
-    with _task(DataConfig(**SMALL)).training_loader(ARRAY) as loader:
+    with _task(DataConfig(**SMALL)).training_loader(ARRAY, 0) as loader:
         assert type(loader) is CachedLoader
     with pytest.raises(UserError, match=r"--data.loader dali reads image files, and this cifar10 has none: use cached"):
-        _task(DataConfig(**SMALL, name="cifar10", loader="dali")).training_loader(ARRAY)
+        _task(DataConfig(**SMALL, name="cifar10", loader="dali")).training_loader(ARRAY, 0)
     with pytest.raises(ValueError, match="use PadAndCrop"):
-        _task(DataConfig(**{**SMALL, "crop": "random_resized"})).training_loader(ARRAY)
+        _task(DataConfig(**{**SMALL, "crop": "random_resized"})).training_loader(ARRAY, 0)
 
 
 def test_the_digits_are_cached_with_the_bytes_of_dali():
     for dataset in digits():
         config = DataConfig(**SMALL, padding=2, flip=0.0)
-        ours = _task(config, seed=7).training_loader(dataset)
+        ours = _task(config).training_loader(dataset, 7)
         assert type(ours) is CachedLoader
-        theirs = _task(dataclasses.replace(config, loader="dali"), seed=7).training_loader(dataset)
+        theirs = _task(dataclasses.replace(config, loader="dali")).training_loader(dataset, 7)
         assert all((a.images == b.images).all() for a, b in zip(ours, theirs, strict=True))
 
 
@@ -81,7 +81,7 @@ def test_synthetic_data_of_the_counts_asked_for():
     config = DataConfig(name="synthetic", images=45, classes=3, **SMALL)
     splits = load_splits(config)
     assert (len(splits.train), len(splits.test), len(splits.train.classes)) == (45, 4, 3)
-    with _task(config).training_loader(splits.train) as loader:
+    with _task(config).training_loader(splits.train, 0) as loader:
         assert type(loader) is SyntheticLoader
         assert [batch.images.shape for batch in loader] == [(8, 32, 32, 3)] * 5
 
