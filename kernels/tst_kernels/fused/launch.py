@@ -29,10 +29,10 @@ _STATISTICS_BLOCK = 1024
 _PROGRAMS = 4096
 """How many programs of partial sums keep a large GPU busy."""
 _MOST_STRIPES = 64
-_MIX_REGISTERS = 80
-_GRADIENT_REGISTERS = 96
-"""The fewest that spill in no configuration (`make compile-matrix`): a multiprocessor then holds six programs of the
-mix and five of its gradients. Left alone, Triton 3.8 takes up to 126: four programs."""
+_FEW_REGISTERS = 80
+_REGISTERS = 96
+"""The fewest without spills (`make compile-matrix`): the mix does with few from sm_90 on. A multiprocessor then holds
+six programs of the mix and five of its gradients. Left alone, Triton 3.8 takes up to 126 registers: four programs."""
 _MOST_PIXELS = 2**31 - 2**14
 """Of a plane: the indices of its last tile fit 32 bits, too."""
 
@@ -84,7 +84,7 @@ def mix_forward(
             geometry,
             threads,
             pixels,
-            **_options(threads, _MIX_REGISTERS),
+            **_options(threads, _FEW_REGISTERS),
         )
     return result, rows, kinds, mean_grey, tables
 
@@ -114,7 +114,7 @@ def mix_backward(
     partials = rows.new_empty((batch, slots, stripes, int(families.COLUMNS)))
     image_gradients = torch.empty_like(images) if needs_images else rows.new_empty(0)
     with _on(images.device):
-        options = _options(threads, _GRADIENT_REGISTERS)
+        options = _options(threads, _REGISTERS)
         backward.sum_gradients[(batch * slots * stripes,)](
             source, upstream, rows, kinds, tables, nine, partials, slots, geometry, stripes, threads, pixels, **options
         )
@@ -340,7 +340,7 @@ def _options(threads: int = _THREADS, registers: int | None = None) -> dict[str,
     target = _target()
     options = {"num_warps": max(1, threads // target.warp_size), "enable_fp_fusion": True}
     if registers is not None and target.backend == "cuda":
-        options["maxnreg"] = registers
+        options["maxnreg"] = registers if target.arch >= 90 else max(registers, _REGISTERS)
     return options
 
 
