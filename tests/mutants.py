@@ -83,10 +83,10 @@ MUTANTS = [
     ),
     # What the policy minimises.
     Mutant(
-        "the policy looks for what the teacher does not know",
+        "the policy looks for what the student knows",
         "tst_fast/losses/search.py",
-        "-(shares * ",
-        "(shares * ",
+        "missed = (1 - student.softmax(dim=1) + EPSILON).log()",
+        "missed = -(1 - student.softmax(dim=1) + EPSILON).log()",
         "tst_fast/run/test_search.py::test_probability_rises_where_only_the_student_is_fooled",
     ),
     Mutant(

@@ -84,3 +84,17 @@ def test_each_search_begins_with_the_rate_that_was_asked_for(tiny_config, make_r
     # Two passes of four steps: the first has nothing to be compared with, and the second's rule acts at its end.
     assert rates[0] == rates[8] == 0.5
     assert len(rates) == 16
+
+
+def test_a_plan_that_changes_while_it_is_followed_is_followed(tiny_config, make_run):
+    run = make_run(tiny_config("--policy.search=none", "--teacher_training.epochs=1"))
+    step = run.learners.student.step
+
+    def shortening(batch):
+        run.session.passes = run.session.passes[:3]
+        return step(batch)
+
+    run.learners.student.step = shortening
+    run.run()
+    ends = [(event["stage"], event["epoch"]) for event in events_of(run.folder, "pass")]
+    assert ends == [("teacher", 0), ("student", 0), ("student", 1)]
