@@ -83,6 +83,11 @@ def _find(rows: Iterable[Row], **wanted: object) -> Row:
     return next((row for row in rows if wanted.items() <= row.items()), {})
 
 
+def _rate(row: Row) -> str:
+    """images/s, where it was measured."""
+    return cell(row["images_per_second"]) if "images_per_second" in row else "-"
+
+
 def kernels_block() -> str:
     """The augmentation on a CPU: every arm's ratio to kornia; for sizes other than the main one, of both passes."""
     result = _read("kernels-cpu")
@@ -100,7 +105,7 @@ def kernels_block() -> str:
     return _block(
         table(["images/s, times kornia's", *(f"{size} px, {passes}" for size, passes in columns)], body),
         f"(`make bench`, {_hardware(result)}, {_versions(result, 'torch', 'kornia', 'torchvision')}; medians of",
-        f"{result['rounds']} interleaved rounds. Eager kornia does {cell(kornia['images_per_second'])} images/s,",
+        f"{result['rounds']} interleaved rounds. Eager kornia does {_rate(kornia)} images/s,",
         f"forward and backward, at {main} px. In the backward pass torchvision gives gradients to gates",
         "alone, and kornia none to Posterize and Solarize. A dash is what was not measured.",
         f"[Every row]({LINK}/kernels-cpu.md).)",
@@ -122,7 +127,7 @@ def loaders_block() -> str:
         f"{_versions(result, 'torch', 'torchvision', 'nvidia-dali-cuda130')}; {result['photographs']};",
         f"{result['small_images']}; batch {rows[0]['batch']}, medians of {result['rounds']} interleaved rounds;",
         f"[every row]({LINK}/loaders-cpu.md). On a CPU, DALI reads and decodes regions and torch resizes them:",
-        f"a loop in which DALI resizes them itself does {cell(bare['images_per_second'])}.)",
+        f"a loop in which DALI resizes them itself does {_rate(bare)}.)",
     )
 
 
@@ -144,7 +149,7 @@ def gpu_block() -> str:
     if result is None:
         return "**Not yet measured on a GPU.** `make bench-gpu` measures, on a machine that has one."
     main = {"part": "kernels", "name": "mix"}  # the first such row is of the main configuration
-    rates = (cell(_find(result["rows"], **main, **{"pass": name})["images_per_second"]) for name in GPU_PASSES)
+    rates = (_rate(_find(result["rows"], **main, **{"pass": name})) for name in GPU_PASSES)
     goals = (row for row in result["rows"] if row["part"] == "goals")
     body = ([row["name"], row["goal"], cell(row["measured"]) or "-", cell(row["is_reached"])] for row in goals)
     return _block(

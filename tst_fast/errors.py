@@ -12,6 +12,8 @@ FLAGS = {
     "download": "--data.download true",
     "elastic": "--elastic",
     "exclude": "--data.exclude FILE, as `tst-fast verify-data FOLDER --write-exclude FILE` writes it",
+    "ids": "--data.ids",
+    "ignored": "--data.ignored",
     "loader": "--data.loader dali",
 }
 """What to say where `tst_pipelines` names an option."""
@@ -49,6 +51,9 @@ def errors_as_messages(stopped: str = "stopped") -> Iterator[None]:
         sys.exit(f"error: {error} ({flags})" if flags else f"error: {error}")
 
 
+State = Literal["good", "doubtful", "wrong"]
+
+
 @dataclass(frozen=True)
 class Finding:
     """What one check of the doctor found.
@@ -61,6 +66,6 @@ class Finding:
     """
 
     check: str
-    state: Literal["good", "doubtful", "wrong"]
+    state: State
     found: str
     remedy: str = ""

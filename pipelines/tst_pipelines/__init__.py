@@ -6,6 +6,8 @@ Importing this package loads neither DALI nor anything else of the project: buil
 from tst_pipelines.datasets.arrays import ArrayDataset
 from tst_pipelines.datasets.cifar import cifar
 from tst_pipelines.datasets.cityscapes import cityscapes
+from tst_pipelines.datasets.coco import coco_detection
+from tst_pipelines.datasets.detections import DetectionDataset
 from tst_pipelines.datasets.digits import digits
 from tst_pipelines.datasets.exclusion import leave_out
 from tst_pipelines.datasets.files import ImageDataset
@@ -13,7 +15,7 @@ from tst_pipelines.datasets.folders import image_folder
 from tst_pipelines.datasets.label_maps import IGNORED
 from tst_pipelines.datasets.lists import image_list
 from tst_pipelines.datasets.pairs import PairDataset, image_pairs
-from tst_pipelines.datasets.scenes import scenes
+from tst_pipelines.datasets.scenes import scene_boxes, scenes
 from tst_pipelines.datasets.shards import ShardDataset, image_shards
 from tst_pipelines.loaders.cached import CACHE_LIMIT, CachedLoader, cached_bytes
 from tst_pipelines.loaders.dali import DaliLoader, GpuDecoding
@@ -30,7 +32,16 @@ from tst_pipelines.protocol import (
 )
 from tst_pipelines.sampling import Share, random_share, stratified
 from tst_pipelines.targets import Targets
-from tst_pipelines.transforms import PadAndCrop, RandomResizedCrop, ResizeCenterCrop, ScaleCropFlip, Transform, Whole
+from tst_pipelines.transforms import (
+    FitAndJitter,
+    FitAndPad,
+    PadAndCrop,
+    RandomResizedCrop,
+    ResizeCenterCrop,
+    ScaleCropFlip,
+    Transform,
+    Whole,
+)
 
 __all__ = [
     "CACHE_LIMIT",
@@ -42,6 +53,9 @@ __all__ = [
     "DaliLoader",
     "DataError",
     "Dataset",
+    "DetectionDataset",
+    "FitAndJitter",
+    "FitAndPad",
     "GpuDecoding",
     "ImageDataset",
     "Loader",
@@ -61,6 +75,7 @@ __all__ = [
     "cached_bytes",
     "cifar",
     "cityscapes",
+    "coco_detection",
     "digits",
     "go_to_epoch",
     "image_folder",
@@ -69,6 +84,7 @@ __all__ = [
     "image_shards",
     "leave_out",
     "random_share",
+    "scene_boxes",
     "scenes",
     "skip_to_next_epoch",
     "stratified",

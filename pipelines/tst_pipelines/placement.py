@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_VISIBLE = 0.25  # share of a box's area
+
 
 @dataclass(frozen=True, eq=False)
 class Placement:
@@ -48,6 +50,34 @@ class Placement:
         placed = np.full(self.canvas, fill, labels.dtype)
         placed[: len(rows), : len(columns)] = labels.take(rows, 0).take(columns, 1)
         return placed
+
+    def boxes(self, boxes: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What becomes of boxes.
+
+        Args:
+            boxes: float64 [K, 4], left, top, right and bottom in the pixels of the image.
+            rows: int64 [K], the image's position in the batch.
+
+        Returns:
+            Boxes on the canvas, clipped to the picture, float64 [K, 4]; and whether enough of each is left, bool [K]: a
+            pixel of each side and a quarter of the area.
+        """
+        start, extent, size = (array[rows][:, ::-1] for array in (self.start, self.extent, self.size))
+        corners = (boxes.reshape(-1, 2, 2) - start[:, None]) * (size / extent)[:, None]
+        mirrored = self.mirrored[rows, 0] > 0
+        corners[mirrored, :, 0] = size[mirrored, :1] - corners[mirrored, ::-1, 0]
+        seen = corners.clip(0, size[:, None])
+        sides, whole = seen[:, 1] - seen[:, 0], corners[:, 1] - corners[:, 0]
+        kept = (sides >= 1).all(1) & (sides.prod(1) >= _VISIBLE * whole.prod(1))
+        return seen.reshape(-1, 4), kept
+
+    def to_image(self, boxes: np.ndarray, row: int) -> np.ndarray:
+        """Boxes on the canvas, [K, 4], in the pixels of image number `row`: the inverse of `boxes`, float64."""
+        size, extent = self.size[row, ::-1], self.extent[row, ::-1]
+        corners = np.array(boxes, np.float64).reshape(-1, 2, 2)
+        if self.mirrored[row, 0]:
+            corners[..., 0] = size[0] - corners[:, ::-1, 0]
+        return (corners * (extent / size) + self.start[row, ::-1]).reshape(-1, 4)
 
 
 def _nearest(start: int, extent: int, size: int) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -29,6 +29,9 @@ class DataError(ValueError):
 @runtime_checkable
 class Dataset(Protocol):
     """Images and what is known of them, wherever they are: what a loader asks of them."""
+
+    targets_in_pixels: ClassVar[bool]
+    """Whether targets say something of single pixels, and follow them where a transform moves them."""
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -198,10 +198,7 @@ class ScaleCropFlip:
     random_numbers: ClassVar[int] = 4
 
     def __post_init__(self) -> None:
-        _require(min(self.size) > 0, f"ScaleCropFlip: size must be positive, not {self.size}")
-        low, high = self.scale
-        _require(0 < low <= high, f"ScaleCropFlip: scale must be 0 < least <= greatest, not {self.scale}")
-        _require(0 <= self.flip <= 1, f"ScaleCropFlip: flip is a probability, 0 to 1, not {self.flip}")
+        _require_scaling(self)
 
     def place(self, shapes: np.ndarray, numbers: np.ndarray) -> Placement:
         """Where the batch is taken from.
@@ -210,14 +207,9 @@ class ScaleCropFlip:
             shapes: height and width of the images, int64 [B, 2 or more]; other columns are ignored.
             numbers: float64 [B, 4], see above.
         """
-        whole = shapes[:, :2]
         low, high = self.scale
-        scaled = np.maximum(np.rint(whole * (low + (high - low) * numbers[:, :1])), 1)
-        size = np.minimum(scaled, self.size)
-        extent = np.clip(np.rint(size / scaled * whole), 1, whole)
-        start = np.floor(numbers[:, 1:3] * (whole - extent + 1))
-        regions = (array.astype(np.int32) for array in (whole, start, extent, size, numbers[:, 3:] < self.flip))
-        return Placement(*regions, canvas=self.size, fill=self.fill)
+        factors = low + (high - low) * numbers[:, :1]
+        return _scaled(shapes[:, :2], factors, numbers[:, 1:3], numbers[:, 3:] < self.flip, self.size, self.fill)
 
 
 @dataclass(frozen=True)
@@ -245,6 +237,89 @@ class Whole:
         return Placement(whole, nothing, whole, whole, nothing[:, :1], (int(height), int(width)), self.fill)
 
 
-Transform = PadAndCrop | RandomResizedCrop | ResizeCenterCrop | ScaleCropFlip | Whole
-PlacingTransform = RandomResizedCrop | ScaleCropFlip | Whole
-"""Those that label maps can follow."""
+@dataclass(frozen=True)
+class FitAndJitter:
+    """The training transform of boxes: fit the image into a canvas, scale at random, crop at random, flip at random.
+
+    Attributes:
+        size: height and width of the canvas in pixels.
+        scale: least and greatest factor of the size at which the image just fits.
+        flip: probability of a horizontal flip, 0..1.
+        fill: colour, 0..255, right of and below an image that is smaller than the canvas; the default is ImageNet's
+            mean.
+
+    The numbers: as `ScaleCropFlip`, but the logarithm of the factor is uniform.
+    """
+
+    size: tuple[int, int]
+    scale: tuple[float, float] = (0.8, 1.25)
+    flip: float = 0.5
+    fill: tuple[int, int, int] = (124, 116, 104)
+
+    random_numbers: ClassVar[int] = 4
+
+    def __post_init__(self) -> None:
+        _require_scaling(self)
+
+    def place(self, shapes: np.ndarray, numbers: np.ndarray) -> Placement:
+        """Where the batch is taken from; arguments as for `ScaleCropFlip`, `numbers` as above."""
+        low, high = np.log(self.scale)
+        factors = _fitting(shapes, self.size) * np.exp(low + (high - low) * numbers[:, :1])
+        return _scaled(shapes[:, :2], factors, numbers[:, 1:3], numbers[:, 3:] < self.flip, self.size, self.fill)
+
+
+@dataclass(frozen=True)
+class FitAndPad:
+    """The evaluation transform of boxes: the whole image, at the size that just fits into a canvas.
+
+    Attributes:
+        size: height and width of the canvas in pixels.
+        fill: colour, 0..255, right of and below the image.
+    """
+
+    size: tuple[int, int]
+    fill: tuple[int, int, int] = (124, 116, 104)
+
+    random_numbers: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        _require(min(self.size) > 0, f"FitAndPad: size must be positive, not {self.size}")
+
+    def place(self, shapes: np.ndarray, numbers: np.ndarray | None = None) -> Placement:
+        """Where the batch is taken from: all of each image. `shapes` as for `ScaleCropFlip`."""
+        nothing = np.zeros((len(shapes), 2))
+        return _scaled(shapes[:, :2], _fitting(shapes, self.size), nothing, nothing[:, :1], self.size, self.fill)
+
+
+def _require_scaling(transform: ScaleCropFlip | FitAndJitter) -> None:
+    name, (low, high) = type(transform).__name__, transform.scale
+    _require(min(transform.size) > 0, f"{name}: size must be positive, not {transform.size}")
+    _require(0 < low <= high, f"{name}: scale must be 0 < least <= greatest, not {transform.scale}")
+    _require(0 <= transform.flip <= 1, f"{name}: flip is a probability, 0 to 1, not {transform.flip}")
+
+
+def _fitting(shapes: np.ndarray, canvas: tuple[int, int]) -> np.ndarray:
+    """The factor at which each image just fits into a canvas: float64 [B, 1]."""
+    return (canvas / shapes[:, :2]).min(1, keepdims=True)
+
+
+def _scaled(
+    whole: np.ndarray,
+    factors: np.ndarray,
+    corners: np.ndarray,
+    mirrored: np.ndarray,
+    canvas: tuple[int, int],
+    fill: tuple[int, int, int],
+) -> Placement:
+    """Images scaled by factors, [B, 1]; of what exceeds the canvas, the region at `corners`, [B, 2] in 0..1."""
+    scaled = np.maximum(np.rint(whole * factors), 1)
+    size = np.minimum(scaled, canvas)
+    extent = np.clip(np.rint(size / scaled * whole), 1, whole)
+    start = np.floor(corners * (whole - extent + 1))
+    arrays = (array.astype(np.int32) for array in (whole, start, extent, size, mirrored))
+    return Placement(*arrays, canvas=canvas, fill=fill)
+
+
+Transform = PadAndCrop | RandomResizedCrop | ResizeCenterCrop | ScaleCropFlip | Whole | FitAndJitter | FitAndPad
+PlacingTransform = RandomResizedCrop | ScaleCropFlip | Whole | FitAndJitter | FitAndPad
+"""Those that label maps and boxes can follow."""

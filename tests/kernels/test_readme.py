@@ -11,9 +11,18 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize("readme", ["README.md", "kernels/README.md"])
 def test_the_example_runs(readme):
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / readme).read_text(encoding="utf-8"), re.DOTALL)
+    example, *_ = re.findall(r"```python\n(.*?)```", (ROOT / readme).read_text(encoding="utf-8"), re.DOTALL)
     names: dict = {}
     exec(example, names)
     assert names["rotated"].shape == names["mixed"].shape == (8, 3, 224, 224)
     assert names["level"].grad.abs().min() > 0
     assert torch.isfinite(names["mixed"]).all()
+
+
+def test_where_boxes_and_label_maps_move_along():
+    text = (ROOT / "kernels" / "README.md").read_text(encoding="utf-8")
+    names: dict = {}
+    for example in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(example, names)
+    assert names["moved"].shape == names["mixed"].shape and names["moved_labels"].dtype == torch.uint8
+    assert names["moved_boxes"].shape == (8, 1, 4) and (names["visible_share"] > 0).all()

@@ -1,7 +1,8 @@
-"""Every preset does two steps of everything, on random images; heavy networks are made small by their arguments."""
+"""Every preset does two steps of everything, on made-up images; heavy networks are made small by their arguments."""
 
 import pytest
 
+from tests.tst_fast.label_maps import pairs_flags, write_pairs
 from tst_fast.config import reading
 from tst_fast.run.plan import plan
 from tst_fast.run.search import PolicySearch
@@ -16,11 +17,35 @@ SMALL = {
     "timm/swin_tiny_patch4_window7_224": SMALL_SWIN,
     "timm/convnext_base.fb_in1k": "{dims: [8, 16, 16, 16], depths: [1, 1, 1, 1]}",
 }
-NAMES = [preset.removeprefix("classification/") for preset in reading.presets()]
+ONE_BLOCK = "encoder: {layers: [1, 1, 1, 1]}"
+SMALL_SEGMENTERS = {
+    "deeplabv3/resnet101s": f"{{align_corners: true, {ONE_BLOCK}, width: 16}}",
+    "pspnet/resnet101c": f"{{{ONE_BLOCK}, width: 16}}",
+    "deeplabv3/resnet18": f"{{align_corners: true, {ONE_BLOCK}}}",
+    "pspnet/resnet18": f"{{align_corners: true, {ONE_BLOCK}}}",
+    "deeplabv3/mobilenetv2_100": "{auxiliary: false, align_corners: true}",
+}
+PRESETS = {
+    task: [name for name in reading.presets() if name.startswith(task)] for task in ("classification", "segmentation")
+}
+NAMES = [preset.removeprefix("classification/") for preset in PRESETS["classification"]]
 PAIRS = [name for name in NAMES if name not in ("digits", "folder")]
 
 
-@pytest.mark.parametrize("preset", reading.presets())
+@pytest.mark.parametrize("preset", PRESETS["segmentation"])
+def test_dry_run_on_label_maps(preset, steps, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    config = reading.from_flags(["--config", preset, "--data.root=anywhere"])
+    flags = [*pairs_flags(write_pairs(tmp_path)), "--data.crop_size=[32, 32]", "--data.batch_size=4"]
+    for role in ("teacher", "student"):
+        if (name := getattr(config, role).name) in SMALL_SEGMENTERS:
+            flags.append(f"--{role}.arguments={SMALL_SEGMENTERS[name]}")
+    main(["--config", preset, *flags, "--dry_run"])
+    assert steps == {ModelUpdate: 4, PolicySearch: 2}
+    assert "two steps of everything went well" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("preset", PRESETS["classification"])
 def test_dry_run(preset, steps, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     config = reading.from_flags(["--config", preset, "--data.root=anywhere"])

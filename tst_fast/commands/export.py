@@ -52,8 +52,13 @@ def export(policy: PolicyFile, target: str) -> str:
         target: "torchvision" or "dali".
 
     Raises:
-        UserError: an unknown target.
+        UserError: an unknown target, or a policy that moves more than the image.
     """
+    if policy.composes_warps:
+        raise UserError(
+            "this policy moves label maps with their images, which no exported program does: train with tst-fast, from "
+            "--policy.init"
+        )
     if target not in TARGETS:
         raise UserError(
             f"--to {target}: no such target{nearest(target, list(TARGETS))} Known are {', '.join(TARGETS)}."

@@ -1,6 +1,6 @@
 """Values that cannot work, refused before anything is loaded."""
 
-from tst_fast.config.data import DataConfig
+from tst_fast.config.data import LABEL_MAPS, DataConfig
 from tst_fast.config.policy import PolicyConfig
 from tst_fast.config.schema import Config, TrainingConfig
 from tst_fast.errors import UserError, nearest
@@ -37,6 +37,7 @@ def check(config: Config) -> None:
     _check_training("teacher_training", config.teacher_training)
     _check_training("student_training", config.student_training)
     _check_files(data)
+    _check_label_maps(data)
     _require(0 < data.fraction <= 1, f"--data.fraction is {data.fraction}: it must be above 0, to 1")
     _require(0 <= data.flip <= 1, f"--data.flip is {data.flip}: it is a probability, from 0 to 1")
     _require(all(s > 0 for s in data.std), f"--data.std is {data.std}: each value must be above 0")
@@ -46,7 +47,12 @@ def check(config: Config) -> None:
         config.loss.name in known,
         f"--loss.name is {config.loss.name!r}{nearest(config.loss.name, known)} Losses are {', '.join(known)}.",
     )
-    _require(config.loss.tau > 0, f"--loss.tau is {config.loss.tau}: it must be above 0")
+    for name in ("tau", "cwd_tau"):
+        value = getattr(config.loss, name)
+        _require(value > 0, f"--loss.{name} is {value}: it must be above 0")
+    for name in ("cwd_weight", "auxiliary_weight", "auxiliary_alpha"):
+        value = getattr(config.loss, name)
+        _require(value >= 0, f"--loss.{name} is {value}: it cannot be negative")
     for role in ("teacher", "student"):
         model = getattr(config, role)
         own_std = model.std is None or all(value > 0 for value in model.std)
@@ -109,6 +115,7 @@ def _check_training(name: str, training: TrainingConfig) -> None:
     _require(parts >= 1, f"--{name}.accumulate is {parts}: it must be 1 or more")
     _require(decay is None or 0 < decay < 1, f"--{name}.ema_decay is {decay}: it must be between 0 and 1, or null")
     _check_clip(name, training.clip_norm)
+    _require(optimizer.power > 0, f"--{name}.optimizer.power is {optimizer.power}: it must be above 0")
     warmup = optimizer.warmup_epochs
     _require(
         warmup == 0 or (0 < warmup < epochs and optimizer.schedule != "one_cycle"),
@@ -124,10 +131,14 @@ def _check_clip(name: str, norm: float | None) -> None:
 def _check_files(data: DataConfig) -> None:
     """What names the images, by the kind of data set that they are."""
     on_disk = data.name in ("folder", "imagenet", "list", "webdataset")
-    rooted = on_disk or data.name in ("cifar10", "cifar100")
+    rooted = on_disk or data.name in ("cifar10", "cifar100", "pairs", "cityscapes")
     _require(not rooted or data.root is not None, "--data.root is missing: name the folder of the images")
+    _require(
+        data.exclude is None or data.name not in LABEL_MAPS,
+        "--data.exclude is for images with one label each: take a bad image and its label map out of their folders",
+    )
     _require(data.exclude is None or on_disk, f"--data.exclude: {data.name} has no files to leave out")
-    takes = {"train": ("list", "webdataset"), "test": ("list", "webdataset", "imagenet")}
+    takes = {"train": ("list", "webdataset", "pairs"), "test": ("list", "webdataset", "imagenet", "pairs")}
     for flag, names in takes.items():
         given = getattr(data, flag) is not None
         _require(not given or data.name in names, f"--data.{flag} is for --data.name {' or '.join(names)}")
@@ -137,6 +148,29 @@ def _check_files(data: DataConfig) -> None:
     )
     for name in ("preallocate_width_hint", "preallocate_height_hint"):
         _require(getattr(data, name) >= 0, f"--data.{name} is {getattr(data, name)}: it is in pixels, 0 or more")
+
+
+def _check_label_maps(data: DataConfig) -> None:
+    """What images with a class for each pixel are read from, cropped to and evaluated in."""
+    for flag in ("train_labels", "test_labels", "image_suffix", "label_suffix", "class_names", "ids", "ignored"):
+        _require(not getattr(data, flag) or data.name == "pairs", f"--data.{flag} is for --data.name pairs")
+    _require(
+        data.name != "pairs" or 1 <= len(data.class_names) <= 254,
+        f"--data.class_names has {len(data.class_names)} names: name 1 to 254 classes, in the order of their numbers",
+    )
+    low, high = data.scale
+    _require(0 < low <= high, f"--data.scale is {list(data.scale)}: it must be least and greatest factor, above 0")
+    for flag in ("crop_size", "window", "window_step"):
+        sides = getattr(data, flag)
+        _require(sides is None or min(sides) >= 1, f"--data.{flag} is {sides}: both sides must be 1 or more pixels")
+    stepless = data.window_step is None or data.window is not None
+    _require(stepless, "--data.window_step is given without --data.window, whose step it is")
+    if data.window_step is not None and data.window is not None:
+        fits = all(step <= side for step, side in zip(data.window_step, data.window, strict=True))
+        between = f"--data.window_step is {list(data.window_step)}, more than the window {list(data.window)}: pixels"
+        _require(fits, f"{between} between two windows would have no answer")
+    size = data.test_batch_size
+    _require(size is None or size >= 1, f"--data.test_batch_size is {size}: it must be 1 or more")
 
 
 def _require(valid: bool, message: str) -> None:

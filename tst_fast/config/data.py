@@ -1,8 +1,11 @@
 """What a run can be told of its images, as typed values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+LABEL_MAPS = ("scenes", "pairs", "cityscapes")
+"""Data sets whose images have a class for each pixel."""
 
 
 @dataclass
@@ -12,24 +15,43 @@ class DataConfig:
     Args:
         name: digits (scikit-learn's real handwritten digits, made on first use), cifar10, cifar100, folder (class
             folders of images), imagenet (the same, by synset), list (files and labels in text files), webdataset (tar
-            shards) or synthetic (random images, to measure everything but loading).
+            shards) or synthetic (random images, to measure everything but loading). With a class for each pixel:
+            scenes (digits on photographs, made on first use), cityscapes, or pairs (folders of images and of label
+            maps).
         root: the folder of the images. For folder and imagenet it holds train/CLASS/* and val/CLASS/* (for folder, or
             test/CLASS/*). For cifar10 and cifar100: a published archive, what it unpacks to, or train/CLASS/* and
-            test/CLASS/*.
+            test/CLASS/*. For cityscapes: leftImg8bit and gtFine.
         train: for list: a text file with a line FILE LABEL for each image, FILE relative to root and LABEL a class's
-            number or name. For webdataset: a pattern of shards relative to root; null is train/*.tar.
-        test: the same for the test images; for webdataset, null is val/*.tar. For imagenet with a flat val folder: such
-            a text file, FILE relative to that folder.
+            number or name. For webdataset: a pattern of shards relative to root; null is train/*.tar. For pairs: the
+            folder of images, relative to root; null is train/images.
+        test: the same for the test images; for webdataset, null is val/*.tar, for pairs test/images. For imagenet with
+            a flat val folder: such a text file, FILE relative to that folder.
+        train_labels: for pairs: the folder of label maps, relative to root; null is train/labels.
+        test_labels: the same for the test images; null is test/labels.
+        image_suffix: for pairs: what names of images, without their extension, have and those of label maps have not.
+        label_suffix: the other way round, such as _mask.
+        class_names: for pairs: of the classes, from 0.
+        ids: for pairs: from the numbers in label maps to classes; numbers that are not named are ignored. Null: the
+            numbers are the classes.
+        ignored: for pairs: numbers in label maps that are ignored, besides 255.
+        labels: for cityscapes: the label maps that are read: as published, or as its scripts make them for training.
         exclude: a list of images to leave out, as `tst-fast verify-data root --write-exclude` writes it.
         download: for cifar10 and cifar100: fetch the archive into root if it is not there.
         images: for synthetic: number of training images; there are a tenth as many test images.
         classes: for synthetic: number of classes.
         image_size: side of the images that the networks see, in pixels.
         batch_size: images in a training step, over all processes together, before augmentation.
-        crop: pad (zeros around, then a random crop), random_resized (torchvision's RandomResizedCrop).
+        crop: pad (zeros around, then a random crop), random_resized (torchvision's RandomResizedCrop), or, with label
+            maps, scale (resized at random, then a random crop).
+        crop_size: for crop scale: height and width of the crops, in pixels; multiples of the networks' stride.
+        scale: for crop scale: least and greatest factor that images are resized by before the crop.
         padding: pixels of zeros on each side, for crop pad.
         flip: probability of a horizontal flip.
         resize: length of the shorter side before the centre crop in evaluation; null resizes to the square itself.
+        test_batch_size: with label maps: test images at a time, in each process; they must be of one size. Null: as
+            many as training images.
+        window: with label maps: evaluate in windows of this height and width, in pixels; null: whole images.
+        window_step: from one window to the next, down and to the right; null: the window, so that none overlap.
         mean: of each channel, 0..1; subtracted from the images.
         std: of each channel, 0..1; the images are divided by it.
         loader: dali (reads and decodes each image anew), cached (decodes once and keeps the images as uint8 on the
@@ -43,20 +65,45 @@ class DataConfig:
         preallocate_height_hint: the highest, likewise.
     """
 
-    name: Literal["digits", "cifar10", "cifar100", "folder", "imagenet", "list", "webdataset", "synthetic"] = "folder"
+    name: Literal[
+        "digits",
+        "cifar10",
+        "cifar100",
+        "folder",
+        "imagenet",
+        "list",
+        "webdataset",
+        "synthetic",
+        "scenes",
+        "cityscapes",
+        "pairs",
+    ] = "folder"
     root: Path | None = None
     train: str | None = None
     test: str | None = None
+    train_labels: str | None = None
+    test_labels: str | None = None
+    image_suffix: str = ""
+    label_suffix: str = ""
+    class_names: list[str] = field(default_factory=list)
+    ids: dict[int, int] | None = None
+    ignored: list[int] = field(default_factory=list)
+    labels: Literal["labelIds", "labelTrainIds"] = "labelIds"
     exclude: Path | None = None
     download: bool = False
     images: int = 50_000
     classes: int = 1000
     image_size: int = 224
     batch_size: int = 128
-    crop: Literal["pad", "random_resized"] = "random_resized"
+    crop: Literal["pad", "random_resized", "scale"] = "random_resized"
+    crop_size: tuple[int, int] = (512, 1024)
+    scale: tuple[float, float] = (0.5, 2.0)
     padding: int = 4
     flip: float = 0.5
     resize: int | None = None
+    test_batch_size: int | None = None
+    window: tuple[int, int] | None = None
+    window_step: tuple[int, int] | None = None
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     loader: Literal["auto", "dali", "cached"] = "auto"

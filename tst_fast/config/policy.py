@@ -26,6 +26,8 @@ class PolicyConfig:
         sign: of operations with a direction: random (drawn for each image), or learned.
         composition: of the operations drawn for an image: additive (the sum of what each changes, as in the paper), or
             sequential (one after the other).
+        cutout: with label maps: what Cutout does to the labels of the pixels that it erases: ignore (they no longer
+            count), or keep.
         prior: what applies an operation with a level: exact (the operation), or encoder (the paper's small networks,
             aligned to it first).
         encoder_steps: for prior encoder: steps of the alignment of each network.
@@ -60,6 +62,7 @@ class PolicyConfig:
     student_weight: float = 1.0
     sign: Literal["random", "learned"] = "random"
     composition: Literal["additive", "sequential"] = "additive"
+    cutout: Literal["ignore", "keep"] = "ignore"
     prior: Literal["exact", "encoder"] = "exact"
     encoder_steps: int = 3000
     search: Literal["listed", "interleaved", "none"] = "listed"

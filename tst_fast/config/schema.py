@@ -60,12 +60,13 @@ class OptimizerConfig:
         weight_decay: of each.
         decay_norm_and_bias: whether weight decay reaches biases, norms and what a timm model exempts.
         nesterov: whether SGD's momentum is Nesterov's.
-        schedule: one_cycle (up in the first quarter, then down to nothing, both along a cosine), multi_step, or cosine
-            (down along a half cosine).
+        schedule: one_cycle (up in the first quarter, then down to nothing, both along a cosine), multi_step, cosine
+            (down along a half cosine), or poly (down as a power of the share of steps that are left).
         milestones: for multi_step: the epochs from which the rate is `decay_factor` times what it was.
         decay_factor: for multi_step.
-        final_learning_rate: for cosine: what the rate goes down to.
-        warmup_epochs: for multi_step and cosine: epochs in which the rate first rises, linearly with each step.
+        power: for poly.
+        final_learning_rate: for cosine and poly: what the rate goes down to.
+        warmup_epochs: for all but one_cycle: epochs in which the rate first rises, linearly with each step.
         warmup_learning_rate: the rate of the first step of the warm-up.
     """
 
@@ -77,9 +78,10 @@ class OptimizerConfig:
     weight_decay: float = 1e-4
     decay_norm_and_bias: bool = True
     nesterov: bool = True
-    schedule: Literal["one_cycle", "multi_step", "cosine"] = "one_cycle"
+    schedule: Literal["one_cycle", "multi_step", "cosine", "poly"] = "one_cycle"
     milestones: list[int] = field(default_factory=list)
     decay_factor: float = 0.1
+    power: float = 0.9
     final_learning_rate: float = 0.0
     warmup_epochs: int = 0
     warmup_learning_rate: float = 1e-6
@@ -157,6 +159,12 @@ class LossConfig:
         inter_weight: for dist: of the correlation over classes (the paper's beta).
         intra_weight: for dist: of the correlation over images (the paper's gamma).
         features: layers of the student that imitate layers of the teacher: [{student: layer3, teacher: layer3}].
+        pixel_weights: with label maps: what counts the same in an image: its pixels (images), or its classes, whatever
+            their areas (classes).
+        cwd_weight: with label maps: of channel-wise distillation (Shu et al., 2021), besides the term.
+        cwd_tau: temperature of channel-wise distillation.
+        auxiliary_weight: of the cross-entropy of an auxiliary head, in the teacher's training too.
+        auxiliary_alpha: of the term between the auxiliary heads of student and teacher.
     """
 
     name: str = "kd"
@@ -169,6 +177,11 @@ class LossConfig:
     inter_weight: float = 2.0
     intra_weight: float = 2.0
     features: list[FeatureConfig] = field(default_factory=list)
+    pixel_weights: Literal["images", "classes"] = "images"
+    cwd_weight: float = 0.0
+    cwd_tau: float = 4.0
+    auxiliary_weight: float = 0.4
+    auxiliary_alpha: float = 0.0
 
 
 @dataclass
@@ -177,7 +190,7 @@ class Config:
 
     Args:
         name: what the run's folder is called, and what it is.
-        task: classification (recognition).
+        task: classification (recognition) or segmentation (a class for each pixel).
         output: where runs are kept; the run's folder is made inside.
         seed: of everything random: the same seed gives the same run.
         data: the images.
@@ -189,6 +202,7 @@ class Config:
         loss: what the student minimises.
         policy: the augmentation.
         channels_last: keep the networks' weights in the order of memory that GPUs prefer for convolutions.
+        sync_batch_norm: compute batch norm's statistics over the batches of all processes, on GPUs.
         compile_networks: run both networks through torch.compile: slow at first, then faster on GPUs.
         evaluate_every: student epochs between two evaluations; the last epoch is always evaluated.
         log_every: steps between two lines of metrics.jsonl.
@@ -196,7 +210,7 @@ class Config:
     """
 
     name: str = "run"
-    task: Literal["classification"] = "classification"
+    task: Literal["classification", "segmentation"] = "classification"
     output: Path = Path("runs")
     seed: int = 0
     data: DataConfig = field(default_factory=DataConfig)
@@ -208,6 +222,7 @@ class Config:
     loss: LossConfig = field(default_factory=LossConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     channels_last: bool = False
+    sync_batch_norm: bool = False
     compile_networks: bool = False
     evaluate_every: int = 1
     log_every: int = 10

@@ -21,9 +21,8 @@ def confidence_terms(teacher: Tensor, student: Tensor, labels: Tensor, weights: 
     Returns:
         The teacher's term and the student's, scalars; the policy minimises a weighted sum of both.
     """
-    shares = label_distribution(labels, teacher)
     missed = (1 - student.softmax(dim=1) + EPSILON).log()
-    rows = [-(shares * logs).sum(dim=1) for logs in (teacher.log_softmax(dim=1), missed)]
+    rows = [-_of_labels(logs, labels) for logs in (teacher.log_softmax(dim=1), missed)]
     return total(rows[0], weights), total(rows[1], weights)
 
 
@@ -38,7 +37,14 @@ SEARCH_OBJECTIVES = {"confidence": confidence_terms, "cross_entropy": cross_entr
 
 def confidence(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean probability of the true class, 0..1; arguments as in `confidence_terms`."""
-    return total((label_distribution(labels, logits) * logits.softmax(dim=1)).sum(dim=1), weights)
+    return total(_of_labels(logits.softmax(dim=1), labels), weights)
+
+
+def _of_labels(values: Tensor, labels: Tensor) -> Tensor:
+    """Of values [N, C], those of the labels, or their mean where these are distributions: [N]."""
+    if labels.is_floating_point():
+        return (labels * values).sum(dim=1)
+    return values.gather(1, labels.unsqueeze(1)).squeeze(1)  # pixels are too many for a one-hot table
 
 
 def label_distribution(labels: Tensor, logits: Tensor) -> Tensor:

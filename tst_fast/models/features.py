@@ -60,7 +60,7 @@ class WithFeatures(nn.Module):
 
 
 def pair_features(
-    student: nn.Module, teacher: nn.Module, pairs: Sequence[FeatureConfig], image_size: int
+    student: nn.Module, teacher: nn.Module, pairs: Sequence[FeatureConfig], image_size: tuple[int, int]
 ) -> tuple[WithFeatures, WithFeatures]:
     """Both networks with the features of `pairs`, the student's brought to the teacher's number of channels.
 
@@ -70,7 +70,7 @@ def pair_features(
         student: on its device.
         teacher: on its device.
         pairs: paths in both.
-        image_size: side of the images, in pixels.
+        image_size: height and width of the images, in pixels.
 
     Raises:
         UserError: there is no such module (with the nearest path), or its output is not [B, C, H, W] or [B, C], or
@@ -100,7 +100,7 @@ def _connector(before: torch.Size, after: torch.Size) -> nn.Module:
     return nn.Conv2d(before[1], after[1], 1) if len(before) == 4 else nn.Linear(before[1], after[1])
 
 
-def _shapes(network: nn.Module, paths: Sequence[str], role: str, image_size: int) -> list[torch.Size]:
+def _shapes(network: nn.Module, paths: Sequence[str], role: str, image_size: tuple[int, int]) -> list[torch.Size]:
     """Of what the modules put out for one image."""
     known = dict(network.named_modules())
     shapes: dict[str, torch.Size | None] = {}
@@ -114,7 +114,7 @@ def _shapes(network: nn.Module, paths: Sequence[str], role: str, image_size: int
             raise UserError(f"--loss.features: the {role} has no module {path!r}{nearest(path, list(known))}")
         handles.append(known[path].register_forward_hook(partial(note, path)))
     with frozen(network), torch.no_grad():
-        network(torch.zeros(1, 3, image_size, image_size, device=next(network.parameters()).device))
+        network(torch.zeros(1, 3, *image_size, device=next(network.parameters()).device))
     for handle in handles:
         handle.remove()
     found = []

@@ -3,11 +3,14 @@
 Additive, as in the paper: x + sum_k g_k (T_k(x) - x); the sum is not clamped. Sequential: x <- x + g_k (T_k(x) - x)
 for one operation after the other, in the order of the draw. There nothing need be clamped: with a gate in 0..1 each
 step lies between an image in 0..1 and another.
+
+Where targets have places in the image, superimposed warps would leave ghosts. There warps are left out of the mix: all
+of a draw become one affine map, and the mixed image is resampled once, the mean colour beyond its border.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,7 +19,7 @@ from tst_fast.config.data import DataConfig
 from tst_fast.config.policy import PolicyConfig
 from tst_fast.policy.encoders import Encoders
 from tst_fast.policy.policy import Policy
-from tst_kernels import OPERATIONS, Draw, mix, normalise
+from tst_kernels import OPERATIONS, Draw, compose, erased, mix, normalise, warp
 
 NAMES = list(OPERATIONS)
 
@@ -57,12 +60,15 @@ class Augmenter:
         config: composition, and whether to compile.
         data: mean and std.
         encoders: what stands for the operations in it; None applies each operation itself.
+        composed: whether the warps of a draw are one affine map an image, as targets with places need; without
+            encoders.
     """
 
     policy: Policy
     config: PolicyConfig
     data: DataConfig
     encoders: Encoders | None = None
+    composed: bool = False
 
     def __call__(self, images: Tensor, sizes: Tensor | None = None) -> Augmented:
         """Augment by a new draw: arguments and result as `apply`."""
@@ -74,26 +80,33 @@ class Augmenter:
         Args:
             images: uint8 [B, H, W, 3], or anything that `tst_kernels.mix` takes.
             draw: on their device; gradients reach its levels and gates, also through encoders.
-            sizes: int32 [B, 2], height and width of the pictures in them; None: all of it.
+            sizes: int32 [B, 2], height and width of the pictures in them, where warps are composed; None: all of it.
         """
-        return Augmented(self._mixed(images, draw), None)
+        if not self.composed:
+            return Augmented(self._mixed(images, draw), None)
+        mixed = self._mixed(images, draw, geometry=False, sizes=sizes)
+        height, width = mixed.shape[2:]
+        theta = compose(draw, height, width, sizes)
+        gone = erased(draw, height, width, sizes)
+        return Augmented(warp(mixed, theta), Geometry(theta, gone, (height, width)))
 
-    def _mixed(self, images: Tensor, draw: Draw) -> Tensor:
+    def _mixed(self, images: Tensor, draw: Draw, **moving: Any) -> Tensor:
+        """The mix of a draw, normalised; `moving` are `geometry` and `sizes` of `tst_kernels.mix`."""
         sequential = self.config.composition == "sequential"
         if self.encoders is None and not sequential:
-            return mix(images, draw, self.data.mean, self.data.std, compile=self.config.compile)
+            return mix(images, draw, self.data.mean, self.data.std, compile=self.config.compile, **moving)
         original = total = normalise(images)
         for one in _slots(draw):
             if self.encoders is None:
-                total = self._exact(total, one)
+                total = self._exact(total, one, **moving)
             else:
                 total = total + self._encoded(total if sequential else original, one, self.encoders)
         return normalise(total, self.data.mean, self.data.std)
 
-    def _exact(self, images: Tensor, one: Draw) -> Tensor:
+    def _exact(self, images: Tensor, one: Draw, **moving: Any) -> Tensor:
         """x + g (T(x) - x), in 0..1: the mean is what Cutout fills with, so it is subtracted and added again."""
         mean = self.data.mean
-        return normalise(mix(images, one, mean, compile=self.config.compile), [-value for value in mean])
+        return normalise(mix(images, one, mean, compile=self.config.compile, **moving), [-value for value in mean])
 
     def _encoded(self, images: Tensor, one: Draw, encoders: Encoders) -> Tensor:
         """g (T(x) - x) where encoders stand for the operations that they are aligned to."""

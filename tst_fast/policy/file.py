@@ -56,6 +56,8 @@ class PolicyFile:
         history: of each operation, its probability, level and magnitude before the search and after each of its
             passes.
         provenance: program, configuration, seed, data and networks it was learned with.
+        composes_warps: whether the warps of a draw are one map of the image and what lies in it, see
+            `tst_fast.policy.augmenter`.
     """
 
     operations: list[LearnedOperation]
@@ -67,6 +69,7 @@ class PolicyFile:
     fill: list[float]
     history: dict[str, dict[str, list[float]]]
     provenance: dict[str, Any]
+    composes_warps: bool = False
 
     @classmethod
     def of_run(
@@ -76,6 +79,7 @@ class PolicyFile:
         learned: Sequence[LearnedOperation],
         fingerprint: str,
         result: Mapping[str, Any],
+        composes_warps: bool,
     ) -> "PolicyFile":
         """What a run leaves.
 
@@ -85,8 +89,10 @@ class PolicyFile:
             learned: what is known now.
             fingerprint: of the training images.
             result: what `result.json` holds.
+            composes_warps: as above.
         """
         policy, data = config.policy, config.data
+        size = list(data.crop_size) if data.crop == "scale" else data.image_size
         networks = {
             role: {"name": getattr(config, role).name, "scores": result[role]} for role in ("teacher", "student")
         }
@@ -104,9 +110,11 @@ class PolicyFile:
                 "config": config.name,
                 "seed": config.seed,
                 "prior": policy.prior,
-                "data": {"name": data.name, "fingerprint": fingerprint, "image_size": data.image_size},
+                "task": config.task,
+                "data": {"name": data.name, "fingerprint": fingerprint, "image_size": size},
                 **networks,
             },
+            composes_warps=composes_warps,
         )
 
     def write(self, file: Path) -> None:
@@ -155,7 +163,8 @@ class PolicyFile:
             self.operations_per_image,
             f"from 1 to the {len(names)} operations in the file",
         )
-        _require(isinstance(self.shared_draw, bool), "shared_draw", self.shared_draw, "true or false")
+        for name in ("shared_draw", "composes_warps"):
+            _require(isinstance(getattr(self, name), bool), name, getattr(self, name), "true or false")
         _require(_is_number(self.temperature, 1e-6, 1e6), "temperature", self.temperature, "a number in 1e-6..1e6")
         _require(_are_numbers(self.fill, 0, 1) and len(self.fill) == 3, "fill", self.fill, "three numbers in 0..1")
         _require(_is_history(self.history), "history", self.history, "numbers for known operations")

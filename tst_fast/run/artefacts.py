@@ -8,6 +8,7 @@ from tst_fast.config import reading
 from tst_fast.models import save_weights
 from tst_fast.policy.file import PolicyFile
 from tst_fast.report.plots import plot_policy, write_alignment
+from tst_fast.run.pictures import draw_answers, fixed_images
 from tst_fast.run.progress import Progress
 from tst_fast.run.session import Session
 
@@ -44,7 +45,12 @@ def make_result(session: Session, progress: Progress) -> dict[str, Any]:
 def write_artefacts(session: Session, progress: Progress, result: dict[str, Any], folder: Path) -> None:
     """Write what a finished run leaves in its folder."""
     learned = PolicyFile.of_run(
-        session.config, progress.history, session.policy.learned(), session.splits.train.fingerprint, result
+        session.config,
+        progress.history,
+        session.policy.learned(),
+        session.splits.train.fingerprint,
+        result,
+        session.task.composes_warps,
     )
     learned.write(folder / "policy.json")
     student = session.learners.student.evaluated
@@ -52,3 +58,5 @@ def write_artefacts(session: Session, progress: Progress, result: dict[str, Any]
     (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
     if len(progress.history) > 1:
         plot_policy(progress.history, folder / "policy.png")
+    if not session.dry:
+        draw_answers(session, fixed_images(session), folder)

@@ -41,7 +41,7 @@ def evaluate(
     evaluator = task.evaluator(loader.dataset)
     for batch in loader:
         with accelerator.autocast():
-            output = network(normalise(batch.images, data.mean, data.std))
+            output = task.predict(network, normalise(batch.images, data.mean, data.std))
         evaluator.update(output, batch)
         if loader.step == batches:
             skip_to_next_epoch(loader)

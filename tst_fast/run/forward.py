@@ -11,27 +11,35 @@ from tst_fast.models.frozen import frozen
 
 
 @torch.no_grad()
-def check_forward(network: nn.Module, role: Literal["teacher", "student"], config: Config) -> None:
+def check_forward(
+    network: nn.Module, role: Literal["teacher", "student"], config: Config, size: tuple[int, int]
+) -> None:
     """One forward pass on two blank images, in eval mode; the network stays as it is.
 
     Args:
         network: on its device.
         role: of it, for the flag to name.
         config: of the run.
+        size: height and width of the training images, in pixels.
 
     Raises:
-        UserError: the network refuses images of this side, or is too deep for them.
+        UserError: the network refuses images of this size, or is too deep for them.
     """
-    side = config.data.image_size
-    images = torch.zeros(2, 3, side, side, device=next(network.parameters()).device)
+    images = torch.zeros(2, 3, *size, device=next(network.parameters()).device)
     try:
         with frozen(network):
             network.forward(images)  # not by a call, which would compile a network that is to be compiled
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, ValueError, AssertionError) as error:
-        raise UserError(
-            f"--{role}.name {getattr(config, role).name} does not take images of {side} px (--data.image_size): "
-            f"{str(error).partition(chr(10))[0].rstrip('.')}. Choose another size or network, or give the network its "
-            f"size, for timm's by --{role}.arguments '{{img_size: {side}}}'"
-        ) from None
+        raise UserError(_refusal(config, role, size, str(error).partition("\n")[0].rstrip("."))) from None
+
+
+def _refusal(config: Config, role: str, size: tuple[int, int], why: str) -> str:
+    cropped = config.data.crop == "scale"
+    shown, flag = ("x".join(map(str, size)), "crop_size") if cropped else (str(size[0]), "image_size")
+    remedy = f", or give the network its size, for timm's by --{role}.arguments '{{img_size: {size[0]}}}'"
+    return (
+        f"--{role}.name {getattr(config, role).name} does not take images of {shown} px (--data.{flag}): {why}. Choose "
+        f"another size or network{'' if cropped else remedy}"
+    )

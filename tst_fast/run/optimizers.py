@@ -30,9 +30,10 @@ def learning_rate(config: OptimizerConfig, step: int, total_steps: int, epochs: 
     if config.schedule == "multi_step":  # torch's MultiStepLR
         epoch = step * epochs // total_steps
         return highest * config.decay_factor ** sum(epoch >= milestone for milestone in config.milestones)
-    # torch's CosineAnnealingLR (Loshchilov and Hutter, 2017) over what warm-up leaves.
-    share = (step - warmup) / (total_steps - warmup)
-    final = config.final_learning_rate
+    share, final = (step - warmup) / (total_steps - warmup), config.final_learning_rate
+    if config.schedule == "poly":  # torch's PolynomialLR, down to `final`, over what warm-up leaves
+        return final + (highest - final) * (1 - share) ** config.power
+    # torch's CosineAnnealingLR (Loshchilov and Hutter, 2017), likewise.
     return final + (highest - final) * (1 + math.cos(math.pi * share)) / 2
 
 

@@ -1,4 +1,4 @@
-"""What a policy makes of some fixed test images, kept in a run's folder after each search."""
+"""What a policy makes of some fixed test images, and what the networks answer, kept in a run's folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,6 +63,29 @@ def draw_search(session: Session, batch: Batch, folder: Path, number: int) -> tu
             pictures[name] = _save([rows], folder, f"search{number:02}-{name}")
         pictures["operations"] = _save(_each_operation(session, batch), folder, f"search{number:02}-operations")
     return pictures, found
+
+
+@torch.no_grad()
+def draw_answers(session: Session, batch: Batch, folder: Path) -> None:
+    """Write `answers.png`, if the task draws it: test images, plain and augmented, and what the networks answer.
+
+    Args:
+        session: its policy, networks and task.
+        batch: of `fixed_images`.
+        folder: the run's.
+    """
+    networks = {"teacher": session.teacher, "student": session.learners.student.evaluated}
+    networks = {role: network for role, network in networks.items() if network is not None}
+    plain = normalise(batch.images, session.config.data.mean, session.config.data.std)
+    with frozen(*networks.values()), session.accelerator.autocast():
+        outputs = {role: network(plain) for role, network in networks.items()}
+    reseed(session.config.seed, Stream.PICTURES)
+    augmented, geometry = session.augmenter(batch.images, batch.sizes)
+    targets = batch.targets
+    moved = targets if geometry is None else session.task.moved(targets, geometry)
+    session.task.draw_answers(
+        folder / "answers.png", (batch.images, targets), outputs, (_pixels(session, augmented), moved)
+    )
 
 
 def _asked(session: Session, batch: Batch, augmented: Augmented) -> tuple[list[np.ndarray], dict[str, list[float]]]:

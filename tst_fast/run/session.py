@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from tst_fast.config.schema import Config
+from tst_fast.errors import UserError
 from tst_fast.models import load_weights
 from tst_fast.models.features import pair_features
 from tst_fast.models.normalised import Normalisation, normalised, published_normalisation
@@ -165,7 +166,8 @@ class Session:
             encoders, fits = aligned_encoders(
                 config, train, lambda: self.task.training_loader(train, config.seed), self.accelerator, quiet
             )
-        return Augmenter(policy.to(self.accelerator.device), chosen, config.data, encoders), fits
+        policy = policy.to(self.accelerator.device)
+        return Augmenter(policy, chosen, config.data, encoders, self.task.composes_warps), fits
 
     def _make_mixing(self) -> dict[Stage, Callable[[Batch], Batch]]:
         mixing = self.task.mixing(self.config.student_training, self.splits.train)
@@ -185,7 +187,8 @@ class Session:
             window = search_steps(config, steps) if listed else config.policy.search_window
             search = PolicySearch(self.task, self.augmenter, accelerator, self.teacher, self.student, window)
         learner, loss = (self.student, from_labels) if self.teacher is None else self._taught()
-        student = ModelUpdate(learner, config.student_training, loss, steps, accelerator, kept=self.student)
+        kept = self.task.kept(self.student)
+        student = ModelUpdate(learner, config.student_training, loss, steps, accelerator, kept=kept)
         return Learners(student, search, teacher)
 
     def _taught(self) -> tuple[nn.Module, Loss]:
@@ -193,7 +196,7 @@ class Session:
         config, learner, guide = self.config, self.student, self.require_teacher()
         if config.loss.features:
             reseed(config.seed, Stream.CONNECTORS)
-            learner, guide = pair_features(learner, guide, config.loss.features, config.data.image_size)
+            learner, guide = pair_features(learner, guide, config.loss.features, self.task.image_size)
         augmenter = self.augmenter if config.distillation.augment else None
         return learner, FromTeacher(self.task, config, self.accelerator, guide, augmenter)
 
@@ -209,13 +212,24 @@ def make_network(config: Config, role: Role, task: Task, dataset: Dataset, devic
     network = task.network(role, dataset)
     if chosen.checkpoint:
         load_weights(network, chosen.checkpoint, role, chosen.sha256)
+    if config.sync_batch_norm:
+        network = _with_synchronised_norms(network, device)
     normalised(network, Normalisation(config.data.mean, config.data.std), own_normalisation(config, role))
     network = network.to(device)
     if config.channels_last:
         network = network.to(memory_format=torch.channels_last)
-    check_forward(network, role, config)
+    check_forward(network, role, config, task.image_size)
     if config.compile_networks:
         network.compile()
+    return network
+
+
+def _with_synchronised_norms(network: nn.Module, device: torch.device) -> nn.Module:
+    """Batch norm over all processes, where there are several."""
+    if device.type == "cuda":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    if torch.distributed.is_initialized():
+        raise UserError("--sync_batch_norm needs GPUs: give --sync_batch_norm false for several processes on CPUs")
     return network
 
 

@@ -7,8 +7,8 @@ from accelerate import Accelerator
 from tst_fast.config.schema import Config
 from tst_fast.tasks.task import Task
 
-CLASSES = {"classification": "Classification"}
-"""The class of each task, in the module of its name; only the one asked for is imported."""
+CLASSES = {"classification": "Classification", "segmentation": "Segmentation"}
+"""The class of each task, in the module or package of its name; only the one asked for is imported."""
 
 
 def make_task(config: Config, accelerator: Accelerator) -> Task:

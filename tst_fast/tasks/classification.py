@@ -1,6 +1,7 @@
 """Object recognition: one label an image."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from tst_fast.config.data import DataConfig
+from tst_fast.config.data import LABEL_MAPS, DataConfig
 from tst_fast.config.schema import Config, TrainingConfig
 from tst_fast.errors import Finding, UserError
 from tst_fast.losses.search import label_distribution
@@ -17,7 +18,7 @@ from tst_fast.policy.augmenter import Geometry
 from tst_fast.tasks.image_files import image_files
 from tst_fast.tasks.metrics.classification import Accuracy
 from tst_fast.tasks.mixing import Mixing
-from tst_fast.tasks.task import Decisions, Metric, Role, Splits
+from tst_fast.tasks.task import Decisions, Metric, Role, Shown, Splits
 from tst_pipelines import (
     CACHE_LIMIT,
     ArrayDataset,
@@ -52,8 +53,19 @@ class Classification:
     def __init__(self, config: Config, accelerator: Accelerator) -> None:
         self.config, self.accelerator = config, accelerator
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Squares."""
+        side = self.config.data.image_size
+        return side, side
+
     def check(self) -> None:
-        """Every configuration that `checks.check` lets through can work."""
+        """See `Task`."""
+        data = self.config.data
+        if data.name in LABEL_MAPS:
+            raise UserError(f"--data.name {data.name} has label maps: give --task segmentation with it")
+        if data.crop == "scale":
+            raise UserError("--data.crop scale is for label maps: give pad or random_resized")
 
     def splits(self) -> Splits:
         """Images to learn from and to evaluate on; see `load_splits`."""
@@ -86,6 +98,14 @@ class Classification:
         """See `build_model`."""
         chosen = getattr(self.config, role)
         return build_model(chosen.name, len(dataset.classes), chosen.arguments, chosen.pretrained)
+
+    def kept(self, network: nn.Module) -> nn.Module:
+        """All of it."""
+        return network
+
+    def predict(self, network: nn.Module, images: Tensor) -> Tensor:
+        """One forward pass."""
+        return network(images)
 
     def moved(self, targets: Targets, geometry: Geometry) -> Targets:
         """A class has no place in the image."""
@@ -143,6 +163,9 @@ class Classification:
     def pictures(self, images: Tensor, targets: Targets, output: Tensor) -> Sequence[np.ndarray]:
         """The images as they are: an answer is written below them."""
         return list(images[..., :3].cpu().numpy())
+
+    def draw_answers(self, file: Path, plain: Shown, outputs: Mapping[str, Tensor], augmented: Shown) -> None:
+        """Nothing: an answer is a word."""
 
 
 def load_splits(config: DataConfig) -> Splits:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -16,6 +17,8 @@ from tst_fast.tasks.metrics import Evaluator
 from tst_pipelines import Batch, Dataset, Loader, Targets
 
 Role = Literal["teacher", "student"]
+Shown = tuple[Tensor, Targets]
+"""Images, uint8 [B, H, W, 3], and their targets."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,11 @@ class Task(Protocol):
     composes_warps: ClassVar[bool]
     """Whether targets have places in the image, so that an image's warps must be one affine map (see `Augmenter`)."""
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the training images, in pixels."""
+        ...
+
     def check(self) -> None:
         """Refuse a configuration that cannot work for this task, before anything is loaded.
 
@@ -103,6 +111,14 @@ class Task(Protocol):
         Raises:
             UserError: an unknown name, or arguments that it does not take.
         """
+        ...
+
+    def kept(self, network: nn.Module) -> nn.Module:
+        """What of a trained network is evaluated and saved, sharing its weights: all but what only helps training."""
+        ...
+
+    def predict(self, network: nn.Module, images: Tensor) -> Any:
+        """A network's output for test images of any size, floating [B, 3, H, W], normalised."""
         ...
 
     def moved(self, targets: Targets, geometry: Geometry) -> Targets:
@@ -147,4 +163,15 @@ class Task(Protocol):
 
     def pictures(self, images: Tensor, targets: Targets, output: Any) -> Sequence[np.ndarray]:
         """For the report: uint8 [H, W, 3] for each image uint8 [B, H, W, 3], with a network's answer drawn in."""
+        ...
+
+    def draw_answers(self, file: Path, plain: Shown, outputs: Mapping[str, Any], augmented: Shown) -> None:
+        """Write a PNG for the end of a run, if there is something to draw.
+
+        Args:
+            file: where to.
+            plain: test images and their targets.
+            outputs: of the networks for them, by role.
+            augmented: the same images as the policy augments them, and their targets.
+        """
         ...

@@ -101,15 +101,8 @@ def mix_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of the mix to levels and gates, float32 [B, K], and to the images (empty unless they need it).
 
-    Args:
-        gradient: of the result, any strides.
-        images: as in the forward pass.
-        draw: operations and levels.
-        saved: parameters, families, mean grey and tables of the forward pass.
-        constants: as in the forward pass.
-        needs_images: whether the images need a gradient.
-        geometry: as in the forward pass.
-        sizes: as in the forward pass.
+    `gradient`, of the result, may have any strides; `draw` is operations and levels; `saved` are parameters, families,
+    mean grey and tables of the forward pass, and the rest is as there.
     """
     rows, kinds, mean_grey, tables = saved
     batch, slots = kinds.shape
@@ -168,21 +161,11 @@ def slot_gradients(
     of_grey = partials.new_empty(batch)
     padded = triton.next_power_of_2(slots)
     with _on(partials.device):
+        results = (of_levels, of_gates, of_grey)
         parameters.compute_gradients[(batch,)](
-            codes,
-            levels,
-            mean_grey,
-            partials,
-            of_levels,
-            of_gates,
-            of_grey,
-            height,
-            width,
-            padded,
-            stripes,
-            **_options(),
+            codes, levels, mean_grey, partials, *results, height, width, padded, stripes, **_options()
         )
-    return of_levels, of_gates, of_grey
+    return results
 
 
 def warp_forward(images: Tensor, theta: Tensor, bilinear: bool, fill: float) -> Tensor:
@@ -348,11 +331,9 @@ def _stripes(others: int, tiles: int) -> int:
 
 
 def _options(threads: int = _THREADS, registers: int | None = None) -> dict[str, Any]:
-    """Launch options. Fusing multiplication and addition saves an eighth of the instructions.
+    """Launch options, with the most registers a thread may have on an NVIDIA GPU; None leaves that to the compiler.
 
-    Args:
-        threads: a program.
-        registers: the most a thread may have on an NVIDIA GPU; None leaves it to the compiler.
+    Fusing multiplication and addition saves an eighth of the instructions.
     """
     if INTERPRETED:
         return {}

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -33,6 +34,8 @@ class ArrayDataset:
     labels: np.ndarray
     classes: tuple[str, ...]
     name: str
+
+    targets_in_pixels: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         shape, kind = self.images.shape, self.images.dtype

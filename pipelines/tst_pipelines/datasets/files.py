@@ -33,13 +33,14 @@ class ImageFiles(ABC):
         root: the folder.
         files: names relative to `root`; kept packed, as `Names`.
         classes: names of the classes.
-        turned: whether images are turned as EXIF says; not where targets are in the pixels of the file.
+        targets_in_pixels: whether targets say something of single pixels of the file. Such images are not turned as
+            EXIF says, and need transforms that targets can follow.
     """
 
     root: Path
     files: Sequence[str]
     classes: tuple[str, ...]
-    turned: ClassVar[bool] = True
+    targets_in_pixels: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -19,9 +19,8 @@ from tst_pipelines.datasets.folders import files_below, is_image
 from tst_pipelines.datasets.label_maps import IGNORED, label_map_shape, read_label_map
 from tst_pipelines.datasets.names import Names
 from tst_pipelines.placement import Placement
-from tst_pipelines.protocol import DataError, Dataset
+from tst_pipelines.protocol import DataError
 from tst_pipelines.targets import Targets
-from tst_pipelines.transforms import PlacingTransform, Transform
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing's from Python 3.11
@@ -50,7 +49,7 @@ class PairDataset(ImageFiles):
     classes: tuple[str, ...]
     ids: np.ndarray
 
-    turned: ClassVar[bool] = False
+    targets_in_pixels: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "files", Names.of(self.files))
@@ -172,28 +171,6 @@ def image_pairs(
     files, label_files = ([names[key] for key in sorted(names)] for names in found)
     table = _ids(len(classes), ids, ignored)
     return PairDataset(Path(images), files, Path(labels), label_files, tuple(classes), table)
-
-
-def require_placing(dataset: Dataset, transform: Transform) -> None:
-    """Refuse a transform that label maps cannot follow."""
-    if isinstance(dataset, PairDataset) and not isinstance(transform, PlacingTransform):
-        raise DataError(
-            f"label maps cannot follow {type(transform).__name__}: use ScaleCropFlip, and Whole to evaluate"
-        )
-
-
-def require_one_size(dataset: Dataset, indices: np.ndarray, shapes: np.ndarray) -> None:
-    """Refuse a batch of images of several sizes.
-
-    Args:
-        dataset: whose images they are.
-        indices: int64 [B].
-        shapes: height and width of each, [B, 2 or more].
-    """
-    other = int((shapes[:, :2] != shapes[0, :2]).any(1).argmax())
-    if (shapes[other, :2] != shapes[0, :2]).any():
-        sizes = [f"{dataset.path(indices[row])} ({shapes[row, 1]} x {shapes[row, 0]})" for row in (0, other)]
-        raise DataError(f"a batch holds images of several sizes, {' and '.join(sizes)}: use batches of 1", "batch_size")
 
 
 def _by_key(root: Path, suffix: str) -> dict[str, str]:

@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 
 from tst_pipelines.datasets.cache import user_cache, write_png
+from tst_pipelines.datasets.coco import coco_detection
+from tst_pipelines.datasets.detections import DetectionDataset
 from tst_pipelines.datasets.pairs import PairDataset, image_pairs
 from tst_pipelines.protocol import DataError
 from tst_pipelines.writing import write_whole
@@ -79,6 +81,13 @@ def scenes(cache: str | Path | None = None) -> tuple[PairDataset, PairDataset]:
     """The training and the test scenes with their label maps; arguments and errors as `scene_folder`."""
     folder, classes = scene_folder(cache), ("background", *"0123456789")
     train, test = (image_pairs(folder / split / "images", folder / split / "labels", classes) for split in COUNTS)
+    return train, test
+
+
+def scene_boxes(cache: str | Path | None = None) -> tuple[DetectionDataset, DetectionDataset]:
+    """The training and the test scenes with their boxes; arguments and errors as `scene_folder`."""
+    folder = scene_folder(cache)
+    train, test = (coco_detection(folder / split / "images", folder / split / _ANNOTATIONS) for split in COUNTS)
     return train, test
 
 

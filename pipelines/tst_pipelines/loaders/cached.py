@@ -7,9 +7,9 @@ import torch
 
 from tst_pipelines.datasets.arrays import ArrayDataset
 from tst_pipelines.datasets.files import ImageFiles
-from tst_pipelines.datasets.pairs import PairDataset, require_placing
 from tst_pipelines.loaders.decode import decoded
-from tst_pipelines.loaders.pictures import Pictures, picture_bytes
+from tst_pipelines.loaders.pictures import Pictured, Pictures, picture_bytes
+from tst_pipelines.loaders.refusals import require_placing
 from tst_pipelines.loaders.transfer import to_device
 from tst_pipelines.position import PositionedLoader
 from tst_pipelines.protocol import Batch, DataError, Dataset
@@ -25,11 +25,11 @@ class CachedLoader(PositionedLoader[ImageFiles | ArrayDataset]):
 
     Order, crops and flips are those of `DaliLoader` with the same seed, and so are the bytes. Images that come out at
     one size are kept on the device if that is a GPU of CUDA or ROCm, else in host memory; padded and, where the
-    transform flips, mirrored too, so that a batch is one gather. Pairs of images and label maps are kept whole in host
-    memory.
+    transform flips, mirrored too, so that a batch is one gather. Images with label maps or boxes are kept whole in
+    host memory.
 
     Args:
-        dataset: image files, an `ArrayDataset`, or pairs.
+        dataset: image files of any kind, or an `ArrayDataset`.
         transform: what to do to each image; images of another size are resized once, to the transform's.
         batch_size: images of a batch, for each rank.
         share: what this process takes of each epoch, and where to; each process keeps all images.
@@ -79,7 +79,7 @@ class CachedLoader(PositionedLoader[ImageFiles | ArrayDataset]):
 
     def _keep(self) -> _Windows | Pictures:
         dataset, transform = self.dataset, self._transform
-        if isinstance(dataset, PairDataset):
+        if isinstance(dataset, Pictured):
             assert isinstance(transform, PlacingTransform)  # as `require_placing` demands
             return Pictures(dataset, transform, self._threads)
         return _Windows(dataset, transform, self._threads, self.device)
@@ -147,7 +147,7 @@ def cached_bytes(dataset: Dataset, transform: Transform) -> int:
     Raises:
         DataError: the transform needs the images at full size, or a label map cannot be read.
     """
-    if isinstance(dataset, PairDataset):
+    if isinstance(dataset, Pictured):
         return picture_bytes(dataset)
     size, padding, copies = _layout(transform)
     return copies * len(dataset) * (size + 2 * padding) ** 2 * 3

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 
 from tst_pipelines.datasets.files import ImageFiles
-from tst_pipelines.datasets.pairs import PairDataset, require_one_size, require_placing
+from tst_pipelines.datasets.pairs import PairDataset
 from tst_pipelines.datasets.shards import ShardDataset
 from tst_pipelines.loaders.bad_files import data_error
 from tst_pipelines.loaders.label_reader import LabelReader
+from tst_pipelines.loaders.refusals import require_one_size, require_placing
 from tst_pipelines.loaders.resizing import BatchResizer
 from tst_pipelines.loaders.transfer import to_device
 from tst_pipelines.placement import Placement
@@ -152,7 +153,7 @@ class DaliLoader(PositionedLoader[ImageFiles]):
         """A pipeline that is built and begins at the current position, and what works beside it."""
         device = "cpu" if self._gpu is None else "mixed"
         gpu = {} if self._gpu is None else dataclasses.asdict(self._gpu_decoding)
-        decoder = {"device": device, "adjust_orientation": self.dataset.turned, **gpu}
+        decoder = {"device": device, "adjust_orientation": not self.dataset.targets_in_pixels, **gpu}
         if self._graph.left_to_resize(self._transform, device):
             self._resizer = BatchResizer(self._threads)
         if isinstance(self.dataset, PairDataset):

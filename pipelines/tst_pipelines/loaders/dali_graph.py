@@ -15,6 +15,8 @@ from nvidia.dali.tensors import TensorListCPU, TensorListGPU
 from tst_pipelines.loaders.resizing import BatchResizer
 from tst_pipelines.placement import Placement
 from tst_pipelines.transforms import (
+    FitAndJitter,
+    FitAndPad,
     PadAndCrop,
     PlacingTransform,
     RandomResizedCrop,
@@ -182,4 +184,6 @@ _GRAPHS = {
     ResizeCenterCrop: _resize_center_crop,
     ScaleCropFlip: _place,
     Whole: _place,
+    FitAndJitter: _place,
+    FitAndPad: _place,
 }

@@ -113,7 +113,7 @@ def _loaded(
 ) -> np.ndarray | tuple[str, str]:
     """An image by Pillow, or its name and what is wrong with it."""
     try:
-        return convert(_rgb(dataset.read(index), dataset.turned))
+        return convert(_rgb(dataset.read(index), turned=not dataset.targets_in_pixels))
     except (OSError, SyntaxError, ValueError) as error:  # what Pillow's plugins raise for damaged files
         return dataset.path(index), _fault(error)
 

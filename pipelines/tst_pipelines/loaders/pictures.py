@@ -5,19 +5,24 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from tst_pipelines.datasets.pairs import PairDataset, require_one_size
+from tst_pipelines.datasets.detections import DetectionDataset
+from tst_pipelines.datasets.pairs import PairDataset
 from tst_pipelines.loaders.decode import decoded_whole
+from tst_pipelines.loaders.refusals import require_one_size
 from tst_pipelines.loaders.resizing import BatchResizer
 from tst_pipelines.placement import Placement
 from tst_pipelines.targets import Targets
 from tst_pipelines.transforms import PlacingTransform, Whole
 
+Pictured = PairDataset | DetectionDataset
+"""Data sets whose targets say something of single pixels."""
+
 
 class Pictures:
-    """What a data set of pairs holds, decoded; batches are cut out of it.
+    """What a data set of pairs or of boxes holds, decoded; batches are cut out of it.
 
     Args:
-        dataset: the pairs.
+        dataset: the images.
         transform: what to do to each image.
         threads: how many decode and resize.
 
@@ -25,10 +30,12 @@ class Pictures:
         DataError: files that cannot be read or decoded, by name.
     """
 
-    def __init__(self, dataset: PairDataset, transform: PlacingTransform, threads: int) -> None:
+    def __init__(self, dataset: Pictured, transform: PlacingTransform, threads: int) -> None:
         self._dataset, self._transform = dataset, transform
         self._images = list(decoded_whole(dataset, threads))
-        self._label_maps = list(map(dataset.label_map, range(len(dataset))))
+        self._label_maps: list[np.ndarray] = []
+        if isinstance(dataset, PairDataset):
+            self._label_maps = [dataset.label_map(index) for index in range(len(dataset))]
         self._shapes = np.array([image.shape for image in self._images])
         self._resizer = BatchResizer(threads)
 
@@ -40,30 +47,37 @@ class Pictures:
             numbers: float64 [B, transform.random_numbers].
 
         Raises:
-            DataError: as `PairDataset.targets`.
+            DataError: as the data set's `targets`.
         """
         shapes = self._shapes[indices]
         if isinstance(self._transform, Whole):
             require_one_size(self._dataset, indices, shapes)
         placement = self._transform.place(shapes, numbers)
         regions = [_region(self._images[index], placement, row) for row, index in enumerate(indices.tolist())]
+        return self._resizer(regions, placement), self._targets(indices, placement)
+
+    def _targets(self, indices: np.ndarray, placement: Placement) -> Targets:
+        dataset = self._dataset
+        if not isinstance(dataset, PairDataset):
+            return dataset.targets(indices, placement)
         labels = [
-            self._dataset.placed(self._label_maps[index], index, placement, row)
-            for row, index in enumerate(indices.tolist())
+            dataset.placed(self._label_maps[index], index, placement, row) for row, index in enumerate(indices.tolist())
         ]
-        return self._resizer(regions, placement), Targets(torch.from_numpy(np.stack(labels)))
+        return Targets(torch.from_numpy(np.stack(labels)))
 
     def close(self) -> None:
         """End the threads."""
         self._resizer.close()
 
 
-def picture_bytes(dataset: PairDataset) -> int:
-    """Memory that `Pictures` would take: of each image, what its label map's header says.
+def picture_bytes(dataset: Pictured) -> int:
+    """Memory that `Pictures` would take, by the annotations' sizes, or by those in the headers of label maps.
 
     Raises:
         DataError: a label map cannot be read, by name.
     """
+    if isinstance(dataset, DetectionDataset):
+        return 3 * int(dataset.shapes.astype(np.int64).prod(1).sum())
     return sum(4 * height * width for height, width in map(dataset.label_shape, range(len(dataset))))
 
 

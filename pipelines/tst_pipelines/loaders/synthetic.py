@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -34,6 +35,8 @@ class SyntheticDataset:
     images: int
     class_count: int
     seed: int = 0
+
+    targets_in_pixels: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.images < 1 or self.class_count < 1:

@@ -187,7 +187,7 @@ def test_what_is_wrong_with_a_pair_is_said_by_name(kind: str, photos: list, tmp_
 
 @pytest.mark.parametrize("kind", BUILD)
 def test_a_transform_that_labels_cannot_follow_is_refused(kind: str, pairs: PairDataset) -> None:
-    with pytest.raises(DataError, match="label maps cannot follow PadAndCrop: use ScaleCropFlip"):
+    with pytest.raises(DataError, match="label maps and boxes cannot follow PadAndCrop: use ScaleCropFlip"):
         BUILD[kind](pairs, PadAndCrop(32), 4, Share(training=True))
 
 

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import nn
 
@@ -62,6 +63,23 @@ def test_equals_one_operation_at_a_time_in_float64(composition):
     result = _augmenter(composition).apply(images, _draw(ROWS)).images
     # Equalize and Solarize see 8-bit values: after an operation, float32 may round the other way.
     assert ((result - expected).abs() < 10 * FLOAT32).float().mean() > 0.999
+
+
+@pytest.mark.parametrize("composition", ["additive", "sequential"])
+def test_composed_warps_follow_what_is_mixed(composition):
+    """The rest of the draw is mixed as without its warps; then the image turns and shifts once, on the mean colour."""
+    rows = [[("Rotate", 0.7, 1.0), ("Invert", 0.0, 0.6), ("ShearX", -0.5, 0.9)]] * 2
+    data = DataConfig(mean=MEAN, std=STD)
+    augmenter = Augmenter(None, PolicyConfig(composition=composition), data, composed=True)
+    images, geometry = augmenter.apply(photographs(), _draw(rows))
+    mixed = _augmenter(composition).apply(photographs(), _draw([[("Invert", 0.0, 0.6)]] * 2)).images
+    turned = apply((mixed / 20 + 0.5).double(), "Rotate", 0.7)  # applies to 0..1
+    inside = apply(torch.ones_like(turned), "Rotate", 0.7)
+    expected = 20 * (apply(turned, "ShearX", -0.45) - 0.5 * apply(inside, "ShearX", -0.45))
+    assert (images - expected).abs().mean() < 0.05 * mixed.abs().mean()  # sampled twice, it is smoother
+    assert images[:, :, 0, 0].abs().max() == 0 and geometry.size == images.shape[2:]
+    once = F.grid_sample(mixed, F.affine_grid(geometry.theta, mixed.shape, align_corners=False), align_corners=False)
+    torch.testing.assert_close(images, once, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("composition", ["additive", "sequential"])

@@ -24,7 +24,7 @@ def test_what_does_not_take_the_images_is_refused_by_its_flag(name, arguments, m
     config = replace(Config(), data__image_size=32, student__name=name)
     network = build_model(name, 5, arguments)
     with pytest.raises(UserError, match=rf"--student.name {name} .* 32 px \(--data.image_size\): .*{message}"):
-        check_forward(network, "student", config)
+        check_forward(network, "student", config, (32, 32))
 
 
 def test_the_remedy_helps_and_nothing_changes():
@@ -32,7 +32,7 @@ def test_the_remedy_helps_and_nothing_changes():
     normed = build_model("resnet20", 5, {})
     for one in (network, normed):
         before, state = copy.deepcopy(one.state_dict()), torch.get_rng_state()
-        check_forward(one, "teacher", replace(Config(), data__image_size=32))
+        check_forward(one, "teacher", Config(), (32, 32))
         torch.testing.assert_close(one.state_dict(), before, atol=0, rtol=0)
         assert one.training and all(parameter.requires_grad for parameter in one.parameters())
         assert torch.equal(torch.get_rng_state(), state)

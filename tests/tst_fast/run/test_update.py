@@ -61,6 +61,26 @@ def test_cosine_with_warm_up():
     assert [learning_rate(config, step, 40, 10) for step in range(40)] == pytest.approx(_rates(warmed, 40, 0.2))
 
 
+@pytest.mark.parametrize(("power", "final"), [(0.9, 0.0), (2.0, 0.01)])
+def test_poly_with_warm_up(power, final):
+    """torch's falls to 0: between the two, the same share of the way."""
+    config = OptimizerConfig(
+        learning_rate=0.2,
+        schedule="poly",
+        power=power,
+        final_learning_rate=final,
+        warmup_epochs=1,
+        warmup_learning_rate=0.02,
+    )
+
+    def down(optimizer):
+        return torch.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=36, power=power)
+
+    up = [0.02 + 0.18 * step / 4 for step in range(4)]
+    expected = up + [final + (0.2 - final) / 0.2 * rate for rate in _rates(down, 36, 0.2)]
+    assert [learning_rate(config, step, 40, 10) for step in range(40)] == pytest.approx(expected)
+
+
 def test_multi_step_with_warm_up_and_a_factor():
     config = OptimizerConfig(
         learning_rate=0.2,

@@ -1,1 +1,5 @@
 """Semantic segmentation: a class for each pixel."""
+
+from tst_fast.tasks.segmentation.segmentation import Segmentation
+
+__all__ = ["Segmentation"]

@@ -1,22 +1,55 @@
-"""What a segmentation network cannot be trained on, refused before anything is."""
+"""What a segmentation network cannot be trained on, refused before anything is; and what the data lacks."""
 
+from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from tst_fast.errors import UserError
+from tst_fast.config.data import LABEL_MAPS
+from tst_fast.config.schema import Config
+from tst_fast.errors import Finding, State, UserError
+from tst_fast.losses.pixels import IGNORED
 from tst_fast.models.frozen import frozen
+from tst_fast.tasks.task import Splits
+from tst_pipelines import Dataset, Loader
+
+SAMPLED = 500
+"""Label maps of each split in which classes are looked for."""
 
 
-def check_crop(size: tuple[int, int], multiple: int, role: str) -> None:
+def check_options(config: Config, processes: int) -> None:
+    """Refuse what has no meaning for label maps.
+
+    Raises:
+        UserError: with the flag and the remedy.
+    """
+    data = config.data
+    if data.name not in LABEL_MAPS:
+        raise UserError(f"--data.name {data.name} has no label maps: give one of {', '.join(LABEL_MAPS)}")
+    if data.crop != "scale":
+        raise UserError(f"--data.crop {data.crop} is not for label maps: give --data.crop scale")
+    if data.batch_size % processes:
+        raise UserError(f"--data.batch_size {data.batch_size} does not divide among {processes} processes")
+    if config.policy.prior != "exact":
+        raise UserError(f"--policy.prior {config.policy.prior} is not for segmentation: give --policy.prior exact")
+    for training in ("teacher_training", "student_training"):
+        for option in ("mixup", "cutmix", "label_smoothing"):
+            if getattr(getattr(config, training), option) > 0:
+                raise UserError(f"--{training}.{option} is not for segmentation: set it to 0")
+
+
+def check_crop(size: tuple[int, int], multiple: int, role: str, flag: str = "data.crop_size") -> None:
     """Refuse crops whose pixels do not fill the cells of a network's map.
 
     Args:
         size: height and width, in pixels.
         multiple: of a `SegmentationNetwork`.
         role: what the network is to the user: "teacher" or "student".
+        flag: where the size is from.
 
     Raises:
         UserError: with the next sizes that do.
@@ -26,7 +59,7 @@ def check_crop(size: tuple[int, int], multiple: int, role: str) -> None:
         fitting = [side if side % multiple == 0 else next_ for side, next_ in zip(size, above, strict=True)]
         smaller = [side if side % multiple == 0 else last for side, last in zip(size, below, strict=True)]
         raise UserError(
-            f"--data.crop_size is {list(size)}, but both sides must be multiples of {multiple} for --{role}.name: take "
+            f"--{flag} is {list(size)}, but both sides must be multiples of {multiple} for --{role}.name: take "
             f"{smaller} or {fitting}"
         )
 
@@ -63,3 +96,38 @@ def check_batch(network: nn.Module, size: tuple[int, int], images: int, role: st
             "the one value of a single image: give each process two images or more at a time (--data.batch_size, "
             f"--{role}_training.accumulate)"
         )
+
+
+def absent_classes(splits: Splits, open_loader: Callable[[Dataset], Loader]) -> Finding:
+    """Whether each class has pixels, as far as a sample of the label maps of both splits shows.
+
+    Args:
+        splits: the images.
+        open_loader: of whole images and label maps.
+    """
+    names = splits.train.classes
+    counts = [_pixels_by_class(dataset, open_loader) for dataset in (splits.train, splits.test)]
+    share = counts[0] / max(counts[0].sum(), 1)
+    found = (
+        f"{len(names)} classes; in training, {names[share.argmax()]} has {100 * share.max():.0f} % of the pixels and "
+        f"{names[share.argmin()]} {100 * share.min():.2g} %"
+    )
+    of_splits: list[tuple[str, np.ndarray, State, str]] = [
+        ("training", counts[0], "wrong", "add some, or leave the class out"),
+        ("test", counts[1], "doubtful", "its IoU does not count unless it is answered"),
+    ]
+    for kind, count, state, remedy in of_splits:
+        if (count == 0).any():
+            absent = ", ".join(names[label] for label in np.flatnonzero(count == 0)[:5])
+            return Finding("classes", state, found, f"no pixel of {absent} in {SAMPLED} {kind} label maps: {remedy}")
+    return Finding("classes", "good", found)
+
+
+def _pixels_by_class(dataset: Dataset, open_loader: Callable[[Dataset], Loader]) -> np.ndarray:
+    """Pixels of each class in label maps at equal distances: int64 [C]."""
+    positions = np.unique(np.linspace(0, len(dataset) - 1, min(SAMPLED, len(dataset))).astype(np.int64))
+    counts = torch.zeros(IGNORED + 1, dtype=torch.int64)
+    with closing(open_loader(dataset.select(positions))) as loader:
+        for batch in loader:
+            counts += torch.bincount(batch.labels.flatten(), minlength=len(counts)).cpu()
+    return counts[: len(dataset.classes)].numpy()

@@ -45,12 +45,6 @@ def overlaid(images: Tensor, labels: Tensor, share: float = 0.6) -> list[np.ndar
     return pictures
 
 
-def eight_bit(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Normalised images, floating [B, 3, H, W], as they look: uint8 [B, H, W, 3]."""
-    shift, scale = (images.new_tensor(values)[:, None, None] for values in (mean, std))
-    return (255 * (images * scale + shift)).round().clamp(0, 255).byte().permute(0, 2, 3, 1)
-
-
 def draw_table(
     file: Path, columns: Mapping[str, Sequence[np.ndarray]], classes: Sequence[str], shown: Sequence[int]
 ) -> None:

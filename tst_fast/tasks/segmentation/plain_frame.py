@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tst_fast.losses.pixels import IGNORED
+from tst_kernels import box_mask, invert
 
 
 def augmented_positions(theta: Tensor, size: tuple[int, int]) -> Tensor:
@@ -22,14 +23,7 @@ def augmented_positions(theta: Tensor, size: tuple[int, int]) -> Tensor:
     Returns:
         [B, *size, 2], (x, y); beyond -1..1 where the augmented image does not show the pixel. Differentiable in theta.
     """
-    return F.affine_grid(_inverse(theta), [len(theta), 1, *size], align_corners=False)
-
-
-def _inverse(theta: Tensor) -> Tensor:
-    """Of affine maps [B, 2, 3]."""
-    (a, b, c), (d, e, f) = theta[:, 0].unbind(1), theta[:, 1].unbind(1)
-    rows = torch.stack([e, -b, b * f - c * e, -d, a, c * d - a * f], dim=1)
-    return (rows / (a * e - b * d).unsqueeze(1)).view_as(theta)
+    return F.affine_grid(invert(theta), [len(theta), 1, *size], align_corners=False)
 
 
 def pulled_back(logits: Tensor, positions: Tensor, align_corners: bool = False) -> Tensor:
@@ -63,10 +57,5 @@ def seen_labels(labels: Tensor, positions: Tensor, erased: Tensor, ignore: int =
     Returns:
         uint8 [B, H, W].
     """
-    rows, columns = (torch.arange(side, device=labels.device) + 0.5 for side in labels.shape[1:])
-    left, top, right, bottom = erased[:, :, None].unbind(1)
-    in_rows = (rows >= top) & (rows < bottom)
-    in_columns = (columns >= left) & (columns < right)
-    gone = in_rows[:, :, None] & in_columns[:, None, :]
     inside = (positions.detach().abs() <= 1).all(dim=3)
-    return torch.where(inside & ~gone, labels, ignore)
+    return torch.where(inside & ~box_mask(erased, *labels.shape[1:]), labels, ignore)

@@ -11,7 +11,8 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from tst_fast.losses import dense
+from tst_fast.losses.dense import cwd, rows
+from tst_fast.losses.distillation import kd
 from tst_fast.losses.pixels import cell_weights, pixel_cross_entropy, pixel_weights
 from tst_fast.models.segmentation import SegmentationOutput
 from tst_fast.tasks.metrics.segmentation import ConfusionMatrix
@@ -39,10 +40,9 @@ def _counts_and_learns(accelerator):
     evaluator.update(SegmentationOutput(logits.detach()), Batch(images, labels, np.arange(len(images))))
     weights = pixel_weights(labels)
     cells = cell_weights(weights, (4, 6))
-    settings = {"tau": 2.0, "inter_weight": 1.0, "intra_weight": 1.0}
     loss = pixel_cross_entropy(output.resized(logits, (8, 12)), labels, weights)
     teacher = logits.detach().roll(1, 1)
-    loss = loss + dense.dist(logits, teacher, cells, **settings) + dense.cwd(logits, teacher, cells, tau=2.0)
+    loss = loss + kd(rows(logits), rows(teacher), None, cells.flatten(), tau=2.0) + cwd(logits, teacher, cells, tau=2.0)
     accelerator.backward(loss)
     gradient = accelerator.unwrap_model(network).weight.grad.flatten().tolist()
     return {"scores": evaluator.result(accelerator).scores, "gradient": gradient}

@@ -1,0 +1,239 @@
+"""Semantic segmentation: a class for each pixel."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from tst_fast.config.schema import Config, TrainingConfig
+from tst_fast.errors import Finding, UserError
+from tst_fast.losses.dense import cwd, rows
+from tst_fast.losses.distillation import make_term
+from tst_fast.losses.pixels import IGNORED, cell_labels, cell_weights, pixel_cross_entropy, pixel_weights
+from tst_fast.models.segmentation import SegmentationNetwork, SegmentationOutput, build_segmenter
+from tst_fast.policy.augmenter import Geometry
+from tst_fast.tasks.metrics.segmentation import ConfusionMatrix
+from tst_fast.tasks.segmentation.checks import absent_classes, check_batch, check_crop, check_options
+from tst_fast.tasks.segmentation.data import load_splits, open_loader
+from tst_fast.tasks.segmentation.pictures import draw_table, overlaid
+from tst_fast.tasks.segmentation.plain_frame import augmented_positions, pulled_back, seen_labels
+from tst_fast.tasks.segmentation.sliding import slide
+from tst_fast.tasks.task import Decisions, Metric, Role, Shown, Splits
+from tst_kernels import box_mask, warp
+from tst_pipelines import Batch, Dataset, Loader, ScaleCropFlip, Share, Targets, Whole
+
+
+class Segmentation:
+    """The `Task` of segmentation: an output is a `SegmentationOutput`, targets are label maps, 255 where ignored.
+
+    The student learns from the cells of its own map, the policy from the pixels of the plain images.
+    """
+
+    name = "segmentation"
+    metrics = (Metric("mean_iou", "mean IoU"), Metric("pixel_accuracy", "pixel accuracy"))
+    composes_warps = True
+
+    def __init__(self, config: Config, accelerator: Accelerator) -> None:
+        self.config, self.accelerator = config, accelerator
+        self.term = make_term(config.loss.name, config.loss.standardise, vars(config.loss))
+        self.classes: Sequence[str] = ()  # of the data
+        self.stride = 1  # of the student; both are known when it is made
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Of the crops."""
+        return _pair(self.config.data.crop_size)
+
+    def check(self) -> None:
+        """See `check_options`."""
+        check_options(self.config, self.accelerator.num_processes)
+
+    def splits(self) -> Splits:
+        """See `load_splits`."""
+        return load_splits(self.config.data)
+
+    def training_loader(self, dataset: Dataset, seed: int) -> Loader:
+        """See `Task`; resized, cropped and mirrored at random."""
+        data, (low, high) = self.config.data, self.config.data.scale
+        transform = ScaleCropFlip(self.image_size, (low, high), data.flip, self._fill)
+        share = self._share(True, seed)
+        return open_loader(data, dataset, transform, data.batch_size // share.world_size, share)
+
+    def evaluation_loader(self, dataset: Dataset) -> Loader:
+        """See `Task`; whole images."""
+        data, share = self.config.data, self._share(False, 0)
+        batch_size = data.test_batch_size or data.batch_size // share.world_size
+        return open_loader(data, dataset, Whole(fill=self._fill), batch_size, share)
+
+    @property
+    def _fill(self) -> tuple[int, int, int]:
+        """What is beyond an image: its colour is the mean, 0 once it is normalised."""
+        red, green, blue = (round(255 * value) for value in self.config.data.mean)
+        return red, green, blue
+
+    def _share(self, training: bool, seed: int) -> Share:
+        one = self.accelerator
+        return Share(training, seed, one.process_index, one.num_processes, one.device)
+
+    def mixing(self, training: TrainingConfig, dataset: Dataset) -> Callable[[Batch], Batch]:
+        """Nothing: `check` has refused all of it."""
+        return lambda batch: batch
+
+    def network(self, role: Role, dataset: Dataset) -> SegmentationNetwork:
+        """See `build_segmenter`."""
+        config, data, loss = getattr(self.config, role), self.config.data, self.config.loss
+        network = build_segmenter(config.name, len(dataset.classes), config.arguments, config.pretrained)
+        check_crop(self.image_size, network.multiple, role)
+        if data.window is not None:
+            check_crop(_pair(data.window), network.multiple, role, "data.window")
+        if role == "student":
+            self.classes, self.stride = dataset.classes, network.stride
+        if loss.auxiliary_weight == 0 and loss.auxiliary_alpha == 0:
+            network = self.kept(network)  # a head that nothing learns from: processes would wait for its gradient
+        check_batch(network, self.image_size, self._images_at_once(role), role)
+        return network
+
+    def _images_at_once(self, role: Role) -> int:
+        """Images over which batch norm computes its statistics in a step of this network's training."""
+        config = self.config
+        if role == "teacher" and config.teacher.trained:
+            return config.data.batch_size  # it is not trained
+        parts = getattr(config, f"{role}_training").accumulate
+        halves = 2 if role == "student" and config.distillation.teacher and config.distillation.augment else 1
+        processes = 1 if config.sync_batch_norm else self.accelerator.num_processes
+        return halves * config.data.batch_size // (processes * parts)
+
+    def kept(self, network: SegmentationNetwork) -> SegmentationNetwork:
+        """All but the auxiliary head."""
+        return network.without_auxiliary()
+
+    def predict(self, network: nn.Module, images: Tensor) -> SegmentationOutput:
+        """For whole images, or a window at a time."""
+        data = self.config.data
+        if data.window is None:
+            return network(images)
+        return slide(network, images, _pair(data.window), _pair(data.window_step or data.window))
+
+    def moved(self, targets: Targets, geometry: Geometry) -> Targets:
+        """Label maps warped by the nearest pixel, 255 beyond their border."""
+        labels, size = targets.labels, _pair(targets.labels.shape[1:])
+        if self.config.policy.cutout == "ignore":
+            labels = torch.where(box_mask(geometry.erased, *size), IGNORED, labels)
+        return Targets(warp(labels, geometry.theta, "nearest", fill=IGNORED))
+
+    def decisions(self, targets: Targets, geometry: Geometry | None = None) -> Decisions:
+        """A row for each cell of the student's map; with a geometry, for each pixel of the plain images.
+
+        Those that are ignored have the weight 0. The rows of `Decisions` give the maps of logits, of an output.
+        """
+        if geometry is None:
+            size = _pair([-(-side // self.stride) for side in targets.labels.shape[1:]])
+            weights = cell_weights(self._weights(targets.labels), size).flatten()
+            labels = rows(cell_labels(targets.labels, len(self.classes), size))
+            return Decisions(labels, weights, lambda output: output.resized(output.logits, size))
+        positions = augmented_positions(geometry.theta, geometry.size)
+        keep = self.config.policy.cutout == "keep"
+        gone = torch.zeros_like(geometry.erased) if keep else geometry.erased
+        seen = seen_labels(targets.labels, positions, gone)
+        labels = torch.where(seen == IGNORED, 0, seen).long().flatten()
+        return Decisions(labels, self._weights(seen).flatten(), partial(_pulled_back, positions))
+
+    def answers(self, output: SegmentationOutput, decisions: Decisions) -> Tensor:
+        """Logits of the cells, or of the pixels."""
+        return rows(decisions.rows(output))
+
+    def parts(self, output: SegmentationOutput, count: int) -> Sequence[SegmentationOutput]:
+        """Equal parts of the maps."""
+        return output.split(len(output.logits) // count)
+
+    def supervised(self, output: SegmentationOutput, targets: Targets) -> Tensor:
+        """Cross-entropy of each pixel, and, weighed, that of the auxiliary head."""
+        labels, size, weight = targets.labels, _pair(targets.labels.shape[1:]), self.config.loss.auxiliary_weight
+        weights = self._weights(labels)
+        loss = pixel_cross_entropy(output.resized(output.logits, size), labels, weights)
+        if output.auxiliary is None or weight == 0:
+            return loss
+        return loss + weight * pixel_cross_entropy(output.resized(output.auxiliary, size), labels, weights)
+
+    def imitation(self, student: SegmentationOutput, teacher: SegmentationOutput, targets: Targets) -> Tensor | None:
+        """Channel-wise distillation, and that of the auxiliary heads, as far as the configuration asks for them."""
+        loss = self.config.loss
+        if loss.cwd_weight == loss.auxiliary_alpha == 0:
+            return None
+        asked, total = self.decisions(targets), student.logits.new_zeros(())
+        if loss.cwd_weight:
+            of_student, of_teacher = asked.rows(student), asked.rows(teacher)
+            assert asked.weights is not None  # `decisions` weighs each cell
+            weights = asked.weights.view(len(targets), *of_student.shape[2:])
+            total = total + loss.cwd_weight * cwd(of_student, of_teacher, weights, tau=loss.cwd_tau)
+        if loss.auxiliary_alpha:
+            of_student = self.answers(_auxiliary(student, "student"), asked)
+            of_teacher = self.answers(_auxiliary(teacher, "teacher"), asked)
+            term = self.term(of_student, of_teacher, asked.labels, asked.weights)
+            total = total + loss.auxiliary_alpha * term
+        return total
+
+    def evaluator(self, dataset: Dataset) -> ConfusionMatrix:
+        """Mean IoU, pixel accuracy, and the IoU of each class."""
+        return ConfusionMatrix(dataset.classes, self.accelerator.device)
+
+    def checks(self, splits: Splits) -> Iterator[Finding]:
+        """Classes without a pixel in a sample of the label maps."""
+        yield absent_classes(splits, self.evaluation_loader)
+
+    def scrambled(self, output: SegmentationOutput) -> SegmentationOutput:
+        """Random logits."""
+        generator = torch.Generator().manual_seed(0)
+
+        def random(logits: Tensor | None) -> Tensor | None:
+            return None if logits is None else 5 * torch.randn(logits.shape, generator=generator).to(logits)
+
+        return output._replace(logits=random(output.logits), auxiliary=random(output.auxiliary))
+
+    def confidences(self, output: SegmentationOutput, targets: Targets) -> Tensor:
+        """The mean probability of the true class over an image's labelled pixels; 0 without any."""
+        labels = targets.labels
+        probabilities = output.resized(output.logits, _pair(labels.shape[1:])).softmax(dim=1)
+        chosen = torch.where(labels == IGNORED, 0, labels).long().unsqueeze(1)
+        weights = len(labels) * self._weights(labels)
+        return (weights * probabilities.gather(1, chosen).squeeze(1)).sum((1, 2))
+
+    def pictures(self, images: Tensor, targets: Targets, output: SegmentationOutput) -> Sequence[np.ndarray]:
+        """The images with the answers over them, in colours."""
+        return overlaid(images, output.label_map(_pair(images.shape[1:3])))
+
+    def draw_answers(
+        self, file: Path, plain: Shown, outputs: Mapping[str, SegmentationOutput], augmented: Shown
+    ) -> None:
+        """A row for each image: itself, its labels, the answers, and the augmented image with its labels."""
+        images, targets = plain
+        columns = {"image": list(images[..., :3].cpu().numpy()), "labels": overlaid(images, targets.labels)}
+        columns |= {role: self.pictures(images, targets, output) for role, output in outputs.items()}
+        columns["augmented"] = overlaid(augmented[0], augmented[1].labels)
+        present = targets.labels.unique().tolist()
+        draw_table(file, columns, self.classes, [label for label in present if label != IGNORED])
+
+    def _weights(self, labels: Tensor) -> Tensor:
+        return pixel_weights(labels, self.config.loss.pixel_weights)
+
+
+def _pair(size: Sequence[int]) -> tuple[int, int]:
+    """Height and width."""
+    height, width = size
+    return height, width
+
+
+def _pulled_back(positions: Tensor, output: SegmentationOutput) -> Tensor:
+    """The logits of augmented images at the pixels of the plain ones: [B, C, H, W]."""
+    return pulled_back(output.logits, positions, output.align_corners)
+
+
+def _auxiliary(output: SegmentationOutput, role: Role) -> SegmentationOutput:
+    """The auxiliary head's logits as an output of their own."""
+    if output.auxiliary is None:
+        raise UserError(f"--loss.auxiliary_alpha needs an auxiliary head, and the {role} has none: set it to 0")
+    return output._replace(logits=output.auxiliary)
