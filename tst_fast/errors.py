@@ -51,6 +51,9 @@ def errors_as_messages(stopped: str = "stopped") -> Iterator[None]:
         sys.exit(f"error: {error} ({flags})" if flags else f"error: {error}")
 
 
+State = Literal["good", "doubtful", "wrong"]
+
+
 @dataclass(frozen=True)
 class Finding:
     """What one check of the doctor found.
@@ -63,6 +66,6 @@ class Finding:
     """
 
     check: str
-    state: Literal["good", "doubtful", "wrong"]
+    state: State
     found: str
     remedy: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -30,10 +30,8 @@ class DataError(ValueError):
 class Dataset(Protocol):
     """Images and what is known of them, wherever they are: what a loader asks of them."""
 
-    @property
-    def targets_in_pixels(self) -> bool:
-        """Whether targets say something of single pixels, and follow them where a transform moves them."""
-        ...
+    targets_in_pixels: ClassVar[bool]
+    """Whether targets say something of single pixels, and follow them where a transform moves them."""
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -317,7 +317,7 @@ def _scaled(
     extent = np.clip(np.rint(size / scaled * whole), 1, whole)
     start = np.floor(corners * (whole - extent + 1))
     arrays = (array.astype(np.int32) for array in (whole, start, extent, size, mirrored))
-    return Placement(*arrays, canvas, fill)
+    return Placement(*arrays, canvas=canvas, fill=fill)
 
 
 Transform = PadAndCrop | RandomResizedCrop | ResizeCenterCrop | ScaleCropFlip | Whole | FitAndJitter | FitAndPad

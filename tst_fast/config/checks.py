@@ -163,8 +163,9 @@ def _check_label_maps(data: DataConfig) -> None:
     for flag in ("crop_size", "window", "window_step"):
         sides = getattr(data, flag)
         _require(sides is None or min(sides) >= 1, f"--data.{flag} is {sides}: both sides must be 1 or more pixels")
-    if data.window_step is not None:
-        _require(data.window is not None, "--data.window_step is given without --data.window, whose step it is")
+    stepless = data.window_step is None or data.window is not None
+    _require(stepless, "--data.window_step is given without --data.window, whose step it is")
+    if data.window_step is not None and data.window is not None:
         fits = all(step <= side for step, side in zip(data.window_step, data.window, strict=True))
         between = f"--data.window_step is {list(data.window_step)}, more than the window {list(data.window)}: pixels"
         _require(fits, f"{between} between two windows would have no answer")

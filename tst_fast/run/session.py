@@ -47,12 +47,7 @@ class Learners:
 
     def of(self, stage: Stage) -> ModelUpdate | PolicySearch:
         """The one that a stage trains."""
-        learners: dict[Stage, ModelUpdate | PolicySearch | None] = {
-            "teacher": self.teacher,
-            "search": self.search,
-            "student": self.student,
-        }
-        learner = learners[stage]
+        learner = self._by_stage()[stage]
         assert learner is not None  # a stage is only planned where there is something to train
         return learner
 
@@ -63,17 +58,15 @@ class Learners:
 
     def state_dict(self) -> dict[Stage, dict[str, Any]]:
         """Of each that there is."""
-        learners: dict[Stage, ModelUpdate | PolicySearch | None] = {
-            "student": self.student,
-            "search": self.search,
-            "teacher": self.teacher,
-        }
-        return {stage: learner.state_dict() for stage, learner in learners.items() if learner is not None}
+        return {stage: learner.state_dict() for stage, learner in self._by_stage().items() if learner is not None}
 
     def load_state_dict(self, state: dict[Stage, dict[str, Any]]) -> None:
         """Continue from a `state_dict`."""
         for stage, values in state.items():
             self.of(stage).load_state_dict(values)
+
+    def _by_stage(self) -> dict[Stage, ModelUpdate | PolicySearch | None]:
+        return {"student": self.student, "search": self.search, "teacher": self.teacher}
 
 
 class Session:

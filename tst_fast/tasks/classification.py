@@ -56,7 +56,8 @@ class Classification:
     @property
     def image_size(self) -> tuple[int, int]:
         """Squares."""
-        return (self.config.data.image_size,) * 2
+        side = self.config.data.image_size
+        return side, side
 
     def check(self) -> None:
         """See `Task`."""

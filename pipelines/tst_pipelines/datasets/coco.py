@@ -136,9 +136,10 @@ class _Rows:
 
     def __init__(self, file: Path, content: Any, name: str) -> None:
         self.file, self.name = file, name
-        self.rows = content.get(name) if isinstance(content, dict) else None
-        if not isinstance(self.rows, list) or not all(isinstance(row, dict) for row in self.rows):
+        rows = content.get(name) if isinstance(content, dict) else None
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise DataError(f"{file} has no list of {name}: give annotations in COCO's format")
+        self.rows: list[dict[str, Any]] = rows
         if not self.rows and name != "annotations":
             raise DataError(f"{file} has an empty list of {name}")
 
@@ -206,7 +207,7 @@ def _inside(file: Path, boxes: np.ndarray, shapes: np.ndarray) -> tuple[np.ndarr
     Returns:
         float64 [A, 4], left, top, right and bottom; and the positions of those that have a pixel or more, int64.
     """
-    true = np.isfinite(boxes).all(1) & (boxes[:, 2:] > 0).all(1)
+    true = np.all(np.isfinite(boxes), axis=1) & np.all(boxes[:, 2:] > 0, axis=1)
     corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
     clipped = np.clip(np.where(true[:, None], corners, 0), 0, np.tile(shapes[:, ::-1], 2))
     seen = (clipped[:, 2:] - clipped[:, :2] >= 1).all(1)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from tst_pipelines.datasets.names import Names
 from tst_pipelines.placement import Placement
 from tst_pipelines.protocol import DataError
 from tst_pipelines.targets import Targets
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # typing's from Python 3.11
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,13 +85,13 @@ class DetectionDataset(ImageFiles):
             positions, rows, boxes, sizes = positions[kept], rows[kept], boxes[kept], placement.size
         return _padded(self.labels[positions], boxes, rows, sizes)
 
-    def select(self, positions: np.ndarray) -> DetectionDataset:
+    def select(self, positions: np.ndarray) -> Self:
         """The images at these positions, of the same classes."""
         objects, _ = self.objects(positions)
         counts = np.diff(self.offsets)[positions]
         return dataclasses.replace(
             self,
-            files=self.files.select(positions),
+            files=Names.of(self.files).select(positions),
             image_ids=self.image_ids[positions],
             shapes=self.shapes[positions],
             offsets=np.concatenate([[0], np.cumsum(counts)]),
@@ -98,11 +101,15 @@ class DetectionDataset(ImageFiles):
             areas=self.areas[objects],
         )
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits made of names, classes and boxes; the same wherever `root` is."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:  # pyright has no cached property satisfy a protocol's
         digest = hashlib.sha256("\0".join(self.classes).encode(errors="surrogateescape"))
-        digest.update(self.files.block)
+        digest.update(Names.of(self.files).block)
         for array, kind in ((self.offsets, "<i8"), (self.boxes, "<f4"), (self.labels, "<i8"), (self.crowd, "?")):
             digest.update(array.astype(kind).tobytes())
         return digest.hexdigest()[:16]
@@ -126,5 +133,5 @@ def _padded(labels: np.ndarray, boxes: np.ndarray, rows: np.ndarray, sizes: np.n
     width = 1 << (most - 1).bit_length()
     padded_labels, padded_boxes = np.full((count, width), -1, np.int64), np.zeros((count, width, 4), np.float32)
     padded_labels[rows, columns], padded_boxes[rows, columns] = labels, boxes
-    tensors = padded_labels, padded_boxes, np.ascontiguousarray(sizes, np.int32)
-    return Targets(*map(torch.from_numpy, tensors))
+    arrays = {"labels": padded_labels, "boxes": padded_boxes, "sizes": np.ascontiguousarray(sizes, np.int32)}
+    return Targets(**{name: torch.from_numpy(array) for name, array in arrays.items()})

@@ -8,7 +8,7 @@ import torch
 from tst_pipelines.datasets.arrays import ArrayDataset
 from tst_pipelines.datasets.files import ImageFiles
 from tst_pipelines.loaders.decode import decoded
-from tst_pipelines.loaders.pictures import Pictures, picture_bytes
+from tst_pipelines.loaders.pictures import Pictured, Pictures, picture_bytes
 from tst_pipelines.loaders.refusals import require_placing
 from tst_pipelines.loaders.transfer import to_device
 from tst_pipelines.position import PositionedLoader
@@ -79,7 +79,7 @@ class CachedLoader(PositionedLoader[ImageFiles | ArrayDataset]):
 
     def _keep(self) -> _Windows | Pictures:
         dataset, transform = self.dataset, self._transform
-        if isinstance(dataset, ImageFiles) and dataset.targets_in_pixels:
+        if isinstance(dataset, Pictured):
             assert isinstance(transform, PlacingTransform)  # as `require_placing` demands
             return Pictures(dataset, transform, self._threads)
         return _Windows(dataset, transform, self._threads, self.device)
@@ -147,7 +147,7 @@ def cached_bytes(dataset: Dataset, transform: Transform) -> int:
     Raises:
         DataError: the transform needs the images at full size, or a label map cannot be read.
     """
-    if dataset.targets_in_pixels:
+    if isinstance(dataset, Pictured):
         return picture_bytes(dataset)
     size, padding, copies = _layout(transform)
     return copies * len(dataset) * (size + 2 * padding) ** 2 * 3

@@ -14,6 +14,9 @@ from tst_pipelines.placement import Placement
 from tst_pipelines.targets import Targets
 from tst_pipelines.transforms import PlacingTransform, Whole
 
+Pictured = PairDataset | DetectionDataset
+"""Data sets whose targets say something of single pixels."""
+
 
 class Pictures:
     """What a data set of pairs or of boxes holds, decoded; batches are cut out of it.
@@ -27,11 +30,12 @@ class Pictures:
         DataError: files that cannot be read or decoded, by name.
     """
 
-    def __init__(self, dataset: PairDataset | DetectionDataset, transform: PlacingTransform, threads: int) -> None:
+    def __init__(self, dataset: Pictured, transform: PlacingTransform, threads: int) -> None:
         self._dataset, self._transform = dataset, transform
         self._images = list(decoded_whole(dataset, threads))
-        pairs = isinstance(dataset, PairDataset)
-        self._label_maps = list(map(dataset.label_map, range(len(dataset)))) if pairs else None
+        self._label_maps: list[np.ndarray] = []
+        if isinstance(dataset, PairDataset):
+            self._label_maps = [dataset.label_map(index) for index in range(len(dataset))]
         self._shapes = np.array([image.shape for image in self._images])
         self._resizer = BatchResizer(threads)
 
@@ -53,11 +57,11 @@ class Pictures:
         return self._resizer(regions, placement), self._targets(indices, placement)
 
     def _targets(self, indices: np.ndarray, placement: Placement) -> Targets:
-        if self._label_maps is None:
-            return self._dataset.targets(indices, placement)
+        dataset = self._dataset
+        if not isinstance(dataset, PairDataset):
+            return dataset.targets(indices, placement)
         labels = [
-            self._dataset.placed(self._label_maps[index], index, placement, row)
-            for row, index in enumerate(indices.tolist())
+            dataset.placed(self._label_maps[index], index, placement, row) for row, index in enumerate(indices.tolist())
         ]
         return Targets(torch.from_numpy(np.stack(labels)))
 
@@ -66,7 +70,7 @@ class Pictures:
         self._resizer.close()
 
 
-def picture_bytes(dataset: PairDataset | DetectionDataset) -> int:
+def picture_bytes(dataset: Pictured) -> int:
     """Memory that `Pictures` would take, by the annotations' sizes, or by those in the headers of label maps.
 
     Raises:

@@ -114,7 +114,7 @@ def test_the_gap_on_held_out_images_grows_with_what_was_learned():
     session = SimpleNamespace(
         task=search.task,
         accelerator=search.accelerator,
-        teacher=search.teacher.eval(),
+        require_teacher=search.teacher.eval,
         student=search.student.eval(),
         test_loader=[_bright(200), _bright(100), _bright(0)],
     )

@@ -18,7 +18,7 @@ STRIDE = 8
 
 
 @runtime_checkable
-class _Informed(Protocol):
+class _WithFeatureInfo(Protocol):
     feature_info: "FeatureInfo"
 
 
@@ -110,7 +110,7 @@ def make_segmenter(
 
 def _feature_info(encoder: nn.Module) -> "FeatureInfo":
     """What timm says of the features that an encoder gives."""
-    assert isinstance(encoder, _Informed)  # it was made with `features_only`
+    assert isinstance(encoder, _WithFeatureInfo)  # it was made with `features_only`
     return encoder.feature_info
 
 

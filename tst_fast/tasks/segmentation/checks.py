@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from tst_fast.config.data import LABEL_MAPS
 from tst_fast.config.schema import Config
-from tst_fast.errors import Finding, UserError
+from tst_fast.errors import Finding, State, UserError
 from tst_fast.losses.pixels import IGNORED
 from tst_fast.models.frozen import frozen
 from tst_fast.tasks.task import Splits
@@ -112,10 +112,11 @@ def absent_classes(splits: Splits, open_loader: Callable[[Dataset], Loader]) -> 
         f"{len(names)} classes; in training, {names[share.argmax()]} has {100 * share.max():.0f} % of the pixels and "
         f"{names[share.argmin()]} {100 * share.min():.2g} %"
     )
-    for kind, count, state, remedy in (
+    of_splits: list[tuple[str, np.ndarray, State, str]] = [
         ("training", counts[0], "wrong", "add some, or leave the class out"),
         ("test", counts[1], "doubtful", "its IoU does not count unless it is answered"),
-    ):
+    ]
+    for kind, count, state, remedy in of_splits:
         if (count == 0).any():
             absent = ", ".join(names[label] for label in np.flatnonzero(count == 0)[:5])
             return Finding("classes", state, found, f"no pixel of {absent} in {SAMPLED} {kind} label maps: {remedy}")

@@ -9,6 +9,7 @@ from tst_pipelines import (
     CACHE_LIMIT,
     CachedLoader,
     DaliLoader,
+    Dataset,
     GpuDecoding,
     Loader,
     PairDataset,
@@ -37,21 +38,23 @@ def load_splits(data: DataConfig) -> Splits:
 def _whole_splits(data: DataConfig) -> tuple[PairDataset, PairDataset]:
     if data.name == "scenes":
         return scenes()
+    assert data.root is not None  # `checks.check` demands it
     root = Path(data.root)
     if not root.is_dir():
         raise UserError(f"--data.root {root}: there is no such folder")
     if data.name == "cityscapes":
-        return tuple(cityscapes(root, split, data.labels) for split in ("train", "val"))
+        return cityscapes(root, "train", data.labels), cityscapes(root, "val", data.labels)
     folders = (
         (data.train or "train/images", data.train_labels or "train/labels"),
         (data.test or "test/images", data.test_labels or "test/labels"),
     )
     about = {name: getattr(data, name) for name in ("ids", "ignored", "image_suffix", "label_suffix")}
-    return tuple(image_pairs(root / images, root / maps, data.class_names, **about) for images, maps in folders)
+    train, test = (image_pairs(root / images, root / maps, data.class_names, **about) for images, maps in folders)
+    return train, test
 
 
 def open_loader(
-    data: DataConfig, dataset: PairDataset, transform: PlacingTransform, batch_size: int, share: Share
+    data: DataConfig, dataset: Dataset, transform: PlacingTransform, batch_size: int, share: Share
 ) -> Loader:
     """What loads pairs, cached or by DALI, as `data.loader` says.
 
@@ -62,8 +65,9 @@ def open_loader(
         batch_size: of this process.
         share: what this process loads.
     """
+    assert isinstance(dataset, PairDataset)  # as of `load_splits`
     if data.loader == "cached" or (data.loader == "auto" and cached_bytes(dataset, transform) <= CACHE_LIMIT):
         return CachedLoader(dataset, transform, batch_size, share, threads=data.threads)
     gpu = GpuDecoding(data.hw_decoder_load, data.preallocate_width_hint, data.preallocate_height_hint)
-    how = {"threads": data.threads, "prefetch": data.prefetch, "gpu_decoding": gpu}
-    return DaliLoader(dataset, transform, batch_size, share, **how)
+    how = {"threads": data.threads, "prefetch": data.prefetch}
+    return DaliLoader(dataset, transform, batch_size, share, **how, gpu_decoding=gpu)

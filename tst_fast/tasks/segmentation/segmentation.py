@@ -46,7 +46,7 @@ class Segmentation:
     @property
     def image_size(self) -> tuple[int, int]:
         """Of the crops."""
-        return tuple(self.config.data.crop_size)
+        return _pair(self.config.data.crop_size)
 
     def check(self) -> None:
         """See `check_options`."""
@@ -58,8 +58,8 @@ class Segmentation:
 
     def training_loader(self, dataset: Dataset, seed: int) -> Loader:
         """See `Task`; resized, cropped and mirrored at random."""
-        data = self.config.data
-        transform = ScaleCropFlip(self.image_size, tuple(data.scale), data.flip, self._fill)
+        data, (low, high) = self.config.data, self.config.data.scale
+        transform = ScaleCropFlip(self.image_size, (low, high), data.flip, self._fill)
         share = self._share(True, seed)
         return open_loader(data, dataset, transform, data.batch_size // share.world_size, share)
 
@@ -70,9 +70,10 @@ class Segmentation:
         return open_loader(data, dataset, Whole(fill=self._fill), batch_size, share)
 
     @property
-    def _fill(self) -> tuple[int, ...]:
+    def _fill(self) -> tuple[int, int, int]:
         """What is beyond an image: its colour is the mean, 0 once it is normalised."""
-        return tuple(round(255 * value) for value in self.config.data.mean)
+        red, green, blue = (round(255 * value) for value in self.config.data.mean)
+        return red, green, blue
 
     def _share(self, training: bool, seed: int) -> Share:
         one = self.accelerator
@@ -88,7 +89,7 @@ class Segmentation:
         network = build_segmenter(config.name, len(dataset.classes), config.arguments, config.pretrained)
         check_crop(self.image_size, network.multiple, role)
         if data.window is not None:
-            check_crop(tuple(data.window), network.multiple, role, "data.window")
+            check_crop(_pair(data.window), network.multiple, role, "data.window")
         if role == "student":
             self.classes, self.stride = dataset.classes, network.stride
         if loss.auxiliary_weight == 0 and loss.auxiliary_alpha == 0:
@@ -115,11 +116,11 @@ class Segmentation:
         data = self.config.data
         if data.window is None:
             return network(images)
-        return slide(network, images, tuple(data.window), tuple(data.window_step or data.window))
+        return slide(network, images, _pair(data.window), _pair(data.window_step or data.window))
 
     def moved(self, targets: Targets, geometry: Geometry) -> Targets:
         """Label maps warped by the nearest pixel, 255 beyond their border."""
-        labels, size = targets.labels, tuple(targets.labels.shape[1:])
+        labels, size = targets.labels, _pair(targets.labels.shape[1:])
         if self.config.policy.cutout == "ignore":
             labels = torch.where(box_mask(geometry.erased, *size), IGNORED, labels)
         return Targets(warp(labels, geometry.theta, "nearest", fill=IGNORED))
@@ -130,7 +131,7 @@ class Segmentation:
         Those that are ignored have the weight 0. The rows of `Decisions` give the maps of logits, of an output.
         """
         if geometry is None:
-            size = tuple(-(-side // self.stride) for side in targets.labels.shape[1:])
+            size = _pair([-(-side // self.stride) for side in targets.labels.shape[1:]])
             weights = cell_weights(self._weights(targets.labels), size).flatten()
             labels = rows(cell_labels(targets.labels, len(self.classes), size))
             return Decisions(labels, weights, lambda output: output.resized(output.logits, size))
@@ -151,7 +152,7 @@ class Segmentation:
 
     def supervised(self, output: SegmentationOutput, targets: Targets) -> Tensor:
         """Cross-entropy of each pixel, and, weighed, that of the auxiliary head."""
-        labels, size, weight = targets.labels, tuple(targets.labels.shape[1:]), self.config.loss.auxiliary_weight
+        labels, size, weight = targets.labels, _pair(targets.labels.shape[1:]), self.config.loss.auxiliary_weight
         weights = self._weights(labels)
         loss = pixel_cross_entropy(output.resized(output.logits, size), labels, weights)
         if output.auxiliary is None or weight == 0:
@@ -165,15 +166,15 @@ class Segmentation:
             return None
         asked, total = self.decisions(targets), student.logits.new_zeros(())
         if loss.cwd_weight:
-            maps = [asked.rows(output) for output in (student, teacher)]
-            weights = asked.weights.view(len(targets), *maps[0].shape[2:])
-            total = total + loss.cwd_weight * cwd(*maps, weights, tau=loss.cwd_tau)
+            of_student, of_teacher = asked.rows(student), asked.rows(teacher)
+            assert asked.weights is not None  # `decisions` weighs each cell
+            weights = asked.weights.view(len(targets), *of_student.shape[2:])
+            total = total + loss.cwd_weight * cwd(of_student, of_teacher, weights, tau=loss.cwd_tau)
         if loss.auxiliary_alpha:
-            answers = [
-                self.answers(_auxiliary(output, role), asked)
-                for output, role in ((student, "student"), (teacher, "teacher"))
-            ]
-            total = total + loss.auxiliary_alpha * self.term(*answers, asked.labels, asked.weights)
+            of_student = self.answers(_auxiliary(student, "student"), asked)
+            of_teacher = self.answers(_auxiliary(teacher, "teacher"), asked)
+            term = self.term(of_student, of_teacher, asked.labels, asked.weights)
+            total = total + loss.auxiliary_alpha * term
         return total
 
     def evaluator(self, dataset: Dataset) -> ConfusionMatrix:
@@ -196,14 +197,14 @@ class Segmentation:
     def confidences(self, output: SegmentationOutput, targets: Targets) -> Tensor:
         """The mean probability of the true class over an image's labelled pixels; 0 without any."""
         labels = targets.labels
-        probabilities = output.resized(output.logits, tuple(labels.shape[1:])).softmax(dim=1)
+        probabilities = output.resized(output.logits, _pair(labels.shape[1:])).softmax(dim=1)
         chosen = torch.where(labels == IGNORED, 0, labels).long().unsqueeze(1)
         weights = len(labels) * self._weights(labels)
         return (weights * probabilities.gather(1, chosen).squeeze(1)).sum((1, 2))
 
     def pictures(self, images: Tensor, targets: Targets, output: SegmentationOutput) -> Sequence[np.ndarray]:
         """The images with the answers over them, in colours."""
-        return overlaid(images, output.label_map(tuple(images.shape[1:3])))
+        return overlaid(images, output.label_map(_pair(images.shape[1:3])))
 
     def draw_answers(
         self, file: Path, plain: Shown, outputs: Mapping[str, SegmentationOutput], augmented: Shown
@@ -218,6 +219,12 @@ class Segmentation:
 
     def _weights(self, labels: Tensor) -> Tensor:
         return pixel_weights(labels, self.config.loss.pixel_weights)
+
+
+def _pair(size: Sequence[int]) -> tuple[int, int]:
+    """Height and width."""
+    height, width = size
+    return height, width
 
 
 def _pulled_back(positions: Tensor, output: SegmentationOutput) -> Tensor:
