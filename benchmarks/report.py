@@ -9,11 +9,12 @@ is written by this command alone.
 import json
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.results import FOLDER, Row, cell, columns_of
+from tst_fast.commands.paired import paired_difference
 
 README = Path(__file__).parents[1] / "README.md"
 LINK = "benchmarks/results"
@@ -160,18 +161,29 @@ def gpu_block() -> str:
     )
 
 
-def digits_block() -> str:
-    """Accuracy of the four ways to train a student of digits."""
-    arms = _read("compare-digits")["arms"]
-    best = max(arms, key=lambda name: arms[name]["last"]["mean"])
+def differences_block() -> str:
+    """What learning the policy was worth, and augmentation at all: differences by seed, with their intervals."""
+    pairs = (("TST", "KD, untrained policy"), ("KD, untrained policy", "KD"), ("TST", "KD"))
+    body = []
+    for title, name in COMPARISONS.items():
+        arms = _read(name)["arms"]
+        runs = {arm: values["last"]["runs"] for arm, values in arms.items()}
+        cells = (_difference(runs[one], runs[other]) for one, other in pairs)
+        body.append([f"[{title}]({LINK}/{name}.md)", str(len(runs["TST"])), *cells])
+    return table(("", "seeds", *(f"{one} - {other}" for one, other in pairs)), body)
 
-    def accuracy(name: str, epoch: str) -> str:
-        arm = arms[name][epoch]
-        text = f"{100 * arm['mean']:.2f} ± {100 * arm['standard_deviation']:.2f}"
-        return f"**{text}**" if name == best else text
 
-    body = ([name, accuracy(name, "last"), accuracy(name, "best")] for name in arms)
-    return table(("", "last epoch", "best epoch"), body)
+def _difference(one: Sequence[float], other: Sequence[float]) -> str:
+    found = paired_difference(one, other)
+    low, high = (100 * value for value in found["interval"])
+    return f"{100 * found['mean']:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def gates_block() -> str:
+    """How far policies of different seeds agree, by the gates that they learned through."""
+    result = _read("agreement-digits")
+    body = ([row["gates"], row["draws"], f"{row['agreement']:.2f}"] for row in result["rows"])
+    return table(("gates of the search", "draws", "agreement of four seeds"), body)
 
 
 def _block(*parts: str) -> str:
@@ -182,12 +194,20 @@ def _block(*parts: str) -> str:
     return "\n\n".join([*tables, paragraph])
 
 
+COMPARISONS = {
+    "digits": "compare-digits",
+    "CIFAR-10, resnet56 to resnet20": "compare-cifar10",
+    "CIFAR-10, resnet20 to convnet": "compare-cifar10-convnet",
+}
+"""Title to file."""
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "kernels": kernels_block,
     "loaders": loaders_block,
     "bounds": bounds_block,
     "gpu": gpu_block,
-    "compare-digits": digits_block,
+    "differences": differences_block,
+    "agreement": gates_block,
 }
 
 
