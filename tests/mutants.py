@@ -220,6 +220,41 @@ MUTANTS = [
         'one.means["loss"]',
         "tst_fast/run/test_passes.py::test_the_mean_loss_of_a_pass_is_that_of_its_steps",
     ),
+    Mutant(
+        "the half line of a killed run is read",
+        "tst_fast/report/metrics.py",
+        r'text.split("\n")[:-1]',
+        r'text.split("\n")',
+        "tst_fast/report/test_metrics.py::test_the_half_line_of_a_killed_run_is_left_out",
+    ),
+    Mutant(
+        "the pictures of the trained and of the untrained policy are swapped",
+        "tst_fast/run/held_out_gap.py",
+        '{"trained": trained, "untrained": untrained(trained)}',
+        '{"untrained": trained, "trained": untrained(trained)}',
+        "tst_fast/run/test_pictures.py::test_the_trained_policy_is_the_one_that_learned",
+    ),
+    Mutant(
+        "a process shows the first classes alone",
+        "tst_fast/run/pictures.py",
+        "np.tile(positions, ranks)",
+        "np.repeat(positions, ranks)",
+        "tst_fast/run/test_pictures.py::test_several_processes_show_the_same_images",
+    ),
+    Mutant(
+        "rows of the confusion matrix are answers",
+        "tst_fast/tasks/metrics/classification.py",
+        "counts.numpy() if whole",
+        "counts.numpy().T if whole",
+        "tst_fast/tasks/metrics/test_classification_metrics.py::test_every_image_counts_once",
+    ),
+    Mutant(
+        "a rank blames its own images for another's NaN",
+        "tst_fast/run/readings.py",
+        "None if own[first].isfinite().all() else indices",
+        "indices",
+        "tst_fast/run/test_readings.py::test_what_is_not_finite_stops_every_rank_and_names_the_images_of_its_own",
+    ),
     # Time.
     Mutant(
         "the stopwatch counts double",
