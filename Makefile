@@ -27,7 +27,7 @@ test-long: install
 
 # Faults made on purpose, each of which a test must see; `make mutants ARGS=WORD` makes those that WORD is in.
 mutants: install
-	$(PYTHON) tests/mutants.py $(ARGS)
+	$(PYTHON) -m tests.mutate $(ARGS)
 
 # The suite with the oldest supported versions, those that setup.py begins at, in an environment of its own.
 test-oldest:

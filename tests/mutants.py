@@ -1,21 +1,6 @@
-"""Faults made on purpose, and the test that must fail for each: `make mutants`.
+"""Faults made on purpose, and the test that must fail for each: `make mutants` makes them, see `mutate.py`."""
 
-Each is made in a copy of the tree, one at a time. The table has failed where a fault goes unseen, where its old text no
-longer stands exactly once in its file (change the row with the code), and where the test fails without any fault.
-"""
-
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-ROOT = Path(__file__).parents[1]
-FAILED = 1
-"""pytest's exit status where tests failed, and not something else."""
 
 
 @dataclass(frozen=True)
@@ -255,6 +240,41 @@ MUTANTS = [
         'one.means["loss"]',
         "tst_fast/run/test_passes.py::test_the_mean_loss_of_a_pass_is_that_of_its_steps",
     ),
+    Mutant(
+        "the half line of a killed run is read",
+        "tst_fast/report/metrics.py",
+        r'text.split("\n")[:-1]',
+        r'text.split("\n")',
+        "tst_fast/report/test_metrics.py::test_the_half_line_of_a_killed_run_is_left_out",
+    ),
+    Mutant(
+        "the pictures of the trained and of the untrained policy are swapped",
+        "tst_fast/run/held_out_gap.py",
+        '{"trained": trained, "untrained": untrained(trained)}',
+        '{"untrained": trained, "trained": untrained(trained)}',
+        "tst_fast/run/test_pictures.py::test_the_trained_policy_is_the_one_that_learned",
+    ),
+    Mutant(
+        "a process shows the first classes alone",
+        "tst_fast/run/pictures.py",
+        "np.tile(positions, ranks)",
+        "np.repeat(positions, ranks)",
+        "tst_fast/run/test_pictures.py::test_several_processes_show_the_same_images",
+    ),
+    Mutant(
+        "rows of the confusion matrix are answers",
+        "tst_fast/tasks/metrics/classification.py",
+        "counts.numpy() if whole",
+        "counts.numpy().T if whole",
+        "tst_fast/tasks/metrics/test_classification_metrics.py::test_every_image_counts_once",
+    ),
+    Mutant(
+        "a rank blames its own images for another's NaN",
+        "tst_fast/run/readings.py",
+        "None if own[first].isfinite().all() else indices",
+        "indices",
+        "tst_fast/run/test_readings.py::test_what_is_not_finite_stops_every_rank_and_names_the_images_of_its_own",
+    ),
     # Time.
     Mutant(
         "the stopwatch counts double",
@@ -329,56 +349,3 @@ MUTANTS = [
         "tst_fast/run/test_held_out_gap.py::test_a_seed_gives_the_same_gap_again_and_another_another",
     ),
 ]
-
-
-def copy_tree(folder: Path) -> None:
-    """What git knows of, as it stands in the tree."""
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True)
-    for name in listed.stdout.decode().splitlines():
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, folder / name)
-
-
-def run_tests(folder: Path, tests: Sequence[str]) -> int:
-    """pytest's exit status, in a copy of the tree."""
-    packages = os.pathsep.join(str(folder / part) for part in (".", "kernels", "pipelines"))
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
-    environment = {**os.environ, "PYTHONPATH": packages, "PYTHONDONTWRITEBYTECODE": "1"}
-    names = [f"tests/{test}" for test in tests]
-    return subprocess.run([*command, *names], cwd=folder, env=environment, capture_output=True, timeout=600).returncode
-
-
-def verdict(mutant: Mutant, folder: Path) -> str | None:
-    """What is wrong with a row of the table, or None; the copy is left as it was."""
-    file = folder / mutant.file
-    text = file.read_text(encoding="utf-8") if file.is_file() else ""
-    if text.count(mutant.old) != 1:
-        return f"its old text stands {text.count(mutant.old)} times in {mutant.file}"
-    file.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
-    try:
-        status = run_tests(folder, [mutant.test])
-    finally:
-        file.write_text(text, encoding="utf-8")
-    return None if status == FAILED else f"{mutant.test} does not see it (pytest's exit status {status})"
-
-
-def main(words: Sequence[str]) -> None:
-    """Make each fault, or those alone whose words hold one of `words`; exit status 1 if the table has failed."""
-    chosen = [m for m in MUTANTS if not words or any(word in f"{m.what} {m.file} {m.test}" for word in words)]
-    wrong = 0
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary).resolve()
-        copy_tree(folder)
-        if run_tests(folder, sorted({mutant.test for mutant in chosen})):
-            sys.exit("error: these tests do not all pass before any fault is made: run them with pytest first")
-        for mutant in chosen:
-            fault = verdict(mutant, folder)
-            wrong += fault is not None
-            print(f"{'seen' if fault is None else 'WRONG'}: {mutant.what}{f': {fault}' if fault else ''}", flush=True)
-    print(f"{len(chosen)} faults, {wrong} rows wrong")
-    sys.exit(1 if wrong or not chosen else 0)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -1,5 +1,6 @@
 """The pictures of a search show what they say: PNGs against PIL, single operations and the teacher itself."""
 
+from contextlib import closing
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,8 +12,12 @@ from safetensors.torch import load_file
 
 from tests.tst_fast.events import events_of
 from tst_fast.models import ConvNet
+from tst_fast.policy.augmenter import Augmenter
 from tst_fast.policy.file import PolicyFile
+from tst_fast.policy.policy import Policy
 from tst_fast.run.pictures import GAP, IMAGES, fixed_images
+from tst_fast.run.seeding import Stream, reseed
+from tst_fast.run.start import open_run
 from tst_fast.tasks.classification import Classification
 from tst_kernels import OPERATIONS, apply
 from tst_pipelines import digits
@@ -21,16 +26,26 @@ SIDE = 32  # pixels of a digit
 
 
 @pytest.fixture(scope="module")
-def search(whole_run):
-    """The event of the only search."""
-    (event,) = events_of(whole_run.folder, "search")
-    return event
+def searched(whole_run, tiny_config, tmp_path_factory):
+    """A run of two searches, whose policy moves far."""
+    teacher = f"--teacher.checkpoint={whole_run.folder / 'teacher.safetensors'}"
+    flags = "--policy.search_at=[0, 1]", "--policy.learning_rate=20", "--student_training.epochs=2"
+    config = tiny_config(teacher, *flags)
+    with closing(open_run(config, tmp_path_factory.mktemp("searched"), Accelerator(cpu=True), quiet=True)) as run:
+        run.run()
+    return run
 
 
 @pytest.fixture(scope="module")
-def rows(search, whole_run):
+def search(searched):
+    """The event of the last search."""
+    return events_of(searched.folder, "search")[-1]
+
+
+@pytest.fixture(scope="module")
+def rows(search, searched):
     """Of each picture, its rows of images: uint8 [rows, 8, 32, 32, 3]."""
-    return {name: _cells(whole_run.folder / file) for name, file in search["pictures"].items()}
+    return {name: _cells(searched.folder / file) for name, file in search["pictures"].items()}
 
 
 def _cells(file):
@@ -72,10 +87,24 @@ def test_policies_change_most_of_them_and_not_alike(rows):
         assert changed.mean() > 0.5, (one, other)
 
 
-def test_each_operation_is_shown_alone_at_its_learned_level(rows, whole_run):
+def test_the_trained_policy_is_the_one_that_learned(rows, searched):
+    """Both are drawn from alike, each image for itself, and nothing was learned after this search."""
+    images, settings, data = torch.from_numpy(_fixed()[0]), searched.config.policy, searched.config.data
+    for name, init in (("trained", searched.folder / "policy.json"), ("untrained", None)):
+        policy = Policy(settings.operations, settings.operations_per_image, False, settings.temperature)
+        if init:
+            policy.load(init)
+        reseed(searched.config.seed, Stream.PICTURES)
+        with torch.no_grad():
+            result = Augmenter(policy, settings, data)(images).images.permute(0, 2, 3, 1).double().numpy()
+        expected = 255 * np.clip(result * np.array(data.std) + np.array(data.mean), 0, 1)
+        assert np.abs(rows[name][0] - expected).max() <= 1, name
+
+
+def test_each_operation_is_shown_alone_at_its_learned_level(rows, searched):
     images = torch.from_numpy(_fixed()[0])
-    learned = PolicyFile.read(whole_run.folder / "policy.json").operations  # nothing was learned after this search
-    fill = np.round(255 * np.array(whole_run.config.data.mean))
+    learned = PolicyFile.read(searched.folder / "policy.json").operations  # nothing was learned after this search
+    fill = np.round(255 * np.array(searched.config.data.mean))
     for row, shown in zip(learned, rows["operations"], strict=True):
         if row.operation == "Cutout":
             erased = np.abs(shown - fill).max(axis=-1) <= 1
@@ -86,15 +115,15 @@ def test_each_operation_is_shown_alone_at_its_learned_level(rows, whole_run):
         assert np.abs(shown - expected).max() <= 1, row.operation
 
 
-def test_confidences_are_those_of_the_networks(search, rows, whole_run):
+def test_confidences_are_those_of_the_networks(search, rows, searched):
     for name in ("plain", "trained", "untrained"):
         assert set(search["confidences"][name]) == {"teacher", "student"}
         for values in search["confidences"][name].values():
             assert len(values) == IMAGES and all(0 <= value <= 1 for value in values)
     assert search["confidences"]["trained"] != search["confidences"]["untrained"] != search["confidences"]["plain"]
     teacher = ConvNet(10, channels=[4, 8]).eval()
-    teacher.load_state_dict(load_file(whole_run.folder / "teacher.safetensors"))
-    mean, std = (np.array(values) for values in (whole_run.config.data.mean, whole_run.config.data.std))
+    teacher.load_state_dict(load_file(searched.config.teacher.checkpoint))
+    mean, std = (np.array(values) for values in (searched.config.data.mean, searched.config.data.std))
     pixels = (rows["plain"][0] / 255 - mean) / std
     with torch.no_grad():
         logits = teacher(torch.from_numpy(pixels.transpose(0, 3, 1, 2)).float()).double().numpy()
@@ -103,13 +132,12 @@ def test_confidences_are_those_of_the_networks(search, rows, whole_run):
     assert search["confidences"]["plain"]["teacher"] == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_search_keeps_the_pictures_of_the_one_before(whole_run, tiny_config, make_run):
-    teacher = f"--teacher.checkpoint={whole_run.folder / 'teacher.safetensors'}"
-    run = make_run(tiny_config(teacher, "--policy.search_at=[0, 1]", "--student_training.epochs=2"))
-    run.run()
-    files = [file for event in events_of(run.folder, "search") for file in event["pictures"].values()]
+def test_a_search_keeps_the_pictures_of_the_one_before(searched):
+    files = [file for event in events_of(searched.folder, "search") for file in event["pictures"].values()]
     assert len(set(files)) == 2 * 4
-    assert sorted(files) == sorted(file.relative_to(run.folder).as_posix() for file in run.folder.glob("pictures/*"))
+    assert sorted(files) == sorted(
+        file.relative_to(searched.folder).as_posix() for file in searched.folder.glob("pictures/*")
+    )
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])
