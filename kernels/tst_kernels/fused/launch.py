@@ -125,7 +125,7 @@ def mix_backward(
             shape = (threads, PIXELS_APART)
             known = (rows, kinds, nine, of_grey, _whole(sizes), slots, geometry)
             image_gradient.gather_gradients[(batch * tiles,)](
-                source, upstream, target, *known, *shape, **_options(threads)
+                source, upstream, target, *known, *shape, **_options(threads, _REGISTERS)
             )
     return of_levels, of_gates, image_gradients
 
