@@ -1,4 +1,4 @@
-"""What version 0.1.0 left: a run stopped before its last pass, and what it made when nothing stopped it.
+"""What version 0.1.0 left: a run that was stopped before its last pass.
 
 Its policy is read. Its configuration is, once a setting has its new name; its checkpoints are refused.
 """
@@ -8,9 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
-from safetensors.torch import load_file
 
 from tst_fast.config import reading
 from tst_fast.errors import UserError
@@ -57,19 +55,3 @@ def test_its_run_is_not_continued(renamed, tmp_path):
     with pytest.raises(SystemExit, match=r"^error: checkpoint .*\.pt has version 1, this program reads 2$"):
         main(["--resume", str(run)])
     assert (run / "metrics.jsonl").read_bytes() == before
-
-
-def test_its_run_comes_to_the_same_end_now(renamed, tmp_path):
-    main(["--config", str(renamed), f"--output={tmp_path / 'runs'}"])
-    (run,) = (tmp_path / "runs").iterdir()
-    # Up to what 40 steps make of the arithmetic of another machine; other random numbers move weights by 0.01.
-    ours, stored = (load_file(folder / "student.safetensors") for folder in (run, STORED))
-    torch.testing.assert_close(ours, stored, atol=2e-3, rtol=1e-2)
-    old, new = (PolicyFile.read(folder / "policy.json") for folder in (STORED, run))
-    for before, after in zip(old.operations, new.operations, strict=True):
-        assert after.operation == before.operation
-        assert after.probability == pytest.approx(before.probability, abs=0.01)
-        assert after.level == pytest.approx(before.level, abs=0.01)
-    assert new.provenance["student"]["scores"]["accuracy"] == pytest.approx(
-        old.provenance["student"]["accuracy"], abs=0.01
-    )

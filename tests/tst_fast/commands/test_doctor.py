@@ -49,7 +49,7 @@ def test_a_healthy_run(tiny_flags, healthy, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     status, table = _examine(tiny_flags, healthy, capsys)
     assert status == 0, table
-    assert _marks(table) == {"✓": 9, "✗": 0}, table
+    assert _marks(table) == {"✓": 10, "✗": 0}, table
     assert "! policy without effect here, their gradients being zero: Color" in table  # the digits are grey
     assert "40 to 40 training images each; 1,397 to test" in table
     assert "minutes on this machine" in table or "seconds on this machine" in table

@@ -63,6 +63,7 @@ def test_half_is_on_what_the_policy_makes_of_the_images_and_half_on_the_images(t
     assert scalars == {
         "teacher_confidence": pytest.approx(_confidence(teacher[augmented], labels), rel=1e-5),
         "student_confidence": pytest.approx(_confidence(student[augmented], labels), rel=1e-5),
+        "plain_student_confidence": pytest.approx(_confidence(student[halves[plain.index(True)]], labels), rel=1e-5),
     }
 
 
