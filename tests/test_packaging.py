@@ -136,7 +136,8 @@ def test_the_kernels_alone_run_their_example(installed, tmp_path):
     """From an empty folder, beside what they require and nothing else."""
     target = installed["tst-kernels"].locate_file("")
     _link_requirements(installed["tst-kernels"], tmp_path)
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "kernels/README.md").read_text(encoding="utf-8"), re.DOTALL)
+    readme = (ROOT / "kernels/README.md").read_text(encoding="utf-8")
+    example = "\n".join(re.findall(r"```python\n(.*?)```", readme, re.DOTALL))
     program = f"""{example}
 import sys, tst_kernels
 print(tst_kernels.__file__, tuple(mixed.shape), level.grad.abs().min().item() > 0)
