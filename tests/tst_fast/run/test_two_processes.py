@@ -8,6 +8,7 @@ import pytest
 from tests.tst_fast.processes import only, output_of
 from tests.tst_fast.recording import record_batches
 from tests.tst_fast.schedules import SCHEDULES
+from tst_pipelines import DataError
 
 PROGRAM = Path(__file__).with_name("two_processes.py")
 LAUNCH = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(PROGRAM)]
@@ -51,8 +52,9 @@ def test_a_run_of_two_processes_continues_in_one(batches_of_one_process, tmp_pat
     output_of([*LAUNCH, *arguments, *tiny_flags])
     assert list(_global_batches(tmp_path)) == batches_of_one_process[:STOP]
     folder = only(tmp_path / "runs").relative_to(tmp_path)
-    with pytest.raises(ValueError, match=r"batch size 50, now 100; world size 2, now 1: .* --elastic"):
+    with pytest.raises(DataError, match=r"batch size 50, now 100; world size 2, now 1: .* elastically") as refused:
         make_run(whole_run.config, folder).resume()
+    assert refused.value.options == ("elastic",)  # which the commands show as the flag
     resumed = make_run(whole_run.config, folder)
     resumed.resume(elastic=True)
     with record_batches() as batches:
