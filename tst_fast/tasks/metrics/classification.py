@@ -10,8 +10,8 @@ from tst_fast.ranks import over_ranks
 from tst_fast.tasks.metrics import Evaluation
 from tst_pipelines import Batch
 
-LARGEST_CONFUSION = 1000
-"""Classes up to which the whole confusion matrix is kept."""
+LARGEST_CONFUSION = 100
+"""Classes up to which the whole confusion matrix is kept: each evaluation writes it to metrics.jsonl."""
 
 
 class Accuracy:
