@@ -68,6 +68,8 @@ def test_what_the_student_of_an_arm_is_shown(arm, whole_run, tiny_config, forwar
     # crops behind.
     plain = [sums[-1] if half == "augmented" else sums[0] for _, *sums in forwards["student"]]
     assert plain == plain_halves.setdefault("of all arms", plain)
+    if half == "another crop":
+        assert all(first != second for _, first, second in forwards["student"])
     policies = [json.loads((folder / "policy.json").read_text())["operations"] for folder in folders]
     moved = [any(abs(row["probability"] - 0.5) > 1e-5 for row in rows) for rows in policies]
     assert moved == [learned or arm == "KD, random policy"] * 2
