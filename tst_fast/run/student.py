@@ -82,7 +82,7 @@ class FromTeacher:
         loss = self.config.cross_entropy_weight * supervised + self.config.alpha * self.term(
             answers["student"], answers["teacher"], asked.labels, asked.weights
         )
-        imitation = self.task.imitation(student, teacher, targets)
+        imitation = self.task.imitation(student, teacher, asked)
         if imitation is not None:
             loss = loss + imitation
         return loss, {

@@ -5,6 +5,7 @@ from importlib import import_module
 from accelerate import Accelerator
 
 from tst_fast.config.schema import Config
+from tst_fast.errors import UserError
 from tst_fast.tasks.task import Task
 
 CLASSES = {"classification": "Classification", "segmentation": "Segmentation"}
@@ -17,6 +18,9 @@ def make_task(config: Config, accelerator: Accelerator) -> Task:
     Raises:
         UserError: the configuration cannot work for this task.
     """
+    batch, processes = config.data.batch_size, accelerator.num_processes
+    if batch % processes:
+        raise UserError(f"--data.batch_size {batch} does not divide among {processes} processes")
     task = getattr(import_module(f"tst_fast.tasks.{config.task}"), CLASSES[config.task])(config, accelerator)
     task.check()
     return task

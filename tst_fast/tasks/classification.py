@@ -16,6 +16,7 @@ from tst_fast.losses.search import label_distribution
 from tst_fast.models import build_model
 from tst_fast.policy.augmenter import Geometry
 from tst_fast.tasks.image_files import image_files
+from tst_fast.tasks.loading import dali_loader, own_share
 from tst_fast.tasks.metrics.classification import Accuracy
 from tst_fast.tasks.mixing import Mixing
 from tst_fast.tasks.task import Decisions, Metric, Role, Shown, Splits
@@ -23,15 +24,12 @@ from tst_pipelines import (
     CACHE_LIMIT,
     ArrayDataset,
     CachedLoader,
-    DaliLoader,
     Dataset,
-    GpuDecoding,
     ImageDataset,
     Loader,
     PadAndCrop,
     RandomResizedCrop,
     ResizeCenterCrop,
-    Share,
     SyntheticDataset,
     SyntheticLoader,
     Targets,
@@ -74,10 +72,6 @@ class Classification:
     def training_loader(self, dataset: Dataset, seed: int) -> Loader:
         """See `Task`; padded and cropped, or a random region resized."""
         data = self.config.data
-        if data.batch_size % self.accelerator.num_processes:
-            raise UserError(
-                f"--data.batch_size {data.batch_size} does not divide among {self.accelerator.num_processes} processes"
-            )
         if data.crop == "pad":
             transform = PadAndCrop(data.image_size, data.padding, data.flip)
         else:
@@ -127,7 +121,7 @@ class Classification:
         """Cross-entropy."""
         return F.cross_entropy(output.float(), targets.labels)
 
-    def imitation(self, student: Tensor, teacher: Tensor, targets: Targets) -> None:
+    def imitation(self, student: Tensor, teacher: Tensor, decisions: Decisions) -> None:
         """Nothing besides the logits."""
 
     def evaluator(self, dataset: Dataset) -> Accuracy:
@@ -204,17 +198,15 @@ def _whole_splits(config: DataConfig) -> Splits:
 def _loader(
     config: DataConfig, dataset: Dataset, transform: Transform, accelerator: Accelerator, training: bool, seed: int
 ) -> Loader:
-    batch_size = config.batch_size // accelerator.num_processes  # training_loader refused what does not divide
-    share = Share(training, seed, accelerator.process_index, accelerator.num_processes, accelerator.device)
+    batch_size = config.batch_size // accelerator.num_processes  # `make_task` refused what does not divide
+    share = own_share(accelerator, training, seed)
     if isinstance(dataset, SyntheticDataset):
         return SyntheticLoader(dataset, config.image_size, batch_size, share)
     assert isinstance(dataset, ImageDataset | ArrayDataset)  # as of `load_splits`
     if _cached(config, dataset, transform):
         return CachedLoader(dataset, transform, batch_size, share, threads=config.threads)
     assert isinstance(dataset, ImageDataset)  # `_cached` refused what has no files
-    gpu = GpuDecoding(config.hw_decoder_load, config.preallocate_width_hint, config.preallocate_height_hint)
-    how = {"threads": config.threads, "prefetch": config.prefetch}
-    return DaliLoader(dataset, transform, batch_size, share, **how, gpu_decoding=gpu)
+    return dali_loader(config, dataset, transform, batch_size, share)
 
 
 def _cached(config: DataConfig, dataset: ImageDataset | ArrayDataset, transform: Transform) -> bool:

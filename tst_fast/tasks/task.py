@@ -141,7 +141,7 @@ class Task(Protocol):
         """The task's own loss, from the targets alone: a scalar, the mean over the images."""
         ...
 
-    def imitation(self, student: Any, teacher: Any, targets: Targets) -> Tensor | None:
+    def imitation(self, student: Any, teacher: Any, decisions: Decisions) -> Tensor | None:
         """What the student imitates besides its answers (boxes, feature maps), weighed; None where there is nothing."""
         ...
 

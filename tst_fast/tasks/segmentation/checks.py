@@ -21,7 +21,7 @@ SAMPLED = 500
 """Label maps of each split in which classes are looked for."""
 
 
-def check_options(config: Config, processes: int) -> None:
+def check_options(config: Config) -> None:
     """Refuse what has no meaning for label maps.
 
     Raises:
@@ -32,8 +32,6 @@ def check_options(config: Config, processes: int) -> None:
         raise UserError(f"--data.name {data.name} has no label maps: give one of {', '.join(LABEL_MAPS)}")
     if data.crop != "scale":
         raise UserError(f"--data.crop {data.crop} is not for label maps: give --data.crop scale")
-    if data.batch_size % processes:
-        raise UserError(f"--data.batch_size {data.batch_size} does not divide among {processes} processes")
     if config.policy.prior != "exact":
         raise UserError(f"--policy.prior {config.policy.prior} is not for segmentation: give --policy.prior exact")
     for training in ("teacher_training", "student_training"):

@@ -4,13 +4,12 @@ from pathlib import Path
 
 from tst_fast.config.data import DataConfig
 from tst_fast.errors import UserError
+from tst_fast.tasks.loading import dali_loader
 from tst_fast.tasks.task import Splits
 from tst_pipelines import (
     CACHE_LIMIT,
     CachedLoader,
-    DaliLoader,
     Dataset,
-    GpuDecoding,
     Loader,
     PairDataset,
     Share,
@@ -68,6 +67,4 @@ def open_loader(
     assert isinstance(dataset, PairDataset)  # as of `load_splits`
     if data.loader == "cached" or (data.loader == "auto" and cached_bytes(dataset, transform) <= CACHE_LIMIT):
         return CachedLoader(dataset, transform, batch_size, share, threads=data.threads)
-    gpu = GpuDecoding(data.hw_decoder_load, data.preallocate_width_hint, data.preallocate_height_hint)
-    how = {"threads": data.threads, "prefetch": data.prefetch}
-    return DaliLoader(dataset, transform, batch_size, share, **how, gpu_decoding=gpu)
+    return dali_loader(data, dataset, transform, batch_size, share)

@@ -16,6 +16,7 @@ from tst_fast.losses.distillation import make_term
 from tst_fast.losses.pixels import IGNORED, cell_labels, cell_weights, pixel_cross_entropy, pixel_weights
 from tst_fast.models.segmentation import SegmentationNetwork, SegmentationOutput, build_segmenter
 from tst_fast.policy.augmenter import Geometry
+from tst_fast.tasks.loading import own_share
 from tst_fast.tasks.metrics.segmentation import ConfusionMatrix
 from tst_fast.tasks.segmentation.checks import absent_classes, check_batch, check_crop, check_options
 from tst_fast.tasks.segmentation.data import load_splits, open_loader
@@ -24,7 +25,7 @@ from tst_fast.tasks.segmentation.plain_frame import augmented_positions, pulled_
 from tst_fast.tasks.segmentation.sliding import slide
 from tst_fast.tasks.task import Decisions, Metric, Role, Shown, Splits
 from tst_kernels import box_mask, warp
-from tst_pipelines import Batch, Dataset, Loader, ScaleCropFlip, Share, Targets, Whole
+from tst_pipelines import Batch, Dataset, Loader, ScaleCropFlip, Targets, Whole
 
 
 class Segmentation:
@@ -50,7 +51,7 @@ class Segmentation:
 
     def check(self) -> None:
         """See `check_options`."""
-        check_options(self.config, self.accelerator.num_processes)
+        check_options(self.config)
 
     def splits(self) -> Splits:
         """See `load_splits`."""
@@ -60,12 +61,12 @@ class Segmentation:
         """See `Task`; resized, cropped and mirrored at random."""
         data, (low, high) = self.config.data, self.config.data.scale
         transform = ScaleCropFlip(self.image_size, (low, high), data.flip, self._fill)
-        share = self._share(True, seed)
+        share = own_share(self.accelerator, True, seed)
         return open_loader(data, dataset, transform, data.batch_size // share.world_size, share)
 
     def evaluation_loader(self, dataset: Dataset) -> Loader:
         """See `Task`; whole images."""
-        data, share = self.config.data, self._share(False, 0)
+        data, share = self.config.data, own_share(self.accelerator, False, 0)
         batch_size = data.test_batch_size or data.batch_size // share.world_size
         return open_loader(data, dataset, Whole(fill=self._fill), batch_size, share)
 
@@ -74,10 +75,6 @@ class Segmentation:
         """What is beyond an image: its colour is the mean, 0 once it is normalised."""
         red, green, blue = (round(255 * value) for value in self.config.data.mean)
         return red, green, blue
-
-    def _share(self, training: bool, seed: int) -> Share:
-        one = self.accelerator
-        return Share(training, seed, one.process_index, one.num_processes, one.device)
 
     def mixing(self, training: TrainingConfig, dataset: Dataset) -> Callable[[Batch], Batch]:
         """Nothing: `check` has refused all of it."""
@@ -159,16 +156,18 @@ class Segmentation:
             return loss
         return loss + weight * pixel_cross_entropy(output.resized(output.auxiliary, size), labels, weights)
 
-    def imitation(self, student: SegmentationOutput, teacher: SegmentationOutput, targets: Targets) -> Tensor | None:
+    def imitation(
+        self, student: SegmentationOutput, teacher: SegmentationOutput, decisions: Decisions
+    ) -> Tensor | None:
         """Channel-wise distillation, and that of the auxiliary heads, as far as the configuration asks for them."""
         loss = self.config.loss
         if loss.cwd_weight == loss.auxiliary_alpha == 0:
             return None
-        asked, total = self.decisions(targets), student.logits.new_zeros(())
+        asked, total = decisions, student.logits.new_zeros(())
         if loss.cwd_weight:
             of_student, of_teacher = asked.rows(student), asked.rows(teacher)
             assert asked.weights is not None  # `decisions` weighs each cell
-            weights = asked.weights.view(len(targets), *of_student.shape[2:])
+            weights = asked.weights.view(len(of_student), *of_student.shape[2:])
             total = total + loss.cwd_weight * cwd(of_student, of_teacher, weights, tau=loss.cwd_tau)
         if loss.auxiliary_alpha:
             of_student = self.answers(_auxiliary(student, "student"), asked)

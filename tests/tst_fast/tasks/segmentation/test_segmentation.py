@@ -78,19 +78,20 @@ def test_cross_entropy_and_that_of_the_auxiliary_head():
 
 def test_auxiliary_heads_and_channels_are_distilled_where_asked():
     targets, student, teacher = Targets(_labels()), _output(0), _output(1)
-    assert _task().imitation(student, teacher, targets) is None
     asked = _task().decisions(targets)
+    assert _task().imitation(student, teacher, asked) is None
     heads = [rows(output.auxiliary) for output in (student, teacher)]
     expected = 0.7 * LOSSES["kd"](*heads, asked.labels, asked.weights, tau=2.0).item()
     of_heads = _task(loss__auxiliary_alpha=0.7, loss__tau=2.0)
-    assert of_heads.imitation(student, teacher, targets).item() == pytest.approx(expected, rel=1e-5)
+    assert of_heads.imitation(student, teacher, asked).item() == pytest.approx(expected, rel=1e-5)
     p, q = ((maps.logits / 3).flatten(2).softmax(2) for maps in (teacher, student))
     by_channel = 9 * (p * (p / q).log()).sum(2).mean()
     of_channels = _task(loss__cwd_weight=0.5, loss__cwd_tau=3.0)
-    found = of_channels.imitation(student, teacher, Targets(_labels(ignored=False))).item()
+    labelled = of_channels.decisions(Targets(_labels(ignored=False)))
+    found = of_channels.imitation(student, teacher, labelled).item()
     assert found == pytest.approx(0.5 * by_channel.item(), rel=1e-4)
     with pytest.raises(UserError, match=r"--loss.auxiliary_alpha needs an auxiliary head, and the teacher has none"):
-        of_heads.imitation(student, teacher._replace(auxiliary=None), targets)
+        of_heads.imitation(student, teacher._replace(auxiliary=None), asked)
 
 
 @pytest.mark.parametrize("cutout", ["ignore", "keep"])
