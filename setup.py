@@ -11,6 +11,7 @@ from setuptools import find_packages, setup
 VERSION = re.search(r'__version__ = "(.+)"', Path("tst_fast/__init__.py").read_text(encoding="utf-8"))[1]
 
 SMP = "segmentation-models-pytorch>=0.6,<0.7"
+COCO_EVAL = "faster-coco-eval>=1.7,<1.9"
 
 setup(
     name="tst-fast",
@@ -51,11 +52,14 @@ setup(
             "ruff>=0.17,<0.18",
             "pyright[nodejs]==1.1.414",
             "setuptools>=77,<85",
+            COCO_EVAL,
+            "pycocotools>=2.0.10,<2.1",
             "torchdistill>=1.1.5,<1.2",
             "torchmetrics>=1.9,<2",
             SMP,
         ],
         "smp": [SMP],
+        "detection": [COCO_EVAL],
         "benchmark": ["kornia>=0.9,<0.10", "triton-augment>=0.3,<0.4; sys_platform == 'linux'"],
     },
     entry_points={"console_scripts": ["tst-fast=tst_fast.cli:main"]},

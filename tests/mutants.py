@@ -55,8 +55,8 @@ MUTANTS = [
     Mutant(
         "a feature's weight is ignored",
         "tst_fast/run/student.py",
-        "loss + pair.weight * feature_distance(one, other)",
-        "loss + feature_distance(one, other)",
+        "loss + pair.weight * feature_distance(one, other, self.config.feature_loss)",
+        "loss + feature_distance(one, other, self.config.feature_loss)",
         "tst_fast/run/test_student.py::test_a_feature_counts_by_its_weight",
     ),
     Mutant(

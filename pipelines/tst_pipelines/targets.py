@@ -40,8 +40,8 @@ class Targets:
 
     @staticmethod
     def cat(parts: Sequence[Targets]) -> Targets:
-        """One after the other: targets of one kind, with the same M."""
-        tensors = [part._tensors() for part in parts]
+        """One after the other: targets of one kind; of detection, M becomes the largest."""
+        tensors = [part._tensors() for part in _of_one_width(parts)]
         return Targets(**{name: torch.cat([part[name] for part in tensors]) for name in tensors[0]})
 
     def tensor_split(self, parts: int) -> list[Targets]:
@@ -49,7 +49,21 @@ class Targets:
         pieces = {name: tensor.tensor_split(parts) for name, tensor in self._tensors().items()}
         return [Targets(**{name: pieces[name][part] for name in pieces}) for part in range(parts)]
 
+    def _widened(self, more: int) -> Targets:
+        """With room for more objects, which there are not."""
+        assert self.boxes is not None
+        labels = torch.nn.functional.pad(self.labels, (0, more), value=-1)
+        return Targets(labels, torch.nn.functional.pad(self.boxes, (0, 0, 0, more)), self.sizes)
+
     def _tensors(self) -> dict[str, torch.Tensor]:
         """Those that there are, by name."""
         tensors = {"labels": self.labels, "boxes": self.boxes, "sizes": self.sizes}
         return {name: tensor for name, tensor in tensors.items() if tensor is not None}
+
+
+def _of_one_width(parts: Sequence[Targets]) -> Sequence[Targets]:
+    """The same, with as many objects an image in each part, where they are objects."""
+    if any(part.boxes is None for part in parts):
+        return parts
+    most = max(part.labels.shape[1] for part in parts)
+    return [part._widened(most - part.labels.shape[1]) for part in parts]

@@ -1,6 +1,6 @@
 """Values that cannot work, refused before anything is loaded."""
 
-from tst_fast.config.data import LABEL_MAPS, DataConfig
+from tst_fast.config.data import BOXES, LABEL_MAPS, DataConfig
 from tst_fast.config.policy import PolicyConfig
 from tst_fast.config.schema import Config, TrainingConfig
 from tst_fast.errors import UserError, nearest
@@ -41,6 +41,9 @@ def check(config: Config) -> None:
     _require(0 < data.fraction <= 1, f"--data.fraction is {data.fraction}: it must be above 0, to 1")
     _require(0 <= data.flip <= 1, f"--data.flip is {data.flip}: it is a probability, from 0 to 1")
     _require(all(s > 0 for s in data.std), f"--data.std is {data.std}: each value must be above 0")
+    for name in ("visible", "quality_weight"):
+        value = getattr(policy, name)
+        _require(0 <= value <= 1, f"--policy.{name} is {value}: it is a share, from 0 to 1")
     _require(policy.temperature > 0, f"--policy.temperature is {policy.temperature}: it must be above 0")
     known = list(LOSSES)
     _require(
@@ -50,7 +53,7 @@ def check(config: Config) -> None:
     for name in ("tau", "cwd_tau"):
         value = getattr(config.loss, name)
         _require(value > 0, f"--loss.{name} is {value}: it must be above 0")
-    for name in ("cwd_weight", "auxiliary_weight", "auxiliary_alpha"):
+    for name in ("cwd_weight", "box_weight", "auxiliary_weight", "auxiliary_alpha"):
         value = getattr(config.loss, name)
         _require(value >= 0, f"--loss.{name} is {value}: it cannot be negative")
     for role in ("teacher", "student"):
@@ -131,14 +134,18 @@ def _check_clip(name: str, norm: float | None) -> None:
 def _check_files(data: DataConfig) -> None:
     """What names the images, by the kind of data set that they are."""
     on_disk = data.name in ("folder", "imagenet", "list", "webdataset")
-    rooted = on_disk or data.name in ("cifar10", "cifar100", "pairs", "cityscapes")
+    rooted = on_disk or data.name in ("cifar10", "cifar100", "pairs", "cityscapes", "coco")
     _require(not rooted or data.root is not None, "--data.root is missing: name the folder of the images")
     _require(
-        data.exclude is None or data.name not in LABEL_MAPS,
-        "--data.exclude is for images with one label each: take a bad image and its label map out of their folders",
+        data.exclude is None or data.name not in (*LABEL_MAPS, *BOXES),
+        "--data.exclude is for images with one label each: take a bad image and its label map out of their folders, or "
+        "out of the annotations",
     )
     _require(data.exclude is None or on_disk, f"--data.exclude: {data.name} has no files to leave out")
-    takes = {"train": ("list", "webdataset", "pairs"), "test": ("list", "webdataset", "imagenet", "pairs")}
+    takes = {
+        "train": ("list", "webdataset", "pairs", "coco"),
+        "test": ("list", "webdataset", "imagenet", "pairs", "coco"),
+    }
     for flag, names in takes.items():
         given = getattr(data, flag) is not None
         _require(not given or data.name in names, f"--data.{flag} is for --data.name {' or '.join(names)}")
@@ -152,7 +159,10 @@ def _check_files(data: DataConfig) -> None:
 
 def _check_label_maps(data: DataConfig) -> None:
     """What images with a class for each pixel are read from, cropped to and evaluated in."""
-    for flag in ("train_labels", "test_labels", "image_suffix", "label_suffix", "class_names", "ids", "ignored"):
+    for flag in ("train_labels", "test_labels"):
+        apart = data.name in ("pairs", "coco")
+        _require(not getattr(data, flag) or apart, f"--data.{flag} is for --data.name pairs or coco")
+    for flag in ("image_suffix", "label_suffix", "class_names", "ids", "ignored"):
         _require(not getattr(data, flag) or data.name == "pairs", f"--data.{flag} is for --data.name pairs")
     _require(
         data.name != "pairs" or 1 <= len(data.class_names) <= 254,

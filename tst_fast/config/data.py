@@ -6,6 +6,8 @@ from typing import Literal
 
 LABEL_MAPS = ("scenes", "pairs", "cityscapes")
 """Data sets whose images have a class for each pixel."""
+BOXES = ("scenes", "coco")
+"""Data sets whose images have objects in boxes."""
 
 
 @dataclass
@@ -17,17 +19,18 @@ class DataConfig:
             folders of images), imagenet (the same, by synset), list (files and labels in text files), webdataset (tar
             shards) or synthetic (random images, to measure everything but loading). With a class for each pixel:
             scenes (digits on photographs, made on first use), cityscapes, or pairs (folders of images and of label
-            maps).
+            maps). With boxes: scenes, or coco (images and annotations in COCO's JSON).
         root: the folder of the images. For folder and imagenet it holds train/CLASS/* and val/CLASS/* (for folder, or
             test/CLASS/*). For cifar10 and cifar100: a published archive, what it unpacks to, or train/CLASS/* and
             test/CLASS/*. For cityscapes: leftImg8bit and gtFine.
         train: for list: a text file with a line FILE LABEL for each image, FILE relative to root and LABEL a class's
-            number or name. For webdataset: a pattern of shards relative to root; null is train/*.tar. For pairs: the
-            folder of images, relative to root; null is train/images.
-        test: the same for the test images; for webdataset, null is val/*.tar, for pairs test/images. For imagenet with
-            a flat val folder: such a text file, FILE relative to that folder.
-        train_labels: for pairs: the folder of label maps, relative to root; null is train/labels.
-        test_labels: the same for the test images; null is test/labels.
+            number or name. For webdataset: a pattern of shards relative to root; null is train/*.tar. For pairs and
+            coco: the folder of images, relative to root; null is train/images, for coco train2017.
+        test: the same for the test images; for webdataset, null is val/*.tar, for pairs test/images, for coco val2017.
+            For imagenet with a flat val folder: such a text file, FILE relative to that folder.
+        train_labels: for pairs: the folder of label maps, relative to root; null is train/labels. For coco: the file of
+            annotations; null is annotations/instances_train2017.json.
+        test_labels: the same for the test images; null is test/labels, or annotations/instances_val2017.json.
         image_suffix: for pairs: what names of images, without their extension, have and those of label maps have not.
         label_suffix: the other way round, such as _mask.
         class_names: for pairs: of the classes, from 0.
@@ -42,14 +45,15 @@ class DataConfig:
         image_size: side of the images that the networks see, in pixels.
         batch_size: images in a training step, over all processes together, before augmentation.
         crop: pad (zeros around, then a random crop), random_resized (torchvision's RandomResizedCrop), or, with label
-            maps, scale (resized at random, then a random crop).
-        crop_size: for crop scale: height and width of the crops, in pixels; multiples of the networks' stride.
-        scale: for crop scale: least and greatest factor that images are resized by before the crop.
+            maps, scale (resized at random, then a random crop), or, with boxes, fit (into a canvas, then the same).
+        crop_size: for crop scale and fit: height and width of the crops, in pixels; multiples of the networks' stride.
+        scale: for crop scale and fit: least and greatest factor that images are resized by before the crop; for fit, of
+            the size at which an image just fits into the canvas.
         padding: pixels of zeros on each side, for crop pad.
         flip: probability of a horizontal flip.
         resize: length of the shorter side before the centre crop in evaluation; null resizes to the square itself.
-        test_batch_size: with label maps: test images at a time, in each process; they must be of one size. Null: as
-            many as training images.
+        test_batch_size: with label maps or boxes: test images at a time, in each process; with label maps, they must be
+            of one size. Null: as many as training images.
         window: with label maps: evaluate in windows of this height and width, in pixels; null: whole images.
         window_step: from one window to the next, down and to the right; null: the window, so that none overlap.
         mean: of each channel, 0..1; subtracted from the images.
@@ -77,6 +81,7 @@ class DataConfig:
         "scenes",
         "cityscapes",
         "pairs",
+        "coco",
     ] = "folder"
     root: Path | None = None
     train: str | None = None
@@ -95,7 +100,7 @@ class DataConfig:
     classes: int = 1000
     image_size: int = 224
     batch_size: int = 128
-    crop: Literal["pad", "random_resized", "scale"] = "random_resized"
+    crop: Literal["pad", "random_resized", "scale", "fit"] = "random_resized"
     crop_size: tuple[int, int] = (512, 1024)
     scale: tuple[float, float] = (0.5, 2.0)
     padding: int = 4

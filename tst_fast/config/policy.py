@@ -28,6 +28,11 @@ class PolicyConfig:
             sequential (one after the other).
         cutout: with label maps: what Cutout does to the labels of the pixels that it erases: ignore (they no longer
             count), or keep.
+        box_rule: with boxes: what becomes of a box that is turned or sheared: ellipse (around the ellipse inscribed in
+            it, nearer to most objects), or hull (around all of it).
+        visible: with boxes: an object counts while at least this share of its box is in the picture, and not under what
+            Cutout erases.
+        quality_weight: with boxes: of the place, against the class, in an object's score in the search, from 0 to 1.
         prior: what applies an operation with a level: exact (the operation), or encoder (the paper's small networks,
             aligned to it first).
         encoder_steps: for prior encoder: steps of the alignment of each network.
@@ -63,6 +68,9 @@ class PolicyConfig:
     sign: Literal["random", "learned"] = "random"
     composition: Literal["additive", "sequential"] = "additive"
     cutout: Literal["ignore", "keep"] = "ignore"
+    box_rule: Literal["ellipse", "hull"] = "ellipse"
+    visible: float = 0.25
+    quality_weight: float = 0.5
     prior: Literal["exact", "encoder"] = "exact"
     encoder_steps: int = 3000
     search: Literal["listed", "interleaved", "none"] = "listed"

@@ -136,7 +136,7 @@ class FeatureConfig:
     Args:
         student: path of a module of the student, such as layer3 or block2.layer.0.
         teacher: path of a module of the teacher.
-        weight: of the mean squared error.
+        weight: of their distance.
     """
 
     student: str
@@ -159,10 +159,13 @@ class LossConfig:
         inter_weight: for dist: of the correlation over classes (the paper's beta).
         intra_weight: for dist: of the correlation over images (the paper's gamma).
         features: layers of the student that imitate layers of the teacher: [{student: layer3, teacher: layer3}].
+        feature_loss: what is compared of them: mse (their values; FitNets, Romero et al., 2015), pkd (the correlation
+            of each channel; Cao et al., 2022), or cwd (where each channel is high; Shu et al., 2021).
         pixel_weights: with label maps: what counts the same in an image: its pixels (images), or its classes, whatever
             their areas (classes).
         cwd_weight: with label maps: of channel-wise distillation (Shu et al., 2021), besides the term.
         cwd_tau: temperature of channel-wise distillation.
+        box_weight: with boxes: of the distance between the student's and the teacher's boxes, besides the term.
         auxiliary_weight: of the cross-entropy of an auxiliary head, in the teacher's training too.
         auxiliary_alpha: of the term between the auxiliary heads of student and teacher.
     """
@@ -177,9 +180,11 @@ class LossConfig:
     inter_weight: float = 2.0
     intra_weight: float = 2.0
     features: list[FeatureConfig] = field(default_factory=list)
+    feature_loss: Literal["mse", "pkd", "cwd"] = "mse"
     pixel_weights: Literal["images", "classes"] = "images"
     cwd_weight: float = 0.0
     cwd_tau: float = 4.0
+    box_weight: float = 1.0
     auxiliary_weight: float = 0.4
     auxiliary_alpha: float = 0.0
 
@@ -190,7 +195,7 @@ class Config:
 
     Args:
         name: what the run's folder is called, and what it is.
-        task: classification (recognition) or segmentation (a class for each pixel).
+        task: classification (recognition), segmentation (a class for each pixel) or detection (objects in boxes).
         output: where runs are kept; the run's folder is made inside.
         seed: of everything random: the same seed gives the same run.
         data: the images.
@@ -210,7 +215,7 @@ class Config:
     """
 
     name: str = "run"
-    task: Literal["classification", "segmentation"] = "classification"
+    task: Literal["classification", "segmentation", "detection"] = "classification"
     output: Path = Path("runs")
     seed: int = 0
     data: DataConfig = field(default_factory=DataConfig)

@@ -60,7 +60,7 @@ def published_normalisation(name: str) -> Normalisation | None:
     """How a published network of torchvision's or timm's was trained, by their metadata.
 
     Args:
-        name: as for `build_model`, or torchvision/NAME of a segmentation network.
+        name: as for `build_model`, or torchvision/NAME of a segmentation network, or a detector's.
 
     Returns:
         None where they say nothing, as of networks that are not theirs.
@@ -69,6 +69,8 @@ def published_normalisation(name: str) -> Normalisation | None:
         UserError: an unknown name.
     """
     source, _, plain = name.rpartition("/")
+    if source in ("", "torchvision") and plain in torchvision.models.list_models(torchvision.models.detection):
+        return Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # their weights' metadata say nothing
     if source != "torchvision" or plain not in torchvision.models.list_models(torchvision.models.segmentation):
         source, plain = find_model(name)
     if source == "torchvision":

@@ -19,7 +19,7 @@ from tst_fast.config.data import DataConfig
 from tst_fast.config.policy import PolicyConfig
 from tst_fast.policy.encoders import Encoders
 from tst_fast.policy.policy import Policy
-from tst_kernels import OPERATIONS, Draw, compose, erased, mix, normalise, warp
+from tst_kernels import OPERATIONS, Draw, box_mask, compose, erased, mix, normalise, warp
 
 NAMES = list(OPERATIONS)
 
@@ -88,7 +88,8 @@ class Augmenter:
         height, width = mixed.shape[2:]
         theta = compose(draw, height, width, sizes)
         gone = erased(draw, height, width, sizes)
-        return Augmented(warp(mixed, theta), Geometry(theta, gone, (height, width)))
+        warped = _blank(warp(_blank(mixed, sizes), theta), sizes)
+        return Augmented(warped, Geometry(theta, gone, (height, width)))
 
     def _mixed(self, images: Tensor, draw: Draw, **moving: Any) -> Tensor:
         """The mix of a draw, normalised; `moving` are `geometry` and `sizes` of `tst_kernels.mix`."""
@@ -121,6 +122,14 @@ class Augmenter:
                 part = self._exact(x, some) - x
             change = change.index_copy(0, rows, part)
         return change
+
+
+def _blank(images: Tensor, sizes: Tensor | None) -> Tensor:
+    """Images [B, 3, H, W], the mean colour beside pictures of these sizes, int32 [B, 2], at their top left."""
+    if sizes is None:
+        return images
+    corners = torch.cat([torch.zeros_like(sizes), sizes.flip(1)], dim=1).to(images.dtype)
+    return images * box_mask(corners, *images.shape[2:])[:, None]
 
 
 def _slots(draw: Draw) -> Iterator[Draw]:

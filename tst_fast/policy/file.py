@@ -92,7 +92,7 @@ class PolicyFile:
             composes_warps: as above.
         """
         policy, data = config.policy, config.data
-        size = list(data.crop_size) if data.crop == "scale" else data.image_size
+        size = list(data.crop_size) if data.crop in ("scale", "fit") else data.image_size
         networks = {
             role: {"name": getattr(config, role).name, "scores": result[role]} for role in ("teacher", "student")
         }

@@ -36,7 +36,7 @@ def check_forward(
 
 
 def _refusal(config: Config, role: str, size: tuple[int, int], why: str) -> str:
-    cropped = config.data.crop == "scale"
+    cropped = config.data.crop in ("scale", "fit")
     shown, flag = ("x".join(map(str, size)), "crop_size") if cropped else (str(size[0]), "image_size")
     remedy = f", or give the network its size, for timm's by --{role}.arguments '{{img_size: {size[0]}}}'"
     return (

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from tst_fast.config.data import DataConfig
 from tst_fast.config.schema import Config
-from tst_fast.losses.distillation import make_term
 from tst_fast.losses.features import feature_distance
 from tst_fast.losses.search import confidence
 from tst_fast.models.features import FeaturedOutput
@@ -55,7 +54,6 @@ class FromTeacher:
     ) -> None:
         self.task, self.data, self.config, self.accelerator = task, config.data, config.loss, accelerator
         self.teacher, self.augmenter = teacher, augmenter
-        self.term = make_term(config.loss.name, config.loss.standardise, vars(config.loss))
 
     def __call__(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss; the student's mean confidence on plain images, and both networks' on augmented ones."""
@@ -68,7 +66,7 @@ class FromTeacher:
         loss = sum(losses[1:], losses[0]) / len(losses)
         pairs = zip(self.config.features, student_features, teacher_features, strict=True)
         for pair, one, other in pairs:
-            loss = loss + pair.weight * feature_distance(one, other)
+            loss = loss + pair.weight * feature_distance(one, other, self.config.feature_loss)
         scalars = {"plain_student_confidence": confidences[-1]["student_confidence"]}
         return loss, scalars if self.augmenter is None else {**scalars, **confidences[0]}
 
@@ -78,14 +76,8 @@ class FromTeacher:
         answers = {
             role: self.task.answers(output, asked) for role, output in (("student", student), ("teacher", teacher))
         }
-        supervised = self.task.supervised(student, targets)
-        loss = self.config.cross_entropy_weight * supervised + self.config.alpha * self.term(
-            answers["student"], answers["teacher"], asked.labels, asked.weights
-        )
-        imitation = self.task.imitation(student, teacher, asked)
-        if imitation is not None:
-            loss = loss + imitation
-        return loss, {
+        loss = self.config.cross_entropy_weight * self.task.supervised(student, targets)
+        return loss + self.task.imitation(student, teacher, asked), {
             f"{role}_confidence": confidence(logits.detach(), asked.labels, asked.weights)
             for role, logits in answers.items()
         }

@@ -8,7 +8,7 @@ from tst_fast.config.schema import Config
 from tst_fast.errors import UserError
 from tst_fast.tasks.task import Task
 
-CLASSES = {"classification": "Classification", "segmentation": "Segmentation"}
+CLASSES = {"classification": "Classification", "segmentation": "Segmentation", "detection": "Detection"}
 """The class of each task, in the module or package of its name; only the one asked for is imported."""
 
 

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from tst_fast.config.data import LABEL_MAPS, DataConfig
+from tst_fast.config.data import BOXES, LABEL_MAPS, DataConfig
 from tst_fast.config.schema import Config, TrainingConfig
 from tst_fast.errors import Finding, UserError
+from tst_fast.losses.distillation import make_term
 from tst_fast.losses.search import label_distribution
 from tst_fast.models import build_model
 from tst_fast.policy.augmenter import Geometry
@@ -50,6 +51,7 @@ class Classification:
 
     def __init__(self, config: Config, accelerator: Accelerator) -> None:
         self.config, self.accelerator = config, accelerator
+        self.term = make_term(config.loss.name, config.loss.standardise, vars(config.loss))
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -60,10 +62,11 @@ class Classification:
     def check(self) -> None:
         """See `Task`."""
         data = self.config.data
-        if data.name in LABEL_MAPS:
-            raise UserError(f"--data.name {data.name} has label maps: give --task segmentation with it")
-        if data.crop == "scale":
-            raise UserError("--data.crop scale is for label maps: give pad or random_resized")
+        for task, names in (("segmentation", LABEL_MAPS), ("detection", BOXES)):
+            if data.name in names:
+                raise UserError(f"--data.name {data.name} is not for recognition: give --task {task} with it")
+        if data.crop in ("scale", "fit"):
+            raise UserError(f"--data.crop {data.crop} is not for recognition: give pad or random_resized")
 
     def splits(self) -> Splits:
         """Images to learn from and to evaluate on; see `load_splits`."""
@@ -121,8 +124,10 @@ class Classification:
         """Cross-entropy."""
         return F.cross_entropy(output.float(), targets.labels)
 
-    def imitation(self, student: Tensor, teacher: Tensor, decisions: Decisions) -> None:
-        """Nothing besides the logits."""
+    def imitation(self, student: Tensor, teacher: Tensor, decisions: Decisions) -> Tensor:
+        """The distillation term."""
+        answers = (self.answers(output, decisions) for output in (student, teacher))
+        return self.config.loss.alpha * self.term(*answers, decisions.labels, decisions.weights)
 
     def evaluator(self, dataset: Dataset) -> Accuracy:
         """Accuracy, whole and by class."""

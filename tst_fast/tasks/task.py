@@ -141,8 +141,8 @@ class Task(Protocol):
         """The task's own loss, from the targets alone: a scalar, the mean over the images."""
         ...
 
-    def imitation(self, student: Any, teacher: Any, decisions: Decisions) -> Tensor | None:
-        """What the student imitates besides its answers (boxes, feature maps), weighed; None where there is nothing."""
+    def imitation(self, student: Any, teacher: Any, decisions: Decisions) -> Tensor:
+        """How far the student's output is from the teacher's, weighed as the configuration says: a scalar."""
         ...
 
     def evaluator(self, dataset: Dataset) -> Evaluator:

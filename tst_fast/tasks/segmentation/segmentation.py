@@ -18,9 +18,10 @@ from tst_fast.models.segmentation import SegmentationNetwork, SegmentationOutput
 from tst_fast.policy.augmenter import Geometry
 from tst_fast.tasks.loading import own_share
 from tst_fast.tasks.metrics.segmentation import ConfusionMatrix
+from tst_fast.tasks.picture_table import draw_table
 from tst_fast.tasks.segmentation.checks import absent_classes, check_batch, check_crop, check_options
 from tst_fast.tasks.segmentation.data import load_splits, open_loader
-from tst_fast.tasks.segmentation.pictures import draw_table, overlaid
+from tst_fast.tasks.segmentation.pictures import COLOURS, overlaid
 from tst_fast.tasks.segmentation.plain_frame import augmented_positions, pulled_back, seen_labels
 from tst_fast.tasks.segmentation.sliding import slide
 from tst_fast.tasks.task import Decisions, Metric, Role, Shown, Splits
@@ -156,14 +157,11 @@ class Segmentation:
             return loss
         return loss + weight * pixel_cross_entropy(output.resized(output.auxiliary, size), labels, weights)
 
-    def imitation(
-        self, student: SegmentationOutput, teacher: SegmentationOutput, decisions: Decisions
-    ) -> Tensor | None:
-        """Channel-wise distillation, and that of the auxiliary heads, as far as the configuration asks for them."""
-        loss = self.config.loss
-        if loss.cwd_weight == loss.auxiliary_alpha == 0:
-            return None
-        asked, total = decisions, student.logits.new_zeros(())
+    def imitation(self, student: SegmentationOutput, teacher: SegmentationOutput, decisions: Decisions) -> Tensor:
+        """The distillation term, and channel-wise distillation and that of the auxiliary heads where they are asked."""
+        loss, asked = self.config.loss, decisions
+        answers = (self.answers(output, asked) for output in (student, teacher))
+        total = loss.alpha * self.term(*answers, asked.labels, asked.weights)
         if loss.cwd_weight:
             of_student, of_teacher = asked.rows(student), asked.rows(teacher)
             assert asked.weights is not None  # `decisions` weighs each cell
@@ -214,7 +212,8 @@ class Segmentation:
         columns |= {role: self.pictures(images, targets, output) for role, output in outputs.items()}
         columns["augmented"] = overlaid(augmented[0], augmented[1].labels)
         present = targets.labels.unique().tolist()
-        draw_table(file, columns, self.classes, [label for label in present if label != IGNORED])
+        legend = {self.classes[label]: COLOURS[label] / 255 for label in present if label != IGNORED}
+        draw_table(file, columns, legend)
 
     def _weights(self, labels: Tensor) -> Tensor:
         return pixel_weights(labels, self.config.loss.pixel_weights)

@@ -79,14 +79,16 @@ def test_cross_entropy_and_that_of_the_auxiliary_head():
 def test_auxiliary_heads_and_channels_are_distilled_where_asked():
     targets, student, teacher = Targets(_labels()), _output(0), _output(1)
     asked = _task().decisions(targets)
-    assert _task().imitation(student, teacher, asked) is None
+    cells = [rows(output.logits) for output in (student, teacher)]
+    alone = LOSSES["kd"](*cells, asked.labels, asked.weights, tau=4.0).item()
+    assert _task(loss__alpha=0.5).imitation(student, teacher, asked).item() == pytest.approx(0.5 * alone, rel=1e-5)
     heads = [rows(output.auxiliary) for output in (student, teacher)]
     expected = 0.7 * LOSSES["kd"](*heads, asked.labels, asked.weights, tau=2.0).item()
-    of_heads = _task(loss__auxiliary_alpha=0.7, loss__tau=2.0)
+    of_heads = _task(loss__alpha=0.0, loss__auxiliary_alpha=0.7, loss__tau=2.0)
     assert of_heads.imitation(student, teacher, asked).item() == pytest.approx(expected, rel=1e-5)
     p, q = ((maps.logits / 3).flatten(2).softmax(2) for maps in (teacher, student))
     by_channel = 9 * (p * (p / q).log()).sum(2).mean()
-    of_channels = _task(loss__cwd_weight=0.5, loss__cwd_tau=3.0)
+    of_channels = _task(loss__alpha=0.0, loss__cwd_weight=0.5, loss__cwd_tau=3.0)
     labelled = of_channels.decisions(Targets(_labels(ignored=False)))
     found = of_channels.imitation(student, teacher, labelled).item()
     assert found == pytest.approx(0.5 * by_channel.item(), rel=1e-4)
@@ -181,5 +183,5 @@ def test_options_without_a_meaning_are_refused(changes, message):
 
 
 def test_recognition_refuses_label_maps():
-    with pytest.raises(UserError, match=r"--data.name scenes has label maps: give --task segmentation with it"):
+    with pytest.raises(UserError, match=r"--data.name scenes is not for recognition: give --task segmentation with it"):
         make_task(replace(CONFIG, task="classification"), Accelerator(cpu=True))

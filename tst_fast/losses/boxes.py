@@ -1,0 +1,28 @@
+"""How well boxes agree, and what a network's answer to an object is worth: one number in 0..1."""
+
+import torch
+from torch import Tensor
+
+SMALLEST = 1e-6
+"""What probabilities and overlaps are raised to: a power below 1 has no derivative at 0."""
+
+
+def overlap(one: Tensor, other: Tensor) -> Tensor:
+    """Intersection over union of boxes [..., 4] (left, top, right, bottom), broadcast; differentiable, 0..1."""
+    low, high = torch.maximum(one[..., :2], other[..., :2]), torch.minimum(one[..., 2:], other[..., 2:])
+    shared = (high - low).clamp(min=0).prod(dim=-1)
+    areas = [(boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(dim=-1) for boxes in (one, other)]
+    return shared / (areas[0] + areas[1] - shared).clamp(min=SMALLEST)
+
+
+def object_score(probability: Tensor, shared: Tensor, quality_weight: float) -> Tensor:
+    """p^(1 - beta) q^beta: how well an object is found, of its class and where it is.
+
+    Unlike the losses of detectors it is bounded, so that a search gains nothing from pushing a box ever further away.
+
+    Args:
+        probability: of the object's class, 0..1.
+        shared: the predicted box's overlap with the object's.
+        quality_weight: beta, 0..1.
+    """
+    return probability.clamp(min=SMALLEST) ** (1 - quality_weight) * shared.clamp(min=SMALLEST) ** quality_weight

@@ -1,0 +1,47 @@
+"""What detectors of both kinds need: where they look, and their targets in torchvision's form."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+
+from tst_pipelines import Targets
+
+
+def in_full_precision(values: Tensor) -> Tensor:
+    """The same in float32, or float64 where it is."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def grid_anchors(generator: AnchorGenerator, images: Tensor, features: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
+    """The anchors of images of one size, float32 [A, 4] (float64 for such images), and how many each level has.
+
+    Not by calling the generator, which makes them in the type of the features: in bfloat16 they would be pixels off.
+
+    Args:
+        generator: of the detector.
+        images: [B, 3, H, W].
+        features: of each level, [B, C, h, w].
+    """
+    height, width = images.shape[2:]
+    generator.set_cell_anchors(torch.promote_types(images.dtype, torch.float32), images.device)
+    grids = [list(feature.shape[2:]) for feature in features]
+    levels = generator.grid_anchors(grids, [[height // rows, width // columns] for rows, columns in grids])
+    return torch.cat(levels), [len(level) for level in levels]
+
+
+def listed(targets: Targets, first_label: int = 0) -> list[dict[str, Tensor]]:
+    """Targets as torchvision's detectors take them: the boxes and labels of each image.
+
+    Args:
+        targets: of detection.
+        first_label: the number of the first class: 1 where 0 is background.
+    """
+    boxes = targets.boxes
+    assert boxes is not None  # as those of detection have
+    present = targets.labels >= 0
+    return [
+        {"boxes": each[here], "labels": labels[here] + first_label}
+        for each, labels, here in zip(boxes, targets.labels, present, strict=True)
+    ]

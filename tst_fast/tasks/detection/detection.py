@@ -1,0 +1,186 @@
+"""Object detection: which objects are where."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from tst_fast.config.schema import Config, TrainingConfig
+from tst_fast.errors import Finding
+from tst_fast.models.detection import DenseOutput, DetectionOutput, Detector, build_detector
+from tst_fast.policy.augmenter import Geometry
+from tst_fast.tasks.detection.checks import absent_classes, check_options, check_pair, look
+from tst_fast.tasks.detection.data import load_splits, open_loader
+from tst_fast.tasks.detection.imitation import dense_distance, two_stage_distance
+from tst_fast.tasks.detection.objects import moved_objects, object_weights, score_logits
+from tst_fast.tasks.detection.pictures import with_detections, with_targets
+from tst_fast.tasks.loading import own_share
+from tst_fast.tasks.metrics.detection import CocoScore
+from tst_fast.tasks.picture_table import draw_table
+from tst_fast.tasks.task import Decisions, Metric, Role, Shown, Splits
+from tst_pipelines import Batch, Dataset, FitAndJitter, FitAndPad, Loader, Targets
+
+
+class Detection:
+    """The `Task` of detection: an output is a `DetectionOutput`, targets are boxes and labels in rows, -1 for none.
+
+    What is decided is an object: whether it is found, of its class and where it is. A network is asked where it finds
+    it best, so that teacher and student may look at different places.
+    """
+
+    name = "detection"
+    metrics = (
+        Metric("box_ap", "box AP"),
+        Metric("box_ap50", "box AP at IoU 0.5"),
+        Metric("box_ap75", "box AP at IoU 0.75"),
+    )
+    composes_warps = True
+
+    def __init__(self, config: Config, accelerator: Accelerator) -> None:
+        self.config, self.accelerator = config, accelerator
+        self.classes: Sequence[str] = ()  # of the data; known when a network is made
+        self._looks: dict[Role, DetectionOutput] = {}
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Of the canvas."""
+        height, width = self.config.data.crop_size
+        return height, width
+
+    def check(self) -> None:
+        """See `check_options`; and that what computes the score is there."""
+        check_options(self.config)
+        CocoScore.require()
+
+    def splits(self) -> Splits:
+        """See `load_splits`."""
+        return load_splits(self.config.data)
+
+    def training_loader(self, dataset: Dataset, seed: int) -> Loader:
+        """See `Task`; fitted into the canvas, resized, cropped and mirrored at random."""
+        data, (low, high) = self.config.data, self.config.data.scale
+        transform = FitAndJitter(self.image_size, (low, high), data.flip, self._fill)
+        share = own_share(self.accelerator, True, seed)
+        return open_loader(data, dataset, transform, data.batch_size // share.world_size, share)
+
+    def evaluation_loader(self, dataset: Dataset) -> Loader:
+        """See `Task`; whole images, fitted into the canvas."""
+        data, share = self.config.data, own_share(self.accelerator, False, 0)
+        batch_size = data.test_batch_size or data.batch_size // share.world_size
+        return open_loader(data, dataset, self._fitted, batch_size, share)
+
+    @property
+    def _fitted(self) -> FitAndPad:
+        return FitAndPad(self.image_size, self._fill)
+
+    @property
+    def _fill(self) -> tuple[int, int, int]:
+        """What is beside an image: its colour is the mean, 0 once it is normalised."""
+        red, green, blue = (round(255 * value) for value in self.config.data.mean)
+        return red, green, blue
+
+    def mixing(self, training: TrainingConfig, dataset: Dataset) -> Callable[[Batch], Batch]:
+        """Nothing: `check` has refused all of it."""
+        return lambda batch: batch
+
+    def network(self, role: Role, dataset: Dataset) -> Detector:
+        """See `build_detector`."""
+        chosen, self.classes = getattr(self.config, role), dataset.classes
+        network = build_detector(chosen.name, dataset.classes, chosen.arguments, chosen.pretrained)
+        self._looks[role] = look(network, self.image_size, role)
+        if len(self._looks) == 2:
+            check_pair(self.config, self._looks["student"], self._looks["teacher"])
+        return network
+
+    def kept(self, network: Detector) -> Detector:
+        """All of it."""
+        return network
+
+    def predict(self, network: nn.Module, images: Tensor) -> DetectionOutput:
+        """One forward pass."""
+        return network(images)
+
+    def moved(self, targets: Targets, geometry: Geometry) -> Targets:
+        """See `moved_objects`."""
+        return moved_objects(targets, geometry, self.config.policy)
+
+    def decisions(self, targets: Targets, geometry: Geometry | None = None) -> Decisions:
+        """A row for each place in the table of objects; those that there are count the same, the others nothing."""
+        if geometry is not None:
+            targets = self.moved(targets, geometry)
+        found = torch.ones(targets.labels.numel(), dtype=torch.int64, device=targets.labels.device)
+        return Decisions(found, object_weights(targets.labels).flatten(), targets)
+
+    def answers(self, output: DetectionOutput, decisions: Decisions) -> Tensor:
+        """How well each object is found, as logits of not and of found."""
+        return score_logits(self._scores(output, decisions.rows))
+
+    def parts(self, output: DetectionOutput, count: int) -> Sequence[DetectionOutput]:
+        """Equal parts of the answers."""
+        images = len(output.logits) if isinstance(output, DenseOutput) else len(output.proposals)
+        return output.split(images // count)
+
+    def supervised(self, output: DetectionOutput, targets: Targets) -> Tensor:
+        """The detector's own loss, as torchvision has it."""
+        return output.loss(targets)
+
+    def imitation(self, student: DetectionOutput, teacher: DetectionOutput, decisions: Decisions) -> Tensor:
+        """Classes and boxes, as far as the configuration asks for them; see `imitation`."""
+        loss = self.config.loss
+        if loss.alpha == loss.box_weight == 0:
+            return decisions.rows.boxes.new_zeros(())
+        if isinstance(student, DenseOutput):
+            assert isinstance(teacher, DenseOutput)  # `check_pair` refused others
+            return dense_distance(student, teacher, loss)
+        assert not isinstance(teacher, DenseOutput)
+        return two_stage_distance(student, teacher, loss)
+
+    def evaluator(self, dataset: Dataset) -> CocoScore:
+        """Average precision, as COCO counts it."""
+        return CocoScore(dataset, self._fitted)
+
+    def checks(self, splits: Splits) -> Iterator[Finding]:
+        """Classes without a box."""
+        yield absent_classes(splits)
+
+    def scrambled(self, output: DetectionOutput) -> DetectionOutput:
+        """Random classes, or features where these are made of them."""
+        generator = torch.Generator().manual_seed(0)
+
+        def random(values: Tensor) -> Tensor:
+            return 5 * torch.randn(values.shape, generator=generator).to(values)
+
+        if isinstance(output, DenseOutput):
+            return output._replace(logits=random(output.logits), regression=random(output.regression).abs())
+        return output._replace(features={name: random(feature) for name, feature in output.features.items()})
+
+    def confidences(self, output: DetectionOutput, targets: Targets) -> Tensor:
+        """The mean score of an image's objects; 0 without any."""
+        present = targets.labels >= 0
+        return (self._scores(output, targets) * present).sum(dim=1) / present.sum(dim=1).clamp(min=1)
+
+    def pictures(self, images: Tensor, targets: Targets, output: DetectionOutput) -> Sequence[np.ndarray]:
+        """The images with what was found in them."""
+        return with_detections(images, output.detections(_sizes(targets, images)), self.classes)
+
+    def draw_answers(self, file: Path, plain: Shown, outputs: Mapping[str, DetectionOutput], augmented: Shown) -> None:
+        """A row for each image: itself with its objects, the answers, and the augmented image with its objects."""
+        images, targets = plain
+        columns: dict[str, Sequence[np.ndarray]] = {"objects": with_targets(images, targets, self.classes)}
+        columns |= {role: self.pictures(images, targets, output) for role, output in outputs.items()}
+        columns["augmented"] = with_targets(*augmented, self.classes)
+        draw_table(file, columns)
+
+    def _scores(self, output: DetectionOutput, targets: Targets) -> Tensor:
+        assert targets.boxes is not None  # as those of detection have
+        return output.object_scores(targets.boxes, targets.labels, self.config.policy.quality_weight)
+
+
+def _sizes(targets: Targets, images: Tensor) -> list[tuple[int, int]]:
+    """Height and width of the picture in each image uint8 [B, H, W, 3]."""
+    if targets.sizes is None:
+        return [(images.shape[1], images.shape[2])] * len(images)
+    return [(height, width) for height, width in targets.sizes.tolist()]
