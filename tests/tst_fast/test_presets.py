@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.tst_fast.boxes import coco_flags, write_coco
 from tests.tst_fast.label_maps import pairs_flags, write_pairs
 from tst_fast.config import reading
 from tst_fast.run.plan import plan
@@ -25,8 +26,11 @@ SMALL_SEGMENTERS = {
     "pspnet/resnet18": f"{{align_corners: true, {ONE_BLOCK}}}",
     "deeplabv3/mobilenetv2_100": "{auxiliary: false, align_corners: true}",
 }
+SMALL_DETECTORS: dict[str, str] = {}
+SMALL_BODY: dict[str, str] = {}
 PRESETS = {
-    task: [name for name in reading.presets() if name.startswith(task)] for task in ("classification", "segmentation")
+    task: [name for name in reading.presets() if name.startswith(task)]
+    for task in ("classification", "segmentation", "detection")
 }
 NAMES = [preset.removeprefix("classification/") for preset in PRESETS["classification"]]
 PAIRS = [name for name in NAMES if name not in ("digits", "folder")]
@@ -40,6 +44,24 @@ def test_dry_run_on_label_maps(preset, steps, tmp_path, monkeypatch, capsys):
     for role in ("teacher", "student"):
         if (name := getattr(config, role).name) in SMALL_SEGMENTERS:
             flags.append(f"--{role}.arguments={SMALL_SEGMENTERS[name]}")
+    main(["--config", preset, *flags, "--dry_run"])
+    assert steps == {ModelUpdate: 4, PolicySearch: 2}
+    assert "two steps of everything went well" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("preset", PRESETS["detection"])
+def test_dry_run_on_boxes(preset, steps, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    config = reading.from_flags(["--config", preset, "--data.root=anywhere"])
+    small = config.data.name == "scenes" or "pyramid" in str(config.teacher.arguments.get("backbone", "pyramid"))
+    flags = [*coco_flags(write_coco(tmp_path)), "--data.batch_size=4"]
+    flags += ["--data.crop_size=[64, 96]" if small else "--data.crop_size=[128, 128]", "--teacher.pretrained=false"]
+    for role in ("teacher", "student"):
+        chosen = getattr(config, role)
+        if (name := chosen.name) in SMALL_DETECTORS:
+            flags.append(f"--{role}.arguments={SMALL_DETECTORS[name]}")
+        elif not small:
+            flags += [f"--{role}.arguments.{key}={value}" for key, value in SMALL_BODY.items()]
     main(["--config", preset, *flags, "--dry_run"])
     assert steps == {ModelUpdate: 4, PolicySearch: 2}
     assert "two steps of everything went well" in capsys.readouterr().out

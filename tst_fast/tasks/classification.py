@@ -126,7 +126,7 @@ class Classification:
 
     def imitation(self, student: Tensor, teacher: Tensor, decisions: Decisions) -> Tensor:
         """The distillation term."""
-        answers = (self.answers(output, decisions) for output in (student, teacher))
+        answers = self.answers(student, decisions), self.answers(teacher, decisions)
         return self.config.loss.alpha * self.term(*answers, decisions.labels, decisions.weights)
 
     def evaluator(self, dataset: Dataset) -> Accuracy:

@@ -7,7 +7,9 @@ import numpy as np
 
 
 def draw_table(
-    file: Path, columns: Mapping[str, Sequence[np.ndarray]], legend: Mapping[str, Sequence[float]] | None = None
+    file: Path,
+    columns: Mapping[str, Sequence[np.ndarray]],
+    legend: Mapping[str, tuple[float, float, float]] | None = None,
 ) -> None:
     """Write a PNG with a row for each image, and a column for each kind of picture.
 

@@ -93,6 +93,15 @@ def test_replace_changes_only_what_it_names():
             r"--data.window_step is \[8, 16\], more than the window \[8, 8\]",
         ),
         (["--config=segmentation/scenes", "--data.exclude=bad.txt"], "take a bad image and its label map out of their"),
+        (["--config=detection/scenes", "--data.name=coco"], "--data.root is missing"),
+        (
+            ["--config=detection/scenes", "--data.train_labels=a.json"],
+            "is for --data.name pairs or coco",
+        ),
+        (["--config=detection/scenes", "--data.class_names=[a]"], "--data.class_names is for --data.name pairs"),
+        (["--config=detection/scenes", "--policy.visible=2"], "--policy.visible is 2.0: it is a share"),
+        (["--config=detection/scenes", "--policy.quality_weight=-1"], "--policy.quality_weight is -1.0: it is a share"),
+        (["--config=detection/scenes", "--loss.box_weight=-1"], "--loss.box_weight is -1.0: it cannot be negative"),
         (["--config=segmentation/scenes", "--loss.cwd_weight=-1"], "--loss.cwd_weight is -1.0: it cannot be negative"),
     ],
 )

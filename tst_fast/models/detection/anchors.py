@@ -27,7 +27,8 @@ def grid_anchors(generator: AnchorGenerator, images: Tensor, features: Sequence[
     height, width = images.shape[2:]
     generator.set_cell_anchors(torch.promote_types(images.dtype, torch.float32), images.device)
     grids = [list(feature.shape[2:]) for feature in features]
-    levels = generator.grid_anchors(grids, [[height // rows, width // columns] for rows, columns in grids])
+    strides = [[torch.tensor(height // rows), torch.tensor(width // columns)] for rows, columns in grids]
+    levels = generator.grid_anchors(grids, strides)
     return torch.cat(levels), [len(level) for level in levels]
 
 

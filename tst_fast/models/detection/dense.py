@@ -87,8 +87,8 @@ class DenseOutput(NamedTuple):
         """
         labels = labels.clamp(min=0)
         with torch.no_grad():
-            pairs = zip(self.split(1), boxes, labels, strict=True)
-            best = torch.stack([one._best_places(*objects, quality_weight) for one, *objects in pairs])
+            images = zip(self.split(1), boxes, labels, strict=True)
+            best = torch.stack([one._best_places(own, wanted, quality_weight) for one, own, wanted in images])
         places = best[..., None]
         logits = self.logits.gather(1, places.expand(-1, -1, self.logits.shape[2])).gather(2, labels[..., None])
         quality = None if self.quality is None else self.quality.gather(1, places)
@@ -119,7 +119,9 @@ class DenseDetector(nn.Module):
 
     def __init__(self, model: FCOS | RetinaNet) -> None:
         super().__init__()
-        self.backbone, self.head = model.backbone, model.head
+        self.backbone: nn.Module = model.backbone
+        self.head: nn.Module = model.head
+        self.classes: int = model.head.get_submodule("classification_head").num_classes  # pyright: ignore[reportAttributeAccessIssue]
         self._model = (model,)  # in a tuple, so that its parts are not registered twice
 
     @property
@@ -137,7 +139,7 @@ class DenseDetector(nn.Module):
 
     def own_names(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """See `published.own_names`."""
-        return own_names(state, self.head.classification_head.num_classes)
+        return own_names(state, self.classes)
 
     def decode(self, regression: Tensor, anchors: Tensor) -> Tensor:
         """Boxes [..., 4] in pixels, from anchors [..., 4]."""

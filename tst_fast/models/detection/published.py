@@ -5,12 +5,14 @@ A row is a category's number, from 0 for background to 90; ten numbers were neve
 
 import re
 from collections.abc import Sequence
+from typing import TypeVar
 
 from torch import Tensor, nn
 
 from tst_fast.errors import UserError
 
 NUMBERS = 91
+Detector = TypeVar("Detector", bound=nn.Module)
 UNUSED = ("__background__", "N/A")
 ROWS = {
     "head.classification_head.cls_logits.weight": 1,
@@ -66,7 +68,7 @@ def used_rows(state: dict[str, Tensor], used: Sequence[int]) -> dict[str, Tensor
     return cut
 
 
-def without_unused_classes(detector: nn.Module, used: Sequence[int]) -> nn.Module:
+def without_unused_classes(detector: Detector, used: Sequence[int]) -> Detector:
     """The same detector, its 91 rows of classes cut to the used ones."""
     state = used_rows(detector.state_dict(), used)
     for name, values in state.items():
@@ -80,7 +82,7 @@ def without_unused_classes(detector: nn.Module, used: Sequence[int]) -> nn.Modul
             setattr(layer, outputs, len(values))
     for module in detector.modules():
         if hasattr(module, "num_classes") and isinstance(module.num_classes, int):
-            module.num_classes = len(used)
+            setattr(module, "num_classes", len(used))  # noqa: B010
     return detector
 
 

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torchvision
 from torch import Tensor, nn
@@ -11,6 +11,9 @@ from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 
 from tst_fast.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from timm.models import FeatureInfo
 
 RESNETS = tuple(name for name in torchvision.models.list_models(torchvision.models) if "resne" in name)
 
@@ -116,7 +119,7 @@ def pyramid_on(
             f"{', '.join(RESNETS)}, and timm/NAME for all of timm's that give features"
         )
     if frozen_norms:
-        from timm.layers import freeze_batch_norm_2d
+        from timm.layers.norm_act import freeze_batch_norm_2d
 
         freeze_batch_norm_2d(made)
     return made
@@ -154,9 +157,8 @@ def _timm_pyramid(
     if name.partition(".")[0] not in known:
         raise UserError(f"timm has no model {name!r} for a backbone{nearest(name, known)}")
     try:
-        body = timm.create_model(name, features_only=True, pretrained=pretrained, **arguments)
-        strides = [2**level for level in levels]
-        indices = [body.feature_info.reduction().index(stride) for stride in strides]
+        known_strides = _info(timm.create_model(name, features_only=True, **arguments)).reduction()
+        indices = [known_strides.index(2**level) for level in levels]
         body = timm.create_model(name, features_only=True, pretrained=pretrained, out_indices=indices, **arguments)
     except OSError as error:
         raise _unreachable(name, error) from None
@@ -165,7 +167,13 @@ def _timm_pyramid(
             f"timm's {name} cannot be a backbone with features at strides {[2**level for level in levels]} "
             f"({str(error) or type(error).__name__}): take a network with stages, such as resnet18 or convnext_tiny"
         ) from None
-    return Pyramid(body, body.feature_info.channels(), width, extra)
+    return Pyramid(body, _info(body).channels(), width, extra)
+
+
+def _info(body: nn.Module) -> "FeatureInfo":
+    """What timm says of the features that a network gives."""
+    info = body.feature_info
+    return info  # pyright: ignore[reportReturnType]: timm gives it to what it makes with `features_only`
 
 
 def _unreachable(name: str, error: Exception) -> UserError:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
-from torchvision.models.detection.roi_heads import fastrcnn_loss
-from torchvision.models.detection.rpn import concat_box_prediction_layers
+from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss
+from torchvision.models.detection.rpn import RegionProposalNetwork, concat_box_prediction_layers
 from torchvision.ops import box_iou
 
 from tst_fast.losses.boxes import object_score, overlap
@@ -67,10 +67,8 @@ class TwoStageOutput(NamedTuple):
         Returns:
             Logits, float32 [sum of R, 1 + C], background first; and each class's box in pixels, [sum of R, 1 + C, 4].
         """
-        heads = self.detector.roi_heads
-        pooled = heads.box_roi_pool(self.features, boxes, [self.size] * len(boxes))
-        logits, regression = map(in_full_precision, heads.box_predictor(heads.box_head(pooled)))
-        return logits, heads.box_coder.decode(regression, boxes).view(len(logits), -1, 4)
+        logits, regression = self._second_stage(boxes)
+        return logits, self.detector.roi_heads.box_coder.decode(regression, boxes).view(len(logits), -1, 4)
 
     def loss(self, targets: Targets) -> Tensor:
         """The detector's own loss, as torchvision computes it, with torch's global generator: a scalar."""
@@ -81,17 +79,13 @@ class TwoStageOutput(NamedTuple):
         flat = in_full_precision(self.objectness).flatten(0, 1), in_full_precision(self.deltas).flatten(0, 1)
         of_regions = rpn.compute_loss(*flat, labels, list(wanted))
         regions, _, labels, wanted = heads.select_training_samples(list(self.proposals), truth)
-        pooled = heads.box_roi_pool(self.features, regions, [self.size] * len(regions))
-        answers = map(in_full_precision, heads.box_predictor(heads.box_head(pooled)))
-        return torch.stack([*of_regions, *fastrcnn_loss(*answers, labels, wanted)]).sum()
+        return torch.stack([*of_regions, *fastrcnn_loss(*self._second_stage(regions), labels, wanted)]).sum()
 
     @torch.no_grad()
     def detections(self, sizes: list[tuple[int, int]]) -> list[dict[str, Tensor]]:
         """See `DenseOutput.detections`."""
-        heads = self.detector.roi_heads
-        pooled = heads.box_roi_pool(self.features, self.proposals, [self.size] * len(sizes))
-        answers = map(in_full_precision, heads.box_predictor(heads.box_head(pooled)))
-        found = heads.postprocess_detections(*answers, self.proposals, sizes)
+        answers = self._second_stage(self.proposals)
+        found = self.detector.roi_heads.postprocess_detections(*answers, self.proposals, sizes)
         return [
             {"boxes": boxes, "scores": scores, "labels": labels - 1}
             for boxes, scores, labels in zip(*found, strict=True)
@@ -105,6 +99,14 @@ class TwoStageOutput(NamedTuple):
         probability, found = _of_class(*self.regions(list(best)), labels.flatten())
         scores = object_score(probability, overlap(found, boxes.flatten(0, 1)), quality_weight)
         return scores.view_as(labels)
+
+    def _second_stage(self, boxes: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Logits [sum of R, 1 + C] of regions [R, 4], and from each to each class's box, [sum of R, 4 (1 + C)]."""
+        heads = self.detector.roi_heads
+        features = {name: in_full_precision(feature) for name, feature in self.features.items()}  # as boxes are
+        pooled = heads.box_roi_pool(features, boxes, [self.size] * len(boxes))
+        logits, regression = heads.box_predictor(heads.box_head(pooled))
+        return in_full_precision(logits), in_full_precision(regression)
 
     def _best_regions(self, boxes: Tensor, labels: Tensor, quality_weight: float) -> Tensor:
         """The region of the highest score of each object: [B, M, 4]."""
@@ -132,11 +134,14 @@ class TwoStageDetector(nn.Module):
 
     def __init__(self, model: FasterRCNN) -> None:
         super().__init__()
-        self.backbone, self.rpn, self.roi_heads = model.backbone, model.rpn, model.roi_heads
+        assert isinstance(model.rpn, RegionProposalNetwork) and isinstance(model.roi_heads, RoIHeads)
+        self.backbone: nn.Module = model.backbone
+        self.rpn, self.roi_heads = model.rpn, model.roi_heads
+        self.classes: int = model.roi_heads.box_predictor.cls_score.out_features - 1
 
     def own_names(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """See `published.own_names`."""
-        return own_names(state, self.roi_heads.box_predictor.cls_score.out_features - 1)
+        return own_names(state, self.classes)
 
     def forward(self, images: Tensor) -> TwoStageOutput:
         """See `TwoStageOutput`; of regions there are as many as torchvision proposes in this mode."""

@@ -94,9 +94,9 @@ def check_pair(config: Config, student: DetectionOutput, teacher: DetectionOutpu
         "give --loss.alpha 0 --loss.box_weight 0, and let the student imitate features (--loss.features), or take "
         "detectors of one kind"
     )
-    if type(student) is not type(teacher):
+    if isinstance(student, DenseOutput) != isinstance(teacher, DenseOutput):
         raise UserError(f"--teacher.name and --student.name are detectors of two kinds: {remedy}")
-    if not isinstance(student, DenseOutput):
+    if not (isinstance(student, DenseOutput) and isinstance(teacher, DenseOutput)):
         return
     same = student.anchors.shape == teacher.anchors.shape and torch.allclose(student.anchors, teacher.anchors)
     if not same or (student.quality is None) != (teacher.quality is None):

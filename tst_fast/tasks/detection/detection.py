@@ -41,7 +41,7 @@ class Detection:
 
     def __init__(self, config: Config, accelerator: Accelerator) -> None:
         self.config, self.accelerator = config, accelerator
-        self.classes: Sequence[str] = ()  # of the data; known when a network is made
+        self.classes: tuple[str, ...] = ()  # of the data; known when a network is made
         self._looks: dict[Role, DetectionOutput] = {}
 
     @property

@@ -16,7 +16,7 @@ SIDE = 300
 COLOURS = ("red", "lime", "deepskyblue", "yellow", "magenta", "cyan", "orange", "white", "violet", "springgreen")
 
 
-def with_boxes(image: Tensor, boxes: Tensor, labels: Tensor, classes: Sequence[str]) -> np.ndarray:
+def with_boxes(image: Tensor, boxes: Tensor, labels: Tensor, classes: tuple[str, ...]) -> np.ndarray:
     """An image with a box, in its class's colour and with its name, for each object.
 
     Args:
@@ -40,14 +40,14 @@ def with_boxes(image: Tensor, boxes: Tensor, labels: Tensor, classes: Sequence[s
     return drawn.permute(1, 2, 0).numpy()
 
 
-def with_targets(images: Tensor, targets: Targets, classes: Sequence[str]) -> list[np.ndarray]:
+def with_targets(images: Tensor, targets: Targets, classes: tuple[str, ...]) -> list[np.ndarray]:
     """Each image uint8 [B, H, W, 3] with the boxes of its targets."""
     assert targets.boxes is not None  # as those of detection have
     rows = zip(images, targets.boxes, targets.labels, strict=True)
     return [with_boxes(image, boxes[labels >= 0], labels[labels >= 0], classes) for image, boxes, labels in rows]
 
 
-def with_detections(images: Tensor, found: Sequence[dict[str, Tensor]], classes: Sequence[str]) -> list[np.ndarray]:
+def with_detections(images: Tensor, found: Sequence[dict[str, Tensor]], classes: tuple[str, ...]) -> list[np.ndarray]:
     """Each image uint8 [B, H, W, 3] with what was found in it, see `DenseOutput.detections`, as far as it is sure."""
     pictures = []
     for image, one in zip(images, found, strict=True):

@@ -19,6 +19,12 @@ COLOURS = _colour_map()
 """uint8 [256, 3], RGB; that of Pascal VOC, where 255 is a light border."""
 
 
+def colour_of(label: int) -> tuple[float, float, float]:
+    """Red, green and blue of a label, 0..1."""
+    red, green, blue = (COLOURS[label] / 255).tolist()
+    return red, green, blue
+
+
 def coloured(labels: np.ndarray) -> np.ndarray:
     """A label map uint8 [H, W] in colours, uint8 [H, W, 3]."""
     return COLOURS[labels]

@@ -21,7 +21,7 @@ from tst_fast.tasks.metrics.segmentation import ConfusionMatrix
 from tst_fast.tasks.picture_table import draw_table
 from tst_fast.tasks.segmentation.checks import absent_classes, check_batch, check_crop, check_options
 from tst_fast.tasks.segmentation.data import load_splits, open_loader
-from tst_fast.tasks.segmentation.pictures import COLOURS, overlaid
+from tst_fast.tasks.segmentation.pictures import colour_of, overlaid
 from tst_fast.tasks.segmentation.plain_frame import augmented_positions, pulled_back, seen_labels
 from tst_fast.tasks.segmentation.sliding import slide
 from tst_fast.tasks.task import Decisions, Metric, Role, Shown, Splits
@@ -42,7 +42,7 @@ class Segmentation:
     def __init__(self, config: Config, accelerator: Accelerator) -> None:
         self.config, self.accelerator = config, accelerator
         self.term = make_term(config.loss.name, config.loss.standardise, vars(config.loss))
-        self.classes: Sequence[str] = ()  # of the data
+        self.classes: tuple[str, ...] = ()  # of the data
         self.stride = 1  # of the student; both are known when it is made
 
     @property
@@ -160,7 +160,7 @@ class Segmentation:
     def imitation(self, student: SegmentationOutput, teacher: SegmentationOutput, decisions: Decisions) -> Tensor:
         """The distillation term, and channel-wise distillation and that of the auxiliary heads where they are asked."""
         loss, asked = self.config.loss, decisions
-        answers = (self.answers(output, asked) for output in (student, teacher))
+        answers = self.answers(student, asked), self.answers(teacher, asked)
         total = loss.alpha * self.term(*answers, asked.labels, asked.weights)
         if loss.cwd_weight:
             of_student, of_teacher = asked.rows(student), asked.rows(teacher)
@@ -212,7 +212,7 @@ class Segmentation:
         columns |= {role: self.pictures(images, targets, output) for role, output in outputs.items()}
         columns["augmented"] = overlaid(augmented[0], augmented[1].labels)
         present = targets.labels.unique().tolist()
-        legend = {self.classes[label]: COLOURS[label] / 255 for label in present if label != IGNORED}
+        legend = {self.classes[label]: colour_of(label) for label in present if label != IGNORED}
         draw_table(file, columns, legend)
 
     def _weights(self, labels: Tensor) -> Tensor:
