@@ -113,6 +113,14 @@ class Task(Protocol):
         """
         ...
 
+    def check_pair(self, student: nn.Module, teacher: nn.Module) -> None:
+        """Refuse a student that cannot learn from this teacher as the configuration says, before anything is trained.
+
+        Raises:
+            UserError: the message names the flag and the remedy.
+        """
+        ...
+
     def kept(self, network: nn.Module) -> nn.Module:
         """What of a trained network is evaluated and saved, sharing its weights: all but what only helps training."""
         ...

@@ -104,6 +104,16 @@ class Segmentation:
         processes = 1 if config.sync_batch_norm else self.accelerator.num_processes
         return halves * config.data.batch_size // (processes * parts)
 
+    def check_pair(self, student: nn.Module, teacher: nn.Module) -> None:
+        """Refuse auxiliary heads that are to learn from each other and are not there."""
+        for role, network in (("student", student), ("teacher", teacher)):
+            assert isinstance(network, SegmentationNetwork)  # as of `network`
+            if self.config.loss.auxiliary_alpha and not network.has_auxiliary:
+                raise UserError(
+                    f"--loss.auxiliary_alpha needs an auxiliary head, and the {role} has none (--{role}.name, "
+                    f"--{role}.arguments, or its checkpoint): set it to 0"
+                )
+
     def kept(self, network: SegmentationNetwork) -> SegmentationNetwork:
         """All but the auxiliary head."""
         return network.without_auxiliary()
@@ -170,8 +180,7 @@ class Segmentation:
             weights = asked.weights.view(len(of_student), *of_student.shape[2:])
             total = total + loss.cwd_weight * cwd(of_student, of_teacher, weights, tau=loss.cwd_tau)
         if loss.auxiliary_alpha:
-            of_student = self.answers(_auxiliary(student, "student"), asked)
-            of_teacher = self.answers(_auxiliary(teacher, "teacher"), asked)
+            of_student, of_teacher = (self.answers(_auxiliary(output), asked) for output in (student, teacher))
             term = self.term(of_student, of_teacher, asked.labels, asked.weights)
             total = total + loss.auxiliary_alpha * term
         return total
@@ -231,8 +240,7 @@ def _pulled_back(positions: Tensor, output: SegmentationOutput) -> Tensor:
     return pulled_back(output.logits, positions, output.align_corners)
 
 
-def _auxiliary(output: SegmentationOutput, role: Role) -> SegmentationOutput:
+def _auxiliary(output: SegmentationOutput) -> SegmentationOutput:
     """The auxiliary head's logits as an output of their own."""
-    if output.auxiliary is None:
-        raise UserError(f"--loss.auxiliary_alpha needs an auxiliary head, and the {role} has none: set it to 0")
+    assert output.auxiliary is not None  # `check_pair` has seen to it
     return output._replace(logits=output.auxiliary)
