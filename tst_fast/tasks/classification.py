@@ -1,6 +1,7 @@
 """Object recognition: one label an image."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from tst_fast.tasks.image_files import image_files
 from tst_fast.tasks.loading import dali_loader, own_share
 from tst_fast.tasks.metrics.classification import Accuracy
 from tst_fast.tasks.mixing import Mixing
-from tst_fast.tasks.task import Decisions, Metric, Role, Shown, Splits
+from tst_fast.tasks.task import Answered, Decisions, Metric, Role, Shown, Splits
 from tst_pipelines import (
     CACHE_LIMIT,
     ArrayDataset,
@@ -39,6 +40,9 @@ from tst_pipelines import (
     digits,
     stratified,
 )
+
+TOP = 5
+"""Classes that are told of each image without a label."""
 
 
 class Classification:
@@ -80,8 +84,12 @@ class Classification:
 
     def evaluation_loader(self, dataset: Dataset) -> Loader:
         """See `Task`; resized, then the centre."""
-        data = self.config.data
-        return _loader(data, dataset, ResizeCenterCrop(data.image_size, data.resize), self.accelerator, False, 0)
+        return _loader(self.config.data, dataset, self.evaluation_transform, self.accelerator, False, 0)
+
+    @property
+    def evaluation_transform(self) -> ResizeCenterCrop:
+        """The centre of the resized image."""
+        return ResizeCenterCrop(self.config.data.image_size, self.config.data.resize)
 
     def mixing(self, training: TrainingConfig, dataset: Dataset) -> Mixing:
         """Mixup, cutmix and label smoothing, as `training` says."""
@@ -103,6 +111,21 @@ class Classification:
     def predict(self, network: nn.Module, images: Tensor) -> Tensor:
         """One forward pass."""
         return network(images)
+
+    def write_predictions(
+        self, files: Sequence[str], answers: Iterable[Answered], classes: Sequence[str], folder: Path
+    ) -> None:
+        """`predictions.csv`: for each file its five likeliest classes, each with the network's confidence in it."""
+        count = min(TOP, len(classes))
+        with (folder / "predictions.csv").open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            table = csv.writer(file)
+            later = (f"{name}_{place}" for place in range(2, count + 1) for name in ("class", "confidence"))
+            table.writerow(["file", "class", "confidence", *later])
+            for batch, logits in answers:
+                found = logits.float().softmax(dim=1).topk(count)
+                for name, *best in zip(batch.files, found.values.tolist(), found.indices.tolist(), strict=True):
+                    pairs = zip(*best, strict=True)
+                    table.writerow([name, *(cell for p, i in pairs for cell in (classes[i], f"{p:.6f}"))])
 
     def moved(self, targets: Targets, geometry: Geometry) -> Targets:
         """A class has no place in the image."""

@@ -1,6 +1,6 @@
 """Semantic segmentation: a class for each pixel."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tst_fast.errors import Finding, UserError
 from tst_fast.losses.dense import cwd, rows
 from tst_fast.losses.distillation import make_term
 from tst_fast.losses.pixels import IGNORED, cell_labels, cell_weights, pixel_cross_entropy, pixel_weights
-from tst_fast.models.segmentation import SegmentationNetwork, SegmentationOutput, build_segmenter
+from tst_fast.models.segmentation import SegmentationNetwork, SegmentationOutput, build_segmenter, without_published
 from tst_fast.policy.augmenter import Geometry
 from tst_fast.tasks.loading import own_share
 from tst_fast.tasks.metrics.segmentation import ConfusionMatrix
@@ -22,8 +22,9 @@ from tst_fast.tasks.segmentation.checks import absent_classes, check_batch, chec
 from tst_fast.tasks.segmentation.data import load_splits, open_loader
 from tst_fast.tasks.segmentation.pictures import draw_table, overlaid
 from tst_fast.tasks.segmentation.plain_frame import augmented_positions, pulled_back, seen_labels
+from tst_fast.tasks.segmentation.predictions import write_predictions
 from tst_fast.tasks.segmentation.sliding import slide
-from tst_fast.tasks.task import Decisions, Metric, Role, Shown, Splits
+from tst_fast.tasks.task import Answered, Decisions, Metric, Role, Shown, Splits
 from tst_kernels import box_mask, warp
 from tst_pipelines import Batch, Dataset, Loader, ScaleCropFlip, Targets, Whole
 
@@ -68,7 +69,12 @@ class Segmentation:
         """See `Task`; whole images."""
         data, share = self.config.data, own_share(self.accelerator, False, 0)
         batch_size = data.test_batch_size or data.batch_size // share.world_size
-        return open_loader(data, dataset, Whole(fill=self._fill), batch_size, share)
+        return open_loader(data, dataset, self.evaluation_transform, batch_size, share)
+
+    @property
+    def evaluation_transform(self) -> Whole:
+        """All of it."""
+        return Whole(fill=self._fill)
 
     @property
     def _fill(self) -> tuple[int, int, int]:
@@ -83,7 +89,8 @@ class Segmentation:
     def network(self, role: Role, dataset: Dataset) -> SegmentationNetwork:
         """See `build_segmenter`."""
         config, data, loss = getattr(self.config, role), self.config.data, self.config.loss
-        network = build_segmenter(config.name, len(dataset.classes), config.arguments, config.pretrained)
+        arguments = without_published(config.arguments) if config.checkpoint else config.arguments
+        network = build_segmenter(config.name, len(dataset.classes), arguments, config.pretrained)
         check_crop(self.image_size, network.multiple, role)
         if data.window is not None:
             check_crop(_pair(data.window), network.multiple, role, "data.window")
@@ -124,6 +131,12 @@ class Segmentation:
         if data.window is None:
             return network(images)
         return slide(network, images, _pair(data.window), _pair(data.window_step or data.window))
+
+    def write_predictions(
+        self, files: Sequence[str], answers: Iterable[Answered], classes: Sequence[str], folder: Path
+    ) -> None:
+        """See `predictions.write_predictions`."""
+        write_predictions(files, answers, classes, folder, self.config.data)
 
     def moved(self, targets: Targets, geometry: Geometry) -> Targets:
         """Label maps warped by the nearest pixel, 255 beyond their border."""
