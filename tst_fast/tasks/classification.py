@@ -27,6 +27,7 @@ from tst_pipelines import (
     CachedLoader,
     Dataset,
     ImageDataset,
+    Inspection,
     Loader,
     PadAndCrop,
     RandomResizedCrop,
@@ -38,6 +39,7 @@ from tst_pipelines import (
     cached_bytes,
     cifar,
     digits,
+    inspect_images,
     stratified,
 )
 
@@ -72,6 +74,13 @@ class Classification:
     def splits(self) -> Splits:
         """Images to learn from and to evaluate on; see `load_splits`."""
         return load_splits(self.config.data)
+
+    def inspection(self) -> Inspection:
+        """Every image and shard in the folder."""
+        data = self.config.data
+        if data.root is None:
+            raise UserError(f"--data.name {data.name} has no files to look at")
+        return inspect_images(data.root)
 
     def training_loader(self, dataset: Dataset, seed: int) -> Loader:
         """See `Task`; padded and cropped, or a random region resized."""

@@ -14,7 +14,17 @@ from tst_fast.config.schema import TrainingConfig
 from tst_fast.errors import Finding
 from tst_fast.policy.augmenter import Geometry
 from tst_fast.tasks.metrics import Evaluator
-from tst_pipelines import Batch, Dataset, FitAndPad, Loader, ResizeCenterCrop, Targets, UnlabelledBatch, Whole
+from tst_pipelines import (
+    Batch,
+    Dataset,
+    FitAndPad,
+    Inspection,
+    Loader,
+    ResizeCenterCrop,
+    Targets,
+    UnlabelledBatch,
+    Whole,
+)
 
 Role = Literal["teacher", "student"]
 Shown = tuple[Tensor, Targets]
@@ -93,6 +103,14 @@ class Task(Protocol):
 
         Raises:
             UserError, tst_pipelines.DataError: they are not there, or not as they should be.
+        """
+        ...
+
+    def inspection(self) -> Inspection:
+        """What `tst-fast verify-data` looks at: the files that the configuration names.
+
+        Raises:
+            UserError, tst_pipelines.DataError: they are not there.
         """
         ...
 

@@ -44,7 +44,10 @@ _PUBLISHED = {"train": 2975, "val": 500}  # images
 
 
 def cityscapes(
-    root: str | Path, split: Literal["train", "val"], labels: Literal["labelIds", "labelTrainIds"] = "labelIds"
+    root: str | Path,
+    split: Literal["train", "val"],
+    labels: Literal["labelIds", "labelTrainIds"] = "labelIds",
+    complete: bool = True,
 ) -> PairDataset:
     """The pairs of a split: `leftImg8bit/SPLIT/CITY/*_leftImg8bit.png` and `gtFine/SPLIT/CITY/*_gtFine_LABELS.png`.
 
@@ -53,6 +56,7 @@ def cityscapes(
         split: train or val; the test split's labels are not published.
         labels: which files: as published (labelIds), or those that cityscapesScripts' createTrainIdLabelImgs makes of
             them (labelTrainIds). Both give the same labels.
+        complete: see `image_pairs`.
 
     Returns:
         The data set, of 19 classes. A number of pairs other than the published one is warned of.
@@ -62,9 +66,8 @@ def cityscapes(
     """
     ids = {number: position for position, number in enumerate(LABEL_IDS.values())} if labels == "labelIds" else None
     images, label_maps = (Path(root) / folder / split for folder in ("leftImg8bit", "gtFine"))
-    pairs = image_pairs(
-        images, label_maps, tuple(LABEL_IDS), ids=ids, image_suffix="_leftImg8bit", label_suffix=f"_gtFine_{labels}"
-    )
+    suffixes = {"image_suffix": "_leftImg8bit", "label_suffix": f"_gtFine_{labels}"}
+    pairs = image_pairs(images, label_maps, tuple(LABEL_IDS), ids=ids, **suffixes, complete=complete)
     if len(pairs) != _PUBLISHED[split]:
         logger.warning("%s holds %d of Cityscapes' %d pairs", images, len(pairs), _PUBLISHED[split])
     return pairs

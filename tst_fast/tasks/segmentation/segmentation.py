@@ -19,14 +19,14 @@ from tst_fast.policy.augmenter import Geometry
 from tst_fast.tasks.loading import own_share
 from tst_fast.tasks.metrics.segmentation import ConfusionMatrix
 from tst_fast.tasks.segmentation.checks import absent_classes, check_batch, check_crop, check_options
-from tst_fast.tasks.segmentation.data import load_splits, open_loader
+from tst_fast.tasks.segmentation.data import inspection, load_splits, open_loader
 from tst_fast.tasks.segmentation.pictures import draw_table, overlaid
 from tst_fast.tasks.segmentation.plain_frame import augmented_positions, pulled_back, seen_labels
 from tst_fast.tasks.segmentation.predictions import write_predictions
 from tst_fast.tasks.segmentation.sliding import slide
 from tst_fast.tasks.task import Answered, Decisions, Metric, Role, Shown, Splits
 from tst_kernels import box_mask, warp
-from tst_pipelines import Batch, Dataset, Loader, ScaleCropFlip, Targets, Whole
+from tst_pipelines import Batch, Dataset, Inspection, Loader, ScaleCropFlip, Targets, Whole
 
 
 class Segmentation:
@@ -57,6 +57,10 @@ class Segmentation:
     def splits(self) -> Splits:
         """See `load_splits`."""
         return load_splits(self.config.data)
+
+    def inspection(self) -> Inspection:
+        """See `data.inspection`."""
+        return inspection(self.config.data)
 
     def training_loader(self, dataset: Dataset, seed: int) -> Loader:
         """See `Task`; resized, cropped and mirrored at random."""
