@@ -66,8 +66,15 @@ def cityscapes(
     """
     ids = {number: position for position, number in enumerate(LABEL_IDS.values())} if labels == "labelIds" else None
     images, label_maps = (Path(root) / folder / split for folder in ("leftImg8bit", "gtFine"))
-    suffixes = {"image_suffix": "_leftImg8bit", "label_suffix": f"_gtFine_{labels}"}
-    pairs = image_pairs(images, label_maps, tuple(LABEL_IDS), ids=ids, **suffixes, complete=complete)
+    pairs = image_pairs(
+        images,
+        label_maps,
+        tuple(LABEL_IDS),
+        ids=ids,
+        image_suffix="_leftImg8bit",
+        label_suffix=f"_gtFine_{labels}",
+        complete=complete,
+    )
     if len(pairs) != _PUBLISHED[split]:
         logger.warning("%s holds %d of Cityscapes' %d pairs", images, len(pairs), _PUBLISHED[split])
     return pairs

@@ -18,7 +18,7 @@ from tst_fast.models.segmentation import SegmentationNetwork, SegmentationOutput
 from tst_fast.policy.augmenter import Geometry
 from tst_fast.tasks.loading import own_share
 from tst_fast.tasks.metrics.segmentation import ConfusionMatrix
-from tst_fast.tasks.segmentation.checks import absent_classes, check_batch, check_crop, check_options
+from tst_fast.tasks.segmentation.checks import absent_classes, check_batch, check_crop, check_one_size, check_options
 from tst_fast.tasks.segmentation.data import inspection, load_splits, open_loader
 from tst_fast.tasks.segmentation.pictures import draw_table, overlaid
 from tst_fast.tasks.segmentation.plain_frame import augmented_positions, pulled_back, seen_labels
@@ -73,6 +73,7 @@ class Segmentation:
         """See `Task`; whole images."""
         data, share = self.config.data, own_share(self.accelerator, False, 0)
         batch_size = data.test_batch_size or data.batch_size // share.world_size
+        check_one_size(dataset, batch_size)
         return open_loader(data, dataset, self.evaluation_transform, batch_size, share)
 
     @property
