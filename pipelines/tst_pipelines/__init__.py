@@ -5,6 +5,7 @@ Importing this package loads neither DALI nor anything else of the project: buil
 
 from tst_pipelines.datasets.arrays import ArrayDataset
 from tst_pipelines.datasets.cifar import cifar
+from tst_pipelines.datasets.cityscapes import LABEL_IDS as CITYSCAPES_IDS
 from tst_pipelines.datasets.cityscapes import cityscapes
 from tst_pipelines.datasets.coco import coco_detection
 from tst_pipelines.datasets.detections import DetectionDataset
@@ -19,8 +20,10 @@ from tst_pipelines.datasets.scenes import scene_boxes, scenes
 from tst_pipelines.datasets.shards import ShardDataset, image_shards
 from tst_pipelines.loaders.cached import CACHE_LIMIT, CachedLoader, cached_bytes
 from tst_pipelines.loaders.dali import DaliLoader, GpuDecoding
+from tst_pipelines.loaders.inspection import Inspection, inspect_images, inspect_pairs
 from tst_pipelines.loaders.synthetic import SyntheticDataset, SyntheticLoader
 from tst_pipelines.loaders.two_crops import TwoCrops
+from tst_pipelines.loaders.unlabelled import UnlabelledBatch, images_at, unlabelled_batches
 from tst_pipelines.protocol import (
     Batch,
     ClassifiedDataset,
@@ -45,6 +48,7 @@ from tst_pipelines.transforms import (
 
 __all__ = [
     "CACHE_LIMIT",
+    "CITYSCAPES_IDS",
     "IGNORED",
     "ArrayDataset",
     "Batch",
@@ -58,6 +62,7 @@ __all__ = [
     "FitAndPad",
     "GpuDecoding",
     "ImageDataset",
+    "Inspection",
     "Loader",
     "PadAndCrop",
     "PairDataset",
@@ -71,6 +76,7 @@ __all__ = [
     "Targets",
     "Transform",
     "TwoCrops",
+    "UnlabelledBatch",
     "Whole",
     "cached_bytes",
     "cifar",
@@ -82,10 +88,14 @@ __all__ = [
     "image_list",
     "image_pairs",
     "image_shards",
+    "images_at",
+    "inspect_images",
+    "inspect_pairs",
     "leave_out",
     "random_share",
     "scene_boxes",
     "scenes",
     "skip_to_next_epoch",
     "stratified",
+    "unlabelled_batches",
 ]

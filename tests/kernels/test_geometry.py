@@ -114,6 +114,17 @@ def test_label_maps_follow_as_torchvisions_masks_do():
         assert (moved != torch.cat(expected).to(dtype)).float().mean() < NEAREST_TIES
 
 
+def test_a_label_is_that_of_most_of_what_its_pixel_is_made_of():
+    """Where bilinear sampling of the classes' masks gives one of them more than three quarters."""
+    labels = (noise(2, 5, 7, 1)[..., 0] % 4).repeat_interleave(8, 1).repeat_interleave(8, 2)
+    theta = compose(_random_warps(2, seed=6), *CANVAS)
+    shares = warp(F.one_hot(labels.long(), 4).movedim(3, 1).float(), theta)
+    most, winner = shares.max(1)
+    sure = most > 0.75
+    assert 0.3 < sure.float().mean() < 1
+    assert torch.equal(warp(labels, theta, "nearest", fill=255)[sure], winner[sure].byte())
+
+
 def test_inverse():
     theta = compose(_random_warps(5, seed=4, dtype=torch.float64), *CANVAS)
     bottom = torch.tensor([[0.0, 0, 1]], dtype=torch.float64).expand(5, 1, 3)

@@ -52,16 +52,16 @@ def export(policy: PolicyFile, target: str) -> str:
         target: "torchvision" or "dali".
 
     Raises:
-        UserError: an unknown target, or a policy that moves more than the image.
+        UserError: an unknown target, or one that cannot move what lies in the images, as the policy does.
     """
-    if policy.composes_warps:
-        raise UserError(
-            "this policy moves label maps with their images, which no exported program does: train with tst-fast, from "
-            "--policy.init"
-        )
     if target not in TARGETS:
         raise UserError(
             f"--to {target}: no such target{nearest(target, list(TARGETS))} Known are {', '.join(TARGETS)}."
+        )
+    if policy.composes_warps and target != "torchvision":
+        raise UserError(
+            f"this policy moves label maps or boxes with their images, which the program for {target} does not: give "
+            "--to torchvision"
         )
     templates = importlib.resources.files("tst_fast.policy.exports")
     template = templates.joinpath(TARGETS[target]).read_text(encoding="utf-8")
@@ -77,6 +77,7 @@ def _learned(policy: PolicyFile) -> str:
     return (
         f"# learned with\n{origin}\n"
         f"COMPOSITION = {json.dumps(policy.composition)}\n"
+        f"COMPOSES_WARPS = {bool(policy.composes_warps)!r}\n"
         f"OPERATIONS_PER_IMAGE = {int(policy.operations_per_image)!r}\n"
         f"TEMPERATURE = {float(policy.temperature)!r}\n"
         f"FILL = {tuple(map(float, policy.fill))!r}\n"

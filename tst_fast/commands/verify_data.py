@@ -1,4 +1,4 @@
-"""Look at every image of a folder before a run does: `tst-fast verify-data FOLDER`."""
+"""Look at every file of a data set before a run does: `tst-fast verify-data FOLDER [--config ... --data.x ...]`."""
 
 import argparse
 import os
@@ -11,68 +11,61 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from tst_fast.config import reading
 from tst_fast.errors import UserError, errors_as_messages
-from tst_pipelines import ImageDataset
-from tst_pipelines.loaders.probe import Probe, image_fault, images_below
+from tst_pipelines import Inspection, inspect_images
+from tst_pipelines.loaders.inspection import Fault
+from tst_pipelines.loaders.probe import Probe
 
 _BLOCK = 1024  # images handed to the threads at a time: a million at once would take a gigabyte
 
 
-def faults(datasets: Sequence[ImageDataset], threads: int, advance: Callable[[], None]) -> Iterator[tuple[str, str]]:
-    """The name of each bad image, with its fault.
+def faults(inspection: Inspection, threads: int, advance: Callable[[], None]) -> Iterator[Fault]:
+    """All that is wrong, in order.
 
     Args:
-        datasets: from `images_below`.
-        threads: how many decode.
+        inspection: of the files.
+        threads: how many look.
         advance: called after each image.
     """
     own = threading.local()
 
-    def look(dataset: ImageDataset, index: int) -> str | None:
+    def look(number: int) -> list[Fault]:
         if not hasattr(own, "probe"):
             own.probe = Probe()
-        try:
-            return image_fault(dataset, index, own.probe)
-        except OSError as error:  # between two reads
-            return (error.strerror or str(error)).lower()
+        return inspection.look(number, own.probe)
 
+    yield from inspection.known
     with ThreadPoolExecutor(threads) as pool:
-        for dataset in datasets:
-            for first in range(0, len(dataset), _BLOCK):
-                block = range(first, min(first + _BLOCK, len(dataset)))
-                for index, fault in zip(block, pool.map(lambda i: look(dataset, i), block), strict=True):  # noqa: B023
-                    advance()
-                    if fault:
-                        yield dataset.files[index], fault
+        for first in range(0, inspection.count, _BLOCK):
+            block = range(first, min(first + _BLOCK, inspection.count))
+            for found in pool.map(look, block):
+                advance()
+                yield from found
 
 
-def verify(folder: Path, threads: int, console: Console) -> tuple[list[str], list[str]]:
-    """Look at every image and print each bad one, and each bad shard, with its fault.
+def verify(inspection: Inspection, threads: int, console: Console) -> list[Fault]:
+    """Look at everything, and print each bad file with its fault.
 
     Returns:
-        The names of the bad images and of the bad shards, relative to `folder`.
-
-    Raises:
-        DataError: there is nothing to look at.
+        What was found.
     """
-    datasets, bad_shards = images_below(folder)
-    total = sum(len(dataset) for dataset in datasets)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    bad = []
+    found = []
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-        task = progress.add_task("images", total=total)
+        task = progress.add_task("images", total=inspection.count)
+        for fault in faults(inspection, threads, lambda: progress.advance(task)):
+            progress.console.print(f"{fault.name}: {fault.what}", markup=False, highlight=False, soft_wrap=True)
+            found.append(fault)
+    others = sum(fault.image is None for fault in found)
+    unusable = f", {others:,} other files that cannot be used" if others else ""
+    console.print(f"{inspection.count:,} images, {len(_images(found)):,} bad{unusable}", highlight=False)
+    return found
 
-        def report(name: str, fault: str) -> None:
-            progress.console.print(f"{name}: {fault}", markup=False, highlight=False, soft_wrap=True)
 
-        for shard, fault in bad_shards.items():
-            report(shard, fault)
-        for name, fault in faults(datasets, threads, lambda: progress.advance(task)):
-            report(name, fault)
-            bad.append(name)
-    shards = f", {len(bad_shards):,} shards that cannot be used" if bad_shards else ""
-    console.print(f"{total:,} images, {len(bad):,} bad{shards}", highlight=False)
-    return bad, list(bad_shards)
+def _images(found: Sequence[Fault]) -> list[str]:
+    """Those to leave out, each once."""
+    return list(dict.fromkeys(fault.image for fault in found if fault.image is not None))
 
 
 def _write_names(names: Sequence[str], file: Path) -> None:
@@ -82,17 +75,35 @@ def _write_names(names: Sequence[str], file: Path) -> None:
         raise UserError(f"--write-exclude {file} cannot be written: {error.strerror}") from None
 
 
+def _inspection(folder: Path, flags: Sequence[str]) -> Inspection:
+    """Of the folder, or of what a run with these flags would read from it."""
+    if not flags:
+        return inspect_images(folder)
+    from tst_fast.run.start import start_accelerator
+    from tst_fast.tasks import make_task
+
+    return make_task(reading.from_flags([*flags, f"--data.root={folder}"]), start_accelerator()).inspection()
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, verify, and exit with status 1 if anything is bad."""
-    parser = argparse.ArgumentParser("tst-fast verify-data", description=__doc__)
+    parser = argparse.ArgumentParser(
+        "tst-fast verify-data",
+        usage="%(prog)s FOLDER [--write-exclude FILE] [--threads N] [--config PRESET_OR_FILE] [--data.name ...]",
+        description="Looks at every image of a folder; with the settings of a run (--config, --data.name and others), "
+        "at what that run would read from it, label maps too.",
+        allow_abbrev=False,
+    )
     parser.add_argument("folder", type=Path, help="searched for images and WebDataset shards (*.tar), however deep")
     parser.add_argument("--write-exclude", type=Path, metavar="FILE", help="list the bad images, for --data.exclude")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="default: one for each core")
-    options = parser.parse_args(arguments)
+    options, flags = parser.parse_known_args(arguments)
     if options.threads < 1:
         parser.error(f"--threads is {options.threads}: it must be 1 or more")
+    if flags and not any(flag.startswith(("--config", "--data.name")) for flag in flags):
+        parser.error(f"unrecognized arguments: {' '.join(flags)}")
     with errors_as_messages("stopped before every image was looked at"):
-        bad, bad_shards = verify(options.folder, options.threads, Console())
+        found = verify(_inspection(options.folder, flags), options.threads, Console())
         if options.write_exclude:
-            _write_names(bad, options.write_exclude)
-    sys.exit(1 if bad or bad_shards else 0)
+            _write_names(_images(found), options.write_exclude)
+    sys.exit(1 if found else 0)

@@ -1,6 +1,6 @@
 """Values that cannot work, refused before anything is loaded."""
 
-from tst_fast.config.data import BOXES, LABEL_MAPS, DataConfig
+from tst_fast.config.data import DataConfig
 from tst_fast.config.policy import PolicyConfig
 from tst_fast.config.schema import Config, TrainingConfig
 from tst_fast.errors import UserError, nearest
@@ -137,11 +137,9 @@ def _check_files(data: DataConfig) -> None:
     rooted = on_disk or data.name in ("cifar10", "cifar100", "pairs", "cityscapes", "coco")
     _require(not rooted or data.root is not None, "--data.root is missing: name the folder of the images")
     _require(
-        data.exclude is None or data.name not in (*LABEL_MAPS, *BOXES),
-        "--data.exclude is for images with one label each: take a bad image and its label map out of their folders, or "
-        "out of the annotations",
+        data.exclude is None or on_disk or data.name in ("pairs", "cityscapes"),
+        f"--data.exclude: {data.name} has no files to leave out",
     )
-    _require(data.exclude is None or on_disk, f"--data.exclude: {data.name} has no files to leave out")
     takes = {
         "train": ("list", "webdataset", "pairs", "coco"),
         "test": ("list", "webdataset", "imagenet", "pairs", "coco"),

@@ -2,13 +2,15 @@
 
 import argparse
 import hashlib
+import json
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
@@ -36,11 +38,27 @@ INERT: list[Any] = [
 ]
 
 
-def save_weights(model: nn.Module, file: Path, architecture: str) -> None:
-    """Write a model's state dict, and nothing else, as safetensors with the architecture's name in the header."""
+def save_weights(model: nn.Module, file: Path, architecture: str, classes: Sequence[str]) -> None:
+    """Write a model's state dict as safetensors, the names of its architecture and classes in the header."""
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     with write_whole(file) as opened:
-        opened.write(serialise(tensors, metadata={"architecture": architecture}))
+        # One entry: safetensors writes several in an order that differs from call to call.
+        about = {"architecture": architecture, "classes": list(classes)}
+        opened.write(serialise(tensors, metadata={"model": json.dumps(about)}))
+
+
+def saved_classes(file: Path) -> tuple[str, ...] | None:
+    """The names of the classes in the header of what `save_weights` wrote; None in a file that has none.
+
+    Raises:
+        UserError: the file is missing, or is not of safetensors.
+    """
+    try:
+        with safe_open(file, "pt") as opened:
+            metadata = opened.metadata() or {}
+        return tuple(map(str, json.loads(metadata["model"])["classes"])) if "model" in metadata else None
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file} cannot be read: {str(error).splitlines()[0]}") from None
 
 
 @runtime_checkable

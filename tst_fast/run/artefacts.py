@@ -54,7 +54,7 @@ def write_artefacts(session: Session, progress: Progress, result: dict[str, Any]
     )
     learned.write(folder / "policy.json")
     student = session.learners.student.evaluated
-    save_weights(student, folder / "student.safetensors", session.config.student.name)
+    save_weights(student, folder / "student.safetensors", session.config.student.name, session.splits.train.classes)
     (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
     if len(progress.history) > 1:
         plot_policy(progress.history, folder / "policy.png")

@@ -81,7 +81,8 @@ class Milestones:
         teacher.load_state_dict(session.learners.teacher.evaluated.state_dict())
         self.progress.teacher_scores = self._evaluate("teacher", teacher, current)
         if session.accelerator.is_main_process:
-            save_weights(teacher, self.folder / "teacher.safetensors", session.config.teacher.name)
+            name, classes = session.config.teacher.name, session.splits.train.classes
+            save_weights(teacher, self.folder / "teacher.safetensors", name, classes)
 
     def _evaluate(self, role: Role, network: nn.Module, current: Pass) -> dict[str, float]:
         """The scores of a network on the test images."""

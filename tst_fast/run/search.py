@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from tst_fast.losses.search import SEARCH_OBJECTIVES, confidence
 from tst_fast.models.frozen import frozen
 from tst_fast.policy.augmenter import Augmenter
+from tst_fast.policy.dither import dithered
 from tst_fast.ranks import over_ranks
 from tst_fast.run.signal import GradientSignal
 from tst_fast.run.update import Scalars, weighted_mean
@@ -79,6 +80,7 @@ class PolicySearch:
     def backward(self, part: Batch, share: float) -> Scalars:
         """Add the gradients of a part of a batch, times its share of it, to the policy's; networks must be frozen."""
         draw = self.policy.draw(len(part), straight_through=self.config.gates == "straight_through")
+        draw = dithered(draw, *self.task.image_size, part.sizes)
         augmented, geometry = self.augmenter.apply(part.images, draw, part.sizes)
         asked = self.task.decisions(part.targets, geometry)
         with self.accelerator.autocast():

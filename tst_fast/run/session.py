@@ -194,6 +194,7 @@ class Session:
     def _taught(self) -> tuple[nn.Module, Loss]:
         """The student as it is trained, and what it learns from the teacher."""
         config, learner, guide = self.config, self.student, self.require_teacher()
+        self.task.check_pair(learner, guide)
         if config.loss.features:
             reseed(config.seed, Stream.CONNECTORS)
             learner, guide = pair_features(learner, guide, config.loss.features, self.task.image_size)

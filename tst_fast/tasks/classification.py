@@ -1,6 +1,7 @@
 """Object recognition: one label an image."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,14 @@ from tst_fast.tasks.image_files import image_files
 from tst_fast.tasks.loading import dali_loader, own_share
 from tst_fast.tasks.metrics.classification import Accuracy
 from tst_fast.tasks.mixing import Mixing
-from tst_fast.tasks.task import Decisions, Metric, Role, Shown, Splits
+from tst_fast.tasks.task import Answered, Decisions, Metric, Role, Shown, Splits
 from tst_pipelines import (
     CACHE_LIMIT,
     ArrayDataset,
     CachedLoader,
     Dataset,
     ImageDataset,
+    Inspection,
     Loader,
     PadAndCrop,
     RandomResizedCrop,
@@ -38,8 +40,12 @@ from tst_pipelines import (
     cached_bytes,
     cifar,
     digits,
+    inspect_images,
     stratified,
 )
+
+TOP = 5
+"""Classes that are told of each image without a label."""
 
 
 class Classification:
@@ -72,6 +78,13 @@ class Classification:
         """Images to learn from and to evaluate on; see `load_splits`."""
         return load_splits(self.config.data)
 
+    def inspection(self) -> Inspection:
+        """Every image and shard in the folder."""
+        data = self.config.data
+        if data.root is None:
+            raise UserError(f"--data.name {data.name} has no files to look at")
+        return inspect_images(data.root)
+
     def training_loader(self, dataset: Dataset, seed: int) -> Loader:
         """See `Task`; padded and cropped, or a random region resized."""
         data = self.config.data
@@ -83,8 +96,12 @@ class Classification:
 
     def evaluation_loader(self, dataset: Dataset) -> Loader:
         """See `Task`; resized, then the centre."""
-        data = self.config.data
-        return _loader(data, dataset, ResizeCenterCrop(data.image_size, data.resize), self.accelerator, False, 0)
+        return _loader(self.config.data, dataset, self.evaluation_transform, self.accelerator, False, 0)
+
+    @property
+    def evaluation_transform(self) -> ResizeCenterCrop:
+        """The centre of the resized image."""
+        return ResizeCenterCrop(self.config.data.image_size, self.config.data.resize)
 
     def mixing(self, training: TrainingConfig, dataset: Dataset) -> Mixing:
         """Mixup, cutmix and label smoothing, as `training` says."""
@@ -96,6 +113,9 @@ class Classification:
         chosen = getattr(self.config, role)
         return build_model(chosen.name, len(dataset.classes), chosen.arguments, chosen.pretrained)
 
+    def check_pair(self, student: nn.Module, teacher: nn.Module) -> None:
+        """Any learns from any: logits are all that they have in common."""
+
     def kept(self, network: nn.Module) -> nn.Module:
         """All of it."""
         return network
@@ -103,6 +123,21 @@ class Classification:
     def predict(self, network: nn.Module, images: Tensor) -> Tensor:
         """One forward pass."""
         return network(images)
+
+    def write_predictions(
+        self, files: Sequence[str], answers: Iterable[Answered], classes: Sequence[str], folder: Path
+    ) -> None:
+        """`predictions.csv`: for each file its five likeliest classes, each with the network's confidence in it."""
+        count = min(TOP, len(classes))
+        with (folder / "predictions.csv").open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            table = csv.writer(file)
+            later = (f"{name}_{place}" for place in range(2, count + 1) for name in ("class", "confidence"))
+            table.writerow(["file", "class", "confidence", *later])
+            for batch, logits in answers:
+                found = logits.float().softmax(dim=1).topk(count)
+                for name, *best in zip(batch.files, found.values.tolist(), found.indices.tolist(), strict=True):
+                    pairs = zip(*best, strict=True)
+                    table.writerow([name, *(cell for p, i in pairs for cell in (classes[i], f"{p:.6f}"))])
 
     def moved(self, targets: Targets, geometry: Geometry) -> Targets:
         """A class has no place in the image."""

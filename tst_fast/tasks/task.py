@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
@@ -14,11 +14,24 @@ from tst_fast.config.schema import TrainingConfig
 from tst_fast.errors import Finding
 from tst_fast.policy.augmenter import Geometry
 from tst_fast.tasks.metrics import Evaluator
-from tst_pipelines import Batch, Dataset, Loader, Targets
+from tst_pipelines import (
+    Batch,
+    Dataset,
+    FitAndPad,
+    Inspection,
+    Loader,
+    ResizeCenterCrop,
+    Targets,
+    UnlabelledBatch,
+    Whole,
+)
 
 Role = Literal["teacher", "student"]
 Shown = tuple[Tensor, Targets]
 """Images, uint8 [B, H, W, 3], and their targets."""
+
+Answered = tuple[UnlabelledBatch, Any]
+"""Images, and a network's output for them."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +106,14 @@ class Task(Protocol):
         """
         ...
 
+    def inspection(self) -> Inspection:
+        """What `tst-fast verify-data` looks at: the files that the configuration names.
+
+        Raises:
+            UserError, tst_pipelines.DataError: they are not there.
+        """
+        ...
+
     def training_loader(self, dataset: Dataset, seed: int) -> Loader:
         """Shuffled and cropped batches, each rank its share."""
         ...
@@ -113,12 +134,42 @@ class Task(Protocol):
         """
         ...
 
+    def check_pair(self, student: nn.Module, teacher: nn.Module) -> None:
+        """Refuse a student that cannot learn from this teacher as the configuration says, before anything is trained.
+
+        Raises:
+            UserError: the message names the flag and the remedy.
+        """
+        ...
+
     def kept(self, network: nn.Module) -> nn.Module:
         """What of a trained network is evaluated and saved, sharing its weights: all but what only helps training."""
         ...
 
+    @property
+    def evaluation_transform(self) -> ResizeCenterCrop | Whole | FitAndPad:
+        """What becomes of an image before a network is evaluated on it."""
+        ...
+
     def predict(self, network: nn.Module, images: Tensor) -> Any:
         """A network's output for test images of any size, floating [B, 3, H, W], normalised."""
+        ...
+
+    def write_predictions(
+        self, files: Sequence[str], answers: Iterable[Answered], classes: Sequence[str], folder: Path
+    ) -> None:
+        """Write what a network answers to images without targets, under the images' names.
+
+        Args:
+            files: names of all images that are going to be answered, relative to their folder; those that cannot be
+                read are missing in `answers`.
+            answers: images and outputs of `predict`, in the order of `files`; taken one by one, as they are made.
+            classes: names.
+            folder: where to; it is there, and empty.
+
+        Raises:
+            UserError: two answers would have one name.
+        """
         ...
 
     def moved(self, targets: Targets, geometry: Geometry) -> Targets:

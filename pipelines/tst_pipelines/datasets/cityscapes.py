@@ -14,9 +14,7 @@ from tst_pipelines.datasets.pairs import PairDataset, image_pairs
 
 logger = logging.getLogger(__name__)
 
-# The 19 classes that are evaluated, by their numbers in *_labelIds.png (cityscapesScripts, labels.py). Their positions
-# here are the numbers in *_labelTrainIds.png. All others are ignored, the licence plate's -1 too, written as 255.
-_CLASSES = {
+LABEL_IDS = {
     "road": 7,
     "sidewalk": 8,
     "building": 11,
@@ -37,11 +35,19 @@ _CLASSES = {
     "motorcycle": 32,
     "bicycle": 33,
 }
+"""The 19 classes that are evaluated, by their numbers in *_labelIds.png (cityscapesScripts, labels.py).
+
+Their positions here are the numbers in *_labelTrainIds.png. All others are ignored, the licence plate's -1 too, written
+as 255.
+"""
 _PUBLISHED = {"train": 2975, "val": 500}  # images
 
 
 def cityscapes(
-    root: str | Path, split: Literal["train", "val"], labels: Literal["labelIds", "labelTrainIds"] = "labelIds"
+    root: str | Path,
+    split: Literal["train", "val"],
+    labels: Literal["labelIds", "labelTrainIds"] = "labelIds",
+    complete: bool = True,
 ) -> PairDataset:
     """The pairs of a split: `leftImg8bit/SPLIT/CITY/*_leftImg8bit.png` and `gtFine/SPLIT/CITY/*_gtFine_LABELS.png`.
 
@@ -50,6 +56,7 @@ def cityscapes(
         split: train or val; the test split's labels are not published.
         labels: which files: as published (labelIds), or those that cityscapesScripts' createTrainIdLabelImgs makes of
             them (labelTrainIds). Both give the same labels.
+        complete: see `image_pairs`.
 
     Returns:
         The data set, of 19 classes. A number of pairs other than the published one is warned of.
@@ -57,10 +64,16 @@ def cityscapes(
     Raises:
         DataError: see `image_pairs`.
     """
-    ids = {number: position for position, number in enumerate(_CLASSES.values())} if labels == "labelIds" else None
+    ids = {number: position for position, number in enumerate(LABEL_IDS.values())} if labels == "labelIds" else None
     images, label_maps = (Path(root) / folder / split for folder in ("leftImg8bit", "gtFine"))
     pairs = image_pairs(
-        images, label_maps, tuple(_CLASSES), ids=ids, image_suffix="_leftImg8bit", label_suffix=f"_gtFine_{labels}"
+        images,
+        label_maps,
+        tuple(LABEL_IDS),
+        ids=ids,
+        image_suffix="_leftImg8bit",
+        label_suffix=f"_gtFine_{labels}",
+        complete=complete,
     )
     if len(pairs) != _PUBLISHED[split]:
         logger.warning("%s holds %d of Cityscapes' %d pairs", images, len(pairs), _PUBLISHED[split])

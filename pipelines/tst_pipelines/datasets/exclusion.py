@@ -6,17 +6,20 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
-from tst_pipelines.datasets.files import ImageDataset, shortened
+from tst_pipelines.datasets.files import ImageFiles, shortened
 from tst_pipelines.datasets.names import Names
 from tst_pipelines.protocol import DataError
 
 logger = logging.getLogger(__name__)
 
+Files = TypeVar("Files", bound=ImageFiles)
 
-def leave_out(splits: Sequence[ImageDataset], root: Path, file: Path) -> list[ImageDataset]:
+
+def leave_out(splits: Sequence[Files], root: Path, file: Path) -> list[Files]:
     """Leave out exactly the images on a list, and say how many they are.
 
     Args:

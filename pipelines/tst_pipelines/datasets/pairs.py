@@ -40,6 +40,7 @@ class PairDataset(ImageFiles):
         classes: names of the classes; 254 at most.
         ids: uint8 [256], for each value in a label map's file its class, 255 if it is to be ignored, or 254 if it must
             not occur.
+        alone: where files without counterpart are, that were left out.
     """
 
     root: Path
@@ -48,6 +49,7 @@ class PairDataset(ImageFiles):
     label_files: Sequence[str]
     classes: tuple[str, ...]
     ids: np.ndarray
+    alone: Sequence[str] = ()
 
     targets_in_pixels: ClassVar[bool] = True
 
@@ -137,6 +139,7 @@ def image_pairs(
     ignored: Sequence[int] = (),
     image_suffix: str = "",
     label_suffix: str = "",
+    complete: bool = True,
 ) -> PairDataset:
     """Pair the images in one folder with the label maps in another, however deep, by their names without extensions.
 
@@ -153,24 +156,29 @@ def image_pairs(
         image_suffix: what the names of images end with before their extensions; files without it are passed over, and
             it does not count in the comparison.
         label_suffix: the same for label maps.
+        complete: whether a file without counterpart is refused; if not, it is left out, and told in `alone`.
 
     Returns:
         The data set, sorted by name.
 
     Raises:
-        DataError: a folder is missing or empty, a file has no counterpart or two, or classes or ids are out of range.
+        DataError: a folder is missing or empty, a file has no counterpart (see `complete`) or two, or classes or ids
+            are out of range.
     """
     sides = [(Path(images), image_suffix), (Path(labels), label_suffix)]
     found = [_by_key(root, suffix) for root, suffix in sides]
+    without: list[str] = []
     for (here, own), (there, other) in (zip(found, sides, strict=True), zip(found[::-1], sides[::-1], strict=True)):
-        if alone := sorted(here.keys() - there.keys()):
+        alone = sorted(here.keys() - there.keys())
+        without += [os.path.join(own[0], here[key]) for key in alone]
+        if alone and complete:
             raise DataError(
                 f"{len(alone)} of {len(here)} images in {own[0]} (names ending in {own[1]!r}) have no counterpart in "
                 f"{other[0]} (names ending in {other[1]!r}): {shortened([here[key] for key in alone])}"
             )
-    files, label_files = ([names[key] for key in sorted(names)] for names in found)
+    files, label_files = ([names[key] for key in sorted(found[0].keys() & found[1].keys())] for names in found)
     table = _ids(len(classes), ids, ignored)
-    return PairDataset(Path(images), files, Path(labels), label_files, tuple(classes), table)
+    return PairDataset(Path(images), files, Path(labels), label_files, tuple(classes), table, tuple(without))
 
 
 def _by_key(root: Path, suffix: str) -> dict[str, str]:

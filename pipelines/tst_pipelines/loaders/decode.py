@@ -82,7 +82,7 @@ def _by_dali(
 
 def _by_pillow(dataset: ImageFiles, transform: ResizeCenterCrop, threads: int) -> Iterator[torch.Tensor]:
     def load(index: int) -> np.ndarray | tuple[str, str]:
-        return _loaded(dataset, index, partial(_fitted, transform=transform))
+        return _loaded(dataset, index, partial(fitted, transform=transform))
 
     for images in _in_chunks(load, len(dataset), threads):
         if bad_files := [f"{path}: {fault}" for path, fault in (image for image in images if isinstance(image, tuple))]:
@@ -92,7 +92,7 @@ def _by_pillow(dataset: ImageFiles, transform: ResizeCenterCrop, threads: int) -
 
 def _from_array(dataset: ArrayDataset, transform: ResizeCenterCrop, threads: int) -> Iterator[torch.Tensor]:
     def load(index: int) -> np.ndarray:
-        return _fitted(Image.fromarray(dataset.images[index]), transform)
+        return fitted(Image.fromarray(dataset.images[index]), transform)
 
     if dataset.images.shape[1:3] == (transform.size, transform.size) and transform.resize in (None, transform.size):
         for first in range(0, len(dataset), _CHUNK):
@@ -113,12 +113,17 @@ def _loaded(
 ) -> np.ndarray | tuple[str, str]:
     """An image by Pillow, or its name and what is wrong with it."""
     try:
-        return convert(_rgb(dataset.read(index), turned=not dataset.targets_in_pixels))
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow's plugins raise for damaged files
-        return dataset.path(index), _fault(error)
+        return convert(rgb(dataset.read(index), turned=not dataset.targets_in_pixels))
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        Image.DecompressionBombError,
+    ) as error:  # what Pillow's plugins raise for damaged files
+        return dataset.path(index), fault_of(error)
 
 
-def _rgb(encoded: np.ndarray, turned: bool) -> Image.Image:
+def rgb(encoded: np.ndarray, turned: bool) -> Image.Image:
     """Decode as DALI does: perhaps turned as EXIF says, 16 bits scaled to 8, without alpha."""
     if not len(encoded):
         raise UnidentifiedImageError("empty file")
@@ -131,7 +136,7 @@ def _rgb(encoded: np.ndarray, turned: bool) -> Image.Image:
     return image.convert("RGB")
 
 
-def _fitted(image: Image.Image, transform: ResizeCenterCrop) -> np.ndarray:
+def fitted(image: Image.Image, transform: ResizeCenterCrop) -> np.ndarray:
     """`ResizeCenterCrop` by Pillow: uint8 [size, size, 3]."""
     size, resize = transform.size, transform.resize
     short = min(image.size)
@@ -142,7 +147,10 @@ def _fitted(image: Image.Image, transform: ResizeCenterCrop) -> np.ndarray:
     return np.asarray(image.crop((left, top, left + size, top + size)))
 
 
-def _fault(error: Exception) -> str:
+def fault_of(error: Exception) -> str:
+    """What an exception of Pillow's says of a file, in short."""
+    if isinstance(error, Image.DecompressionBombError):
+        return "more pixels than Pillow decodes"
     if isinstance(error, UnidentifiedImageError):
         return "empty file" if str(error) == "empty file" else "not an image in a format that Pillow decodes"
     if isinstance(error, OSError) and error.strerror:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image, ImageOps
 from tests.pipelines.pngs import GREY, png
 from tests.pipelines.scenery import make_pairs
 from tst_pipelines import (
+    Batch,
     CachedLoader,
     DaliLoader,
     DataError,
@@ -127,6 +129,38 @@ def test_loaders_and_threads_give_the_same_bytes(transform: PlacingTransform, pa
         for (images, labels), (others, other_labels) in zip(run, runs[0], strict=True):
             assert torch.equal(images, others)
             assert torch.equal(labels, other_labels)
+
+
+@pytest.mark.parametrize("kind", BUILD)
+@pytest.mark.parametrize("stop", [1, 3, 4])
+def test_a_resumed_run_gives_the_same_bits(kind: str, stop: int, pairs: PairDataset) -> None:
+    """Label maps of the next batch are read ahead: those of another position leave no trace."""
+    share = Share(training=True, seed=3)
+    with BUILD[kind](pairs, CROP, 3, share) as loader:  # two steps an epoch
+        unstopped = list(islice(_endless(loader), 7))
+    with BUILD[kind](pairs, CROP, 3, share) as loader:
+        list(islice(_endless(loader), stop))
+        state = loader.state_dict()
+    with BUILD[kind](pairs, CROP, 3, share, threads=3) as loader:
+        next(iter(loader))
+        loader.load_state_dict(state)
+        for batch, expected in zip(islice(_endless(loader), 7 - stop), unstopped[stop:], strict=True):
+            assert torch.equal(batch.images, expected.images) and torch.equal(batch.labels, expected.labels)
+
+
+def _endless(loader: Loader) -> Iterator[Batch]:
+    while True:
+        yield from loader
+
+
+@pytest.mark.parametrize("kind", BUILD)
+def test_two_processes_take_each_test_image_once(kind: str, pairs: PairDataset) -> None:
+    found = {}
+    for rank in range(2):
+        with BUILD[kind](pairs, Whole(), 1, Share(training=False, rank=rank, world_size=2)) as loader:
+            for batch in loader:
+                assert found.setdefault(batch.indices.item(), batch.labels) is batch.labels
+    assert sorted(found) == list(range(len(pairs)))
 
 
 def test_what_a_gpu_would_do_gives_the_same_labels(pairs: PairDataset, monkeypatch: pytest.MonkeyPatch) -> None:

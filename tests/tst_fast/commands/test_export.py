@@ -262,10 +262,3 @@ def test_text_of_a_policy_never_becomes_code(target, tmp_path):
     for key in ("operation", "probability", "level"):
         with pytest.raises(ValueError, match="SystemExit"):
             export(dataclasses.replace(policy, operations=[dataclasses.replace(rows[0], **{key: CODE})]), target)
-
-
-def test_a_policy_that_moves_label_maps_is_refused(tmp_path):
-    """A program that moved images alone would spoil their labels."""
-    dataclasses.replace(_policy_file(), composes_warps=True).write(tmp_path / "policy.json")
-    with pytest.raises(SystemExit, match=r"error: this policy moves label maps with their images"):
-        main(["export", "--policy", str(tmp_path / "policy.json"), "--to", "torchvision"])

@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from tests.tst_fast.label_maps import pairs_flags, write_pairs
 from tst_fast.cli import main
 from tst_fast.config.reading import from_flags
 from tst_fast.tasks.classification import load_splits
+from tst_fast.tasks.segmentation.data import load_splits as load_pairs
 
 
 @pytest.fixture
@@ -77,3 +80,47 @@ def test_imagenet_and_lists_are_read_from_the_flags(root, tmp_path):
     (tmp_path / "train.txt").write_text("train/n02123045/0.jpg 4\n")
     lists = [f"--data.{split}={tmp_path / 'train.txt'}" for split in ("train", "test")]
     assert _splits(root, "--data.name=list", *lists).train.labels.tolist() == [4]
+
+
+def test_pairs_are_looked_at_with_the_settings_of_their_run(tmp_path, capsys):
+    """Every kind of fault, each by the name of its file; what has a counterpart can be left out of a run."""
+    root = write_pairs(tmp_path / "data")
+    settings = ["--config", "segmentation/scenes", *pairs_flags(root)]
+    sound = load_pairs(from_flags(settings).data)
+    assert _exit_status(root, *settings) == 0
+    assert "12 images, 0 bad" in capsys.readouterr().out
+    train, test = root / "train", root / "test"
+    (train / "images/0.png").write_bytes((train / "images/0.png").read_bytes()[:200])
+    (test / "labels/1.png").write_bytes((test / "labels/1.png").read_bytes()[:-30])
+    labels = np.asarray(Image.open(train / "labels/2.png")).copy()
+    Image.fromarray(labels[:, 1:]).save(train / "labels/2.png")
+    labels[3, 4] = 7
+    Image.fromarray(labels).save(train / "labels/3.png")
+    assert _exit_status(root, *settings, "--write-exclude", tmp_path / "bad.txt", "--threads=2") == 1
+    assert "12 images, 4 bad" in (whole := capsys.readouterr().out)
+    assert (tmp_path / "bad.txt").read_text() == "".join(
+        f"{split}/images/{number}.png\n" for split, number in [("train", 0), ("train", 2), ("train", 3), ("test", 1)]
+    )
+    for fault in (
+        "train/images/0.png: truncated or damaged image",
+        "train/labels/2.png: has 47 x 32 pixels, and its image 48 x 32",
+        "train/labels/3.png: holds 7 at row 3, column 4, but there are 3 classes",
+        "test/labels/1.png: truncated or damaged image",
+    ):
+        assert fault in whole
+    kept = load_pairs(from_flags([*settings, f"--data.exclude={tmp_path / 'bad.txt'}"]).data)
+    assert list(kept.train.files) == [name for name in sound.train.files if name not in ("0.png", "2.png", "3.png")]
+    assert list(kept.test.label_files) == ["0.png", "2.png", "3.png"]
+    (train / "labels/5.png").unlink()
+    (test / "images/3.png").unlink()
+    assert _exit_status(root, *settings) == 1
+    printed = capsys.readouterr().out
+    assert "10 images, 4 bad, 2 other files that cannot be used" in printed
+    assert "train/images/5.png: has no counterpart" in printed and "test/labels/3.png: has no counterpart" in printed
+
+
+def test_settings_say_which_data_they_are_for(root, capsys):
+    assert _exit_status(root, "--config", "folder") == 1
+    assert "12 images, 2 bad" in capsys.readouterr().out
+    assert _exit_status(root, "--write-exclud", "bad.txt") == 2
+    assert "unrecognized arguments: --write-exclud bad.txt" in capsys.readouterr().err

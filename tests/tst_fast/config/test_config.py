@@ -92,7 +92,7 @@ def test_replace_changes_only_what_it_names():
             ["--config=segmentation/scenes", "--data.window=[8, 8]", "--data.window_step=[8, 16]"],
             r"--data.window_step is \[8, 16\], more than the window \[8, 8\]",
         ),
-        (["--config=segmentation/scenes", "--data.exclude=bad.txt"], "take a bad image and its label map out of their"),
+        (["--config=segmentation/scenes", "--data.exclude=bad.txt"], "--data.exclude: scenes has no files to leave"),
         (["--config=detection/scenes", "--data.name=coco"], "--data.root is missing"),
         (
             ["--config=detection/scenes", "--data.train_labels=a.json"],

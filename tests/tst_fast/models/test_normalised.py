@@ -62,7 +62,7 @@ def test_names_paths_and_files_stay_the_networks_own(pixels, tmp_path):
     plain = ConvNet(3, channels=[4, 8]).eval()
     own = normalised(copy.deepcopy(plain), IMAGENET, CIRKD)
     assert own.state_dict().keys() == plain.state_dict().keys()
-    save_weights(own, tmp_path / "own.safetensors", "convnet")
+    save_weights(own, tmp_path / "own.safetensors", "convnet", "ab")
     load_weights(plain, tmp_path / "own.safetensors", "teacher")
     logits = own(images)
     assert not torch.equal(plain(images), logits)

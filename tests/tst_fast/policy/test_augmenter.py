@@ -20,7 +20,7 @@ from tst_fast.policy.policy import Policy
 from tst_fast.run.search import PolicySearch
 from tst_fast.run.student import FromTeacher
 from tst_fast.tasks.classification import Classification
-from tst_kernels import OPERATIONS, Draw, apply
+from tst_kernels import OPERATIONS, Draw, apply, normalise, warp
 from tst_pipelines import Batch
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
@@ -80,6 +80,21 @@ def test_composed_warps_follow_what_is_mixed(composition):
     assert images[:, :, 0, 0].abs().max() == 0 and geometry.size == images.shape[2:]
     once = F.grid_sample(mixed, F.affine_grid(geometry.theta, mixed.shape, align_corners=False), align_corners=False)
     torch.testing.assert_close(images, once, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("names", [["Rotate"], ["Rotate", "TranslateX", "ShearY"], ["Invert", "Rotate", "Cutout"]])
+@pytest.mark.parametrize("size", [(37, 61), (96, 128)])
+def test_composed_with_shut_gates_leaves_images_and_labels_alone(names, size):
+    """But for how sampling rounds; one image, one slot, odd sides."""
+    augmenter = Augmenter(None, PolicyConfig(), DataConfig(mean=MEAN, std=STD), composed=True)
+    images = photographs()[:1, : size[0], : size[1]].contiguous()
+    found, geometry = augmenter.apply(
+        images, _draw([[(name, 0.0 if name == "Cutout" else 0.8, 0.0) for name in names]])
+    )
+    torch.testing.assert_close(found, normalise(images, MEAN, STD), atol=1e-4, rtol=0)
+    labels = images[..., 0]
+    assert torch.equal(warp(labels, geometry.theta, "nearest", fill=255), labels)
+    assert geometry.erased.abs().max() == 0
 
 
 @pytest.mark.parametrize("composition", ["additive", "sequential"])

@@ -15,6 +15,7 @@ from tests.tst_fast.label_maps import CLASSES, pairs_flags, write_pairs
 from tests.tst_fast.processes import only, output_of
 from tests.tst_fast.run.test_two_processes import LAUNCH
 from tst_fast.config import reading
+from tst_fast.errors import UserError
 from tst_fast.models.segmentation import build_segmenter
 from tst_fast.policy.file import PolicyFile
 from tst_fast.run.start import open_run
@@ -123,3 +124,9 @@ def test_windows_of_the_whole_image_change_nothing(flags, make_run):
     with torch.no_grad():
         whole = network(images).label_map((32, 64))
         torch.testing.assert_close(task.predict(network, images).label_map((32, 64)), whole)
+
+
+def test_a_missing_auxiliary_head_is_refused_before_the_teacher_learns(flags, make_run, steps):
+    with pytest.raises(UserError, match=r"--loss.auxiliary_alpha needs an auxiliary head, and the student has none"):
+        make_run(reading.from_flags([*flags, "--loss.auxiliary_alpha=0.4"]))
+    assert not any(steps.values())

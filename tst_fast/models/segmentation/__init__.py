@@ -1,8 +1,8 @@
 """Networks that give a class to each pixel."""
 
-from tst_fast.models.segmentation.build import build_segmenter
+from tst_fast.models.segmentation.build import build_segmenter, without_published
 from tst_fast.models.segmentation.network import SegmentationNetwork
 from tst_fast.models.segmentation.output import SegmentationOutput
 from tst_fast.models.segmentation.segmenter import Segmenter
 
-__all__ = ["SegmentationNetwork", "SegmentationOutput", "Segmenter", "build_segmenter"]
+__all__ = ["SegmentationNetwork", "SegmentationOutput", "Segmenter", "build_segmenter", "without_published"]

@@ -11,6 +11,12 @@ from tst_fast.models.segmentation.wrapped import smp_segmenter, torchvision_segm
 KINDS = ("deeplabv3", "pspnet", "torchvision", "smp")
 
 
+def without_published(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a network whose weights come from elsewhere: its encoder's need not be fetched."""
+    encoder = arguments.get("encoder")
+    return {**arguments, "encoder": {**encoder, "pretrained": False}} if encoder else arguments
+
+
 def build_segmenter(
     name: str, num_classes: int, arguments: dict[str, Any], pretrained: bool = False
 ) -> SegmentationNetwork:

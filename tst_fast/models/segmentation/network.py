@@ -30,6 +30,11 @@ class SegmentationNetwork(nn.Module):
     def multiple(self) -> int:
         return self.stride
 
+    @property
+    def has_auxiliary(self) -> bool:
+        """Whether there is an auxiliary head."""
+        return getattr(self, self.auxiliary_name, None) is not None
+
     def without_auxiliary(self) -> Self:
         """The same network, sharing all weights, without its auxiliary head: what is evaluated and saved."""
         kept = copy.copy(self)
@@ -44,6 +49,6 @@ class SegmentationNetwork(nn.Module):
         state, head = own_names(state), f"{self.auxiliary_name}."
         if not any(name.startswith(head) for name in state):
             setattr(self, self.auxiliary_name, None)
-        if getattr(self, self.auxiliary_name, None) is None:
+        if not self.has_auxiliary:
             state = {name: value for name, value in state.items() if not name.startswith(head)}
         return state

@@ -15,7 +15,7 @@ from tst_fast.errors import Finding, State, UserError
 from tst_fast.losses.pixels import IGNORED
 from tst_fast.models.frozen import frozen
 from tst_fast.tasks.task import Splits
-from tst_pipelines import Dataset, Loader
+from tst_pipelines import Dataset, Loader, PairDataset
 
 SAMPLED = 500
 """Label maps of each split in which classes are looked for."""
@@ -93,6 +93,28 @@ def check_batch(network: nn.Module, size: tuple[int, int], images: int, role: st
             f"--{role}.name has batch norm after pooling over the whole image ({pooled[0]}), which cannot normalise "
             "the one value of a single image: give each process two images or more at a time (--data.batch_size, "
             f"--{role}_training.accumulate)"
+        )
+
+
+def check_one_size(dataset: Dataset, images: int) -> None:
+    """Refuse batches of test images of several sizes, before anything is trained; by the headers of the label maps.
+
+    Args:
+        dataset: the test images.
+        images: in a batch.
+
+    Raises:
+        UserError: with the names of two images and their sizes.
+    """
+    if images == 1 or not isinstance(dataset, PairDataset) or not len(dataset):
+        return
+    first = dataset.label_shape(0)
+    other = next((i for i in range(1, len(dataset)) if dataset.label_shape(i) != first), None)
+    if other is not None:
+        (height, width), (rows, columns) = first, dataset.label_shape(other)
+        raise UserError(
+            f"--data.test_batch_size is {images}, but test images are of several sizes, {dataset.path(0)} "
+            f"({width} x {height}) and {dataset.path(other)} ({columns} x {rows}): set it to 1"
         )
 
 

@@ -10,12 +10,15 @@ from tst_pipelines import (
     CACHE_LIMIT,
     CachedLoader,
     Dataset,
+    Inspection,
     Loader,
     PairDataset,
     Share,
     cached_bytes,
     cityscapes,
     image_pairs,
+    inspect_pairs,
+    leave_out,
     random_share,
     scenes,
 )
@@ -29,12 +32,26 @@ def load_splits(data: DataConfig) -> Splits:
         UserError, tst_pipelines.DataError: they are not there, or not laid out as named.
     """
     train, test = _whole_splits(data)
+    if data.exclude:
+        assert data.root is not None  # `checks.check` demands it
+        train, test = leave_out((train, test), Path(data.root), data.exclude)
     if data.fraction < 1:
         train = train.select(random_share(len(train), data.fraction, data.fraction_seed))
     return Splits(train, test)
 
 
-def _whole_splits(data: DataConfig) -> tuple[PairDataset, PairDataset]:
+def inspection(data: DataConfig) -> Inspection:
+    """What can be wrong with the files that `data` names: see `inspect_pairs`.
+
+    Raises:
+        UserError, tst_pipelines.DataError: they are not there.
+    """
+    splits = _whole_splits(data, complete=False)
+    return inspect_pairs(data.root or splits[0].root, splits)
+
+
+def _whole_splits(data: DataConfig, complete: bool = True) -> tuple[PairDataset, PairDataset]:
+    """`complete` as for `image_pairs`."""
     if data.name == "scenes":
         return scenes()
     assert data.root is not None  # `checks.check` demands it
@@ -42,12 +59,14 @@ def _whole_splits(data: DataConfig) -> tuple[PairDataset, PairDataset]:
     if not root.is_dir():
         raise UserError(f"--data.root {root}: there is no such folder")
     if data.name == "cityscapes":
-        return cityscapes(root, "train", data.labels), cityscapes(root, "val", data.labels)
+        train, test = (cityscapes(root, split, data.labels, complete) for split in ("train", "val"))
+        return train, test
     folders = (
         (data.train or "train/images", data.train_labels or "train/labels"),
         (data.test or "test/images", data.test_labels or "test/labels"),
     )
     about = {name: getattr(data, name) for name in ("ids", "ignored", "image_suffix", "label_suffix")}
+    about["complete"] = complete
     train, test = (image_pairs(root / images, root / maps, data.class_names, **about) for images, maps in folders)
     return train, test
 

@@ -1,6 +1,6 @@
 """Semantic segmentation: a class for each pixel."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,19 +14,20 @@ from tst_fast.errors import Finding, UserError
 from tst_fast.losses.dense import cwd, rows
 from tst_fast.losses.distillation import make_term
 from tst_fast.losses.pixels import IGNORED, cell_labels, cell_weights, pixel_cross_entropy, pixel_weights
-from tst_fast.models.segmentation import SegmentationNetwork, SegmentationOutput, build_segmenter
+from tst_fast.models.segmentation import SegmentationNetwork, SegmentationOutput, build_segmenter, without_published
 from tst_fast.policy.augmenter import Geometry
 from tst_fast.tasks.loading import own_share
 from tst_fast.tasks.metrics.segmentation import ConfusionMatrix
 from tst_fast.tasks.picture_table import draw_table
-from tst_fast.tasks.segmentation.checks import absent_classes, check_batch, check_crop, check_options
-from tst_fast.tasks.segmentation.data import load_splits, open_loader
+from tst_fast.tasks.segmentation.checks import absent_classes, check_batch, check_crop, check_one_size, check_options
+from tst_fast.tasks.segmentation.data import inspection, load_splits, open_loader
 from tst_fast.tasks.segmentation.pictures import colour_of, overlaid
 from tst_fast.tasks.segmentation.plain_frame import augmented_positions, pulled_back, seen_labels
+from tst_fast.tasks.segmentation.predictions import write_predictions
 from tst_fast.tasks.segmentation.sliding import slide
-from tst_fast.tasks.task import Decisions, Metric, Role, Shown, Splits
+from tst_fast.tasks.task import Answered, Decisions, Metric, Role, Shown, Splits
 from tst_kernels import box_mask, warp
-from tst_pipelines import Batch, Dataset, Loader, ScaleCropFlip, Targets, Whole
+from tst_pipelines import Batch, Dataset, Inspection, Loader, ScaleCropFlip, Targets, Whole
 
 
 class Segmentation:
@@ -58,6 +59,10 @@ class Segmentation:
         """See `load_splits`."""
         return load_splits(self.config.data)
 
+    def inspection(self) -> Inspection:
+        """See `data.inspection`."""
+        return inspection(self.config.data)
+
     def training_loader(self, dataset: Dataset, seed: int) -> Loader:
         """See `Task`; resized, cropped and mirrored at random."""
         data, (low, high) = self.config.data, self.config.data.scale
@@ -69,7 +74,13 @@ class Segmentation:
         """See `Task`; whole images."""
         data, share = self.config.data, own_share(self.accelerator, False, 0)
         batch_size = data.test_batch_size or data.batch_size // share.world_size
-        return open_loader(data, dataset, Whole(fill=self._fill), batch_size, share)
+        check_one_size(dataset, batch_size)
+        return open_loader(data, dataset, self.evaluation_transform, batch_size, share)
+
+    @property
+    def evaluation_transform(self) -> Whole:
+        """All of it."""
+        return Whole(fill=self._fill)
 
     @property
     def _fill(self) -> tuple[int, int, int]:
@@ -84,7 +95,8 @@ class Segmentation:
     def network(self, role: Role, dataset: Dataset) -> SegmentationNetwork:
         """See `build_segmenter`."""
         config, data, loss = getattr(self.config, role), self.config.data, self.config.loss
-        network = build_segmenter(config.name, len(dataset.classes), config.arguments, config.pretrained)
+        arguments = without_published(config.arguments) if config.checkpoint else config.arguments
+        network = build_segmenter(config.name, len(dataset.classes), arguments, config.pretrained)
         check_crop(self.image_size, network.multiple, role)
         if data.window is not None:
             check_crop(_pair(data.window), network.multiple, role, "data.window")
@@ -105,6 +117,16 @@ class Segmentation:
         processes = 1 if config.sync_batch_norm else self.accelerator.num_processes
         return halves * config.data.batch_size // (processes * parts)
 
+    def check_pair(self, student: nn.Module, teacher: nn.Module) -> None:
+        """Refuse auxiliary heads that are to learn from each other and are not there."""
+        for role, network in (("student", student), ("teacher", teacher)):
+            assert isinstance(network, SegmentationNetwork)  # as of `network`
+            if self.config.loss.auxiliary_alpha and not network.has_auxiliary:
+                raise UserError(
+                    f"--loss.auxiliary_alpha needs an auxiliary head, and the {role} has none (--{role}.name, "
+                    f"--{role}.arguments, or its checkpoint): set it to 0"
+                )
+
     def kept(self, network: SegmentationNetwork) -> SegmentationNetwork:
         """All but the auxiliary head."""
         return network.without_auxiliary()
@@ -115,6 +137,12 @@ class Segmentation:
         if data.window is None:
             return network(images)
         return slide(network, images, _pair(data.window), _pair(data.window_step or data.window))
+
+    def write_predictions(
+        self, files: Sequence[str], answers: Iterable[Answered], classes: Sequence[str], folder: Path
+    ) -> None:
+        """See `predictions.write_predictions`."""
+        write_predictions(files, answers, classes, folder, self.config.data)
 
     def moved(self, targets: Targets, geometry: Geometry) -> Targets:
         """Label maps warped by the nearest pixel, 255 beyond their border."""
@@ -168,8 +196,7 @@ class Segmentation:
             weights = asked.weights.view(len(of_student), *of_student.shape[2:])
             total = total + loss.cwd_weight * cwd(of_student, of_teacher, weights, tau=loss.cwd_tau)
         if loss.auxiliary_alpha:
-            of_student = self.answers(_auxiliary(student, "student"), asked)
-            of_teacher = self.answers(_auxiliary(teacher, "teacher"), asked)
+            of_student, of_teacher = (self.answers(_auxiliary(output), asked) for output in (student, teacher))
             term = self.term(of_student, of_teacher, asked.labels, asked.weights)
             total = total + loss.auxiliary_alpha * term
         return total
@@ -230,8 +257,7 @@ def _pulled_back(positions: Tensor, output: SegmentationOutput) -> Tensor:
     return pulled_back(output.logits, positions, output.align_corners)
 
 
-def _auxiliary(output: SegmentationOutput, role: Role) -> SegmentationOutput:
+def _auxiliary(output: SegmentationOutput) -> SegmentationOutput:
     """The auxiliary head's logits as an output of their own."""
-    if output.auxiliary is None:
-        raise UserError(f"--loss.auxiliary_alpha needs an auxiliary head, and the {role} has none: set it to 0")
+    assert output.auxiliary is not None  # `check_pair` has seen to it
     return output._replace(logits=output.auxiliary)

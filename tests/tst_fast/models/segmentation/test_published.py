@@ -47,7 +47,7 @@ def test_published_networks_load_and_give_their_logits(published, images, tmp_pa
 def test_what_is_saved_has_no_auxiliary_head_and_none_is_made_up_for_it(images, tmp_path):
     arguments = {"encoder": DEEP}
     network = build_segmenter("pspnet/resnet18", CLASSES, arguments).eval()
-    save_weights(network.without_auxiliary(), tmp_path / "own.safetensors", "pspnet/resnet18")
+    save_weights(network.without_auxiliary(), tmp_path / "own.safetensors", "pspnet/resnet18", "abc")
     again = build_segmenter("pspnet/resnet18", CLASSES, arguments)
     load_weights(again, tmp_path / "own.safetensors", "teacher")
     with torch.no_grad():

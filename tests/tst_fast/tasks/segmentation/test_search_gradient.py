@@ -42,6 +42,12 @@ class LabelsThatMove(Segmentation):
         return super().decisions(self.moved(targets, geometry), dataclasses.replace(geometry, theta=still))
 
 
+@pytest.fixture(autouse=True)
+def levels_as_they_are_given(monkeypatch):
+    """Not moved at random within a pixel, of which test_dither tells."""
+    monkeypatch.setattr("tst_fast.run.search.dithered", lambda draw, *size: draw)
+
+
 @pytest.fixture(scope="module")
 def networks():
     return trained(8, 100), trained(4, 50)

@@ -12,7 +12,7 @@ from tst_fast.config.schema import Config, replace
 from tst_fast.errors import UserError
 from tst_fast.losses.dense import rows
 from tst_fast.losses.distillation import LOSSES
-from tst_fast.models.segmentation import SegmentationOutput
+from tst_fast.models.segmentation import SegmentationOutput, build_segmenter
 from tst_fast.policy.augmenter import Geometry
 from tst_fast.tasks import make_task
 from tst_fast.tasks.segmentation import Segmentation
@@ -92,8 +92,6 @@ def test_auxiliary_heads_and_channels_are_distilled_where_asked():
     labelled = of_channels.decisions(Targets(_labels(ignored=False)))
     found = of_channels.imitation(student, teacher, labelled).item()
     assert found == pytest.approx(0.5 * by_channel.item(), rel=1e-4)
-    with pytest.raises(UserError, match=r"--loss.auxiliary_alpha needs an auxiliary head, and the teacher has none"):
-        of_heads.imitation(student, teacher._replace(auxiliary=None), asked)
 
 
 @pytest.mark.parametrize("cutout", ["ignore", "keep"])
@@ -157,6 +155,20 @@ def test_what_is_kept_and_what_is_never_made():
     assert not any("auxiliary" in name for name in kept.state_dict())
     unused = _task(**config, loss__auxiliary_weight=0.0).network("student", dataset)
     assert unused(images).auxiliary is None
+
+
+def test_heads_that_are_not_there_are_missed_before_anything_is_trained():
+    """By the networks' names and arguments, or because the teacher's checkpoint has none."""
+    task = _task(loss__auxiliary_alpha=0.4)
+    whole, bare = (build_segmenter("pspnet/resnet18", 3, {"auxiliary": auxiliary}) for auxiliary in (True, False))
+    task.check_pair(whole, whole)
+    _task().check_pair(bare, bare)
+    with pytest.raises(UserError, match=r"--loss.auxiliary_alpha needs .* the student has none \(--student.name"):
+        task.check_pair(bare, whole)
+    teacher = build_segmenter("pspnet/resnet18", 3, {})
+    teacher.own_names(bare.state_dict())
+    with pytest.raises(UserError, match=r"the teacher has none \(.* or its checkpoint\): set it to 0"):
+        task.check_pair(whole, teacher)
 
 
 def test_windows():

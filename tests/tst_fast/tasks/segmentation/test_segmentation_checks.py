@@ -1,10 +1,18 @@
 """Crops and batches that a network cannot be trained on are refused, and torch agrees that they are."""
 
+from contextlib import closing
+
+import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
+from PIL import Image
 
+from tests.tst_fast.label_maps import CLASSES, pairs_flags, write_pairs
+from tst_fast.config import reading
 from tst_fast.errors import UserError
 from tst_fast.models.segmentation import build_segmenter
+from tst_fast.tasks import make_task
 from tst_fast.tasks.segmentation.checks import check_batch, check_crop
 
 POOLED = {"deeplabv3/resnet18": "context.pool.1", "pspnet/mobilenetv2_100": "context.branches.0.1"}
@@ -37,3 +45,44 @@ def test_one_image_is_enough_without_pooled_batch_norm(name):
     network = build_segmenter(name, 3, {}).train()
     check_batch(network, (64, 64), 1, "student")
     network(torch.zeros(1, 3, 64, 64))
+
+
+def _task(root, *flags):
+    return make_task(
+        reading.from_flags(["--config=segmentation/scenes", *pairs_flags(root), *flags]), Accelerator(cpu=True)
+    )
+
+
+def test_test_images_of_several_sizes_are_refused_before_anything_is_trained(tmp_path):
+    root = write_pairs(tmp_path / "pairs")
+    for folder in ("images", "labels"):
+        file = root / "test" / folder / "2.png"
+        Image.fromarray(np.asarray(Image.open(file))[:, :40]).save(file)
+    task = _task(root)
+    with pytest.raises(UserError, match=r"is 16, .*0.png \(48 x 32\) and .*2.png \(40 x 32\): set it to 1"):
+        task.evaluation_loader(task.splits().test)
+    task = _task(root, "--data.test_batch_size=1")
+    with closing(task.evaluation_loader(task.splits().test)) as loader:
+        assert len(list(loader)) == 4
+
+
+@pytest.mark.parametrize(
+    ("split", "state", "remedy"),
+    [("train", "wrong", "in 500 training label maps: add some"), ("test", "doubtful", "its IoU does not count unless")],
+)
+def test_classes_without_a_pixel_are_named(tmp_path, split, state, remedy):
+    root = write_pairs(tmp_path / "pairs")
+    (finding,) = _task(root).checks(_task(root).splits())
+    counts = np.zeros(3, int)
+    for file in (root / "train/labels").iterdir():
+        labels = np.asarray(Image.open(file))
+        counts += np.bincount(labels[labels != 255], minlength=3)
+    least, most = CLASSES[counts.argmin()], CLASSES[counts.argmax()]
+    shares = f"{most} has {100 * counts.max() / counts.sum():.0f} % of the pixels and {least} "
+    assert finding.state == "good" and shares in finding.found
+    for file in (root / split / "labels").iterdir():
+        labels = np.asarray(Image.open(file)).copy()
+        labels[labels == 1] = 0
+        Image.fromarray(labels).save(file)
+    (finding,) = _task(root).checks(_task(root).splits())
+    assert finding.state == state and "no pixel of disc in" in finding.remedy and remedy in finding.remedy

@@ -1,0 +1,45 @@
+"""`tst-fast predict STUDENT IMAGES --output FOLDER`: what a run's student answers to images."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from tst_fast.errors import UserError, errors_as_messages
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, answer every image, and exit with status 1 if one could not be read."""
+    parser = argparse.ArgumentParser("tst-fast predict", description="What a run's student answers to images.")
+    parser.add_argument("student", type=Path, help="a run's folder, or the student.safetensors in it")
+    parser.add_argument("images", type=Path, help="a folder, searched for images however deep, or one image file")
+    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where to write; new, or empty")
+    given = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
+    with errors_as_messages("stopped before every image was answered"):
+        # What runs networks takes seconds to import, and a mistyped flag should not.
+        from tst_fast.run.prediction import Predictor
+        from tst_fast.run.start import start_accelerator
+
+        accelerator = start_accelerator()
+        if accelerator.num_processes > 1:
+            raise UserError("one process answers the images: run `tst-fast predict` without a launcher")
+        predictor, console, bad = Predictor(given.student, accelerator), Console(highlight=False), []
+        columns = TextColumn("images"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+        with Progress(*columns, console=console) as progress:
+            bar = progress.add_task("images", total=None)
+
+            def report(name: str, fault: str) -> None:
+                progress.console.print(f"{name}: {fault}", markup=False, highlight=False, soft_wrap=True)
+                bad.append(name)
+
+            def advance(done: int, total: int) -> None:
+                progress.update(bar, completed=done, total=total)
+
+            answered = predictor.write(given.images, given.output, report, advance)
+        skipped = f", {len(bad):,} left out, which cannot be read" if bad else ""
+        console.print(f"{answered:,} images answered{skipped}; everything is in {given.output}", soft_wrap=True)
+        accelerator.end_training()
+    sys.exit(1 if bad else 0)
