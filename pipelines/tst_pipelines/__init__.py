@@ -20,7 +20,7 @@ from tst_pipelines.datasets.scenes import scene_boxes, scenes
 from tst_pipelines.datasets.shards import ShardDataset, image_shards
 from tst_pipelines.loaders.cached import CACHE_LIMIT, CachedLoader, cached_bytes
 from tst_pipelines.loaders.dali import DaliLoader, GpuDecoding
-from tst_pipelines.loaders.inspection import Inspection, inspect_images, inspect_pairs
+from tst_pipelines.loaders.inspection import Inspection, inspect_boxes, inspect_images, inspect_pairs
 from tst_pipelines.loaders.synthetic import SyntheticDataset, SyntheticLoader
 from tst_pipelines.loaders.two_crops import TwoCrops
 from tst_pipelines.loaders.unlabelled import UnlabelledBatch, images_at, unlabelled_batches
@@ -89,6 +89,7 @@ __all__ = [
     "image_pairs",
     "image_shards",
     "images_at",
+    "inspect_boxes",
     "inspect_images",
     "inspect_pairs",
     "leave_out",

@@ -137,7 +137,7 @@ def _check_files(data: DataConfig) -> None:
     rooted = on_disk or data.name in ("cifar10", "cifar100", "pairs", "cityscapes", "coco")
     _require(not rooted or data.root is not None, "--data.root is missing: name the folder of the images")
     _require(
-        data.exclude is None or on_disk or data.name in ("pairs", "cityscapes"),
+        data.exclude is None or on_disk or data.name in ("pairs", "cityscapes", "coco"),
         f"--data.exclude: {data.name} has no files to leave out",
     )
     takes = {

@@ -77,6 +77,26 @@ def coco_detection(
     return dataset
 
 
+def box_faults(annotations: str | Path) -> list[str]:
+    """What is wrong with boxes of a file of COCO's format, by position and image: those that are left out or clipped.
+
+    Raises:
+        DataError: see `coco_detection`.
+    """
+    file = Path(annotations)
+    held = _held(file)
+    names, image = list(Names(held["files"].tobytes())), _positions(file, "image", held["image_of"], held["image_ids"])
+    true, seen, outside, _ = _checked(held["boxes"], held["shapes"][image])
+    found = []
+    for marked, what in (
+        (~true, "has no height or width"),
+        (true & ~seen, "has less than a pixel inside the image"),
+        (true & seen & outside, "reaches beyond the image"),
+    ):
+        found += [(at, f"annotations[{at}] of {names[image[at]]} {what}") for at in np.flatnonzero(marked).tolist()]
+    return [what for _, what in sorted(found)]
+
+
 def _held(file: Path) -> dict[str, np.ndarray]:
     """What the file holds, from the cache if it is as it was."""
     cache = IndexCache(f"coco {_FORM} {os.path.abspath(file)}")
@@ -207,11 +227,7 @@ def _inside(file: Path, boxes: np.ndarray, shapes: np.ndarray) -> tuple[np.ndarr
     Returns:
         float64 [A, 4], left, top, right and bottom; and the positions of those that have a pixel or more, int64.
     """
-    true = np.all(np.isfinite(boxes), axis=1) & np.all(boxes[:, 2:] > 0, axis=1)
-    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
-    clipped = np.clip(np.where(true[:, None], corners, 0), 0, np.tile(shapes[:, ::-1], 2))
-    seen = (clipped[:, 2:] - clipped[:, :2] >= 1).all(1)
-    outside = true & (np.abs(clipped - corners) > 1e-3).any(1)
+    true, seen, outside, clipped = _checked(boxes, shapes)
     for count, what in (
         ((~true).sum(), "left out %d boxes without height or width"),
         ((true & ~seen).sum(), "left out %d boxes with less than a pixel inside their image"),
@@ -220,3 +236,17 @@ def _inside(file: Path, boxes: np.ndarray, shapes: np.ndarray) -> tuple[np.ndarr
         if count:
             logger.warning("%s: " + what, file, count)
     return clipped, np.flatnonzero(true & seen)
+
+
+def _checked(boxes: np.ndarray, shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Arguments as `_inside`.
+
+    Returns:
+        Which are boxes, which have a pixel or more inside, which reach beyond the image, bool [A] each; and the corners
+        of what is inside, float64 [A, 4].
+    """
+    true = (np.isfinite(boxes).all(1) & (boxes[:, 2:] > 0).all(1)).astype(bool)
+    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
+    clipped = np.clip(np.where(true[:, None], corners, 0), 0, np.tile(shapes[:, ::-1], 2))
+    seen = np.asarray((clipped[:, 2:] - clipped[:, :2] >= 1).all(1))
+    return true, seen, true & (np.abs(clipped - corners) > 1e-3).any(1), clipped

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from tst_pipelines.datasets.coco import box_faults
+from tst_pipelines.datasets.detections import DetectionDataset
+from tst_pipelines.datasets.files import ImageFiles
 from tst_pipelines.datasets.pairs import PairDataset
 from tst_pipelines.loaders.probe import Probe, image_fault, images_below
 from tst_pipelines.protocol import DataError
@@ -92,7 +95,39 @@ def inspect_pairs(root: str | Path, splits: Sequence[PairDataset]) -> Inspection
     return Inspection(ends[-1] if ends else 0, look, alone)
 
 
-def _image_fault(split: PairDataset, index: int, probe: Probe) -> str | None:
+def inspect_boxes(
+    root: str | Path, splits: Sequence[DetectionDataset], annotations: Sequence[str | Path] = ()
+) -> Inspection:
+    """Images with boxes: whether each can be read and has the size that is said of it; and boxes that are none.
+
+    Args:
+        root: the folder that all names are to be relative to.
+        splits: images with boxes.
+        annotations: their files in COCO's format, whose boxes are looked at, see `box_faults`.
+    """
+    ends = list(accumulate(len(split) for split in splits))
+
+    def look(number: int, probe: Probe) -> list[Fault]:
+        at = bisect_right(ends, number)
+        split, index = splits[at], number - (ends[at - 1] if at else 0)
+        name = os.path.relpath(split.path(index), root)
+        what = _image_fault(split, index, probe) or _said_size_fault(split, index)
+        return [Fault(name, what, name)] if what else []
+
+    known = [Fault(os.path.relpath(file, root), what, None) for file in annotations for what in box_faults(file)]
+    return Inspection(ends[-1] if ends else 0, look, known)
+
+
+def _said_size_fault(split: DetectionDataset, index: int) -> str | None:
+    """Of an image that can be read."""
+    height, width = split.shapes[index].tolist()
+    with Image.open(split.path(index)) as image:
+        if image.size != (width, height):
+            return f"has {image.width} x {image.height} pixels, but {width} x {height} in the annotations"
+    return None
+
+
+def _image_fault(split: ImageFiles, index: int, probe: Probe) -> str | None:
     try:
         return image_fault(split, index, probe)
     except OSError as error:  # between two reads

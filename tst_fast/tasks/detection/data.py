@@ -12,10 +12,13 @@ from tst_pipelines import (
     DataError,
     Dataset,
     DetectionDataset,
+    Inspection,
     Loader,
     Share,
     cached_bytes,
     coco_detection,
+    inspect_boxes,
+    leave_out,
     random_share,
     scene_boxes,
 )
@@ -29,6 +32,9 @@ def load_splits(data: DataConfig) -> Splits:
         UserError, tst_pipelines.DataError: they are not there, not laid out as named, or there is no box in a split.
     """
     train, test = _whole_splits(data)
+    if data.exclude:
+        assert data.root is not None  # `checks.check` demands it
+        train, test = leave_out((train, test), Path(data.root), data.exclude)
     if data.fraction < 1:
         train = train.select(random_share(len(train), data.fraction, data.fraction_seed))
     for split, dataset, flag in (("training", train, "train_labels"), ("test", test, "test_labels")):
@@ -44,13 +50,30 @@ def _whole_splits(data: DataConfig) -> tuple[DetectionDataset, DetectionDataset]
     root = Path(data.root)
     if not root.is_dir():
         raise UserError(f"--data.root {root}: there is no such folder")
-    images = data.train or "train2017", data.test or "val2017"
-    annotations = (
-        data.train_labels or "annotations/instances_train2017.json",
-        data.test_labels or "annotations/instances_val2017.json",
-    )
-    train = coco_detection(root / images[0], root / annotations[0])
-    return train, coco_detection(root / images[1], root / annotations[1], train.classes)
+    learned, tested = _annotations(data)
+    train = coco_detection(root / (data.train or "train2017"), learned)
+    return train, coco_detection(root / (data.test or "val2017"), tested, train.classes)
+
+
+def _annotations(data: DataConfig) -> list[Path]:
+    """The files of annotations, of training and of test; none of a data set that is made here."""
+    if data.root is None:
+        return []
+    files = data.train_labels, data.test_labels
+    return [
+        Path(data.root) / (file or f"annotations/instances_{split}2017.json")
+        for file, split in zip(files, ("train", "val"), strict=True)
+    ]
+
+
+def inspection(data: DataConfig) -> Inspection:
+    """What can be wrong with the files that `data` names: see `inspect_boxes`.
+
+    Raises:
+        UserError, tst_pipelines.DataError: they are not there.
+    """
+    splits = _whole_splits(data)
+    return inspect_boxes(data.root or splits[0].root, splits, _annotations(data))
 
 
 def open_loader(

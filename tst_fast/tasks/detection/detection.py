@@ -1,6 +1,6 @@
 """Object detection: which objects are where."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +13,16 @@ from tst_fast.errors import Finding
 from tst_fast.models.detection import DenseOutput, DetectionOutput, Detector, build_detector
 from tst_fast.policy.augmenter import Geometry
 from tst_fast.tasks.detection.checks import absent_classes, check_options, check_pair, look
-from tst_fast.tasks.detection.data import load_splits, open_loader
+from tst_fast.tasks.detection.data import inspection, load_splits, open_loader
 from tst_fast.tasks.detection.imitation import dense_distance, two_stage_distance
 from tst_fast.tasks.detection.objects import moved_objects, object_weights, score_logits
 from tst_fast.tasks.detection.pictures import with_detections, with_targets
+from tst_fast.tasks.detection.predictions import write_predictions
 from tst_fast.tasks.loading import own_share
 from tst_fast.tasks.metrics.detection import CocoScore
 from tst_fast.tasks.picture_table import draw_table
-from tst_fast.tasks.task import Decisions, Metric, Role, Shown, Splits
-from tst_pipelines import Batch, Dataset, FitAndJitter, FitAndPad, Loader, Targets
+from tst_fast.tasks.task import Answered, Decisions, Metric, Role, Shown, Splits
+from tst_pipelines import Batch, Dataset, FitAndJitter, FitAndPad, Inspection, Loader, Targets
 
 
 class Detection:
@@ -42,7 +43,6 @@ class Detection:
     def __init__(self, config: Config, accelerator: Accelerator) -> None:
         self.config, self.accelerator = config, accelerator
         self.classes: tuple[str, ...] = ()  # of the data; known when a network is made
-        self._looks: dict[Role, DetectionOutput] = {}
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -59,6 +59,10 @@ class Detection:
         """See `load_splits`."""
         return load_splits(self.config.data)
 
+    def inspection(self) -> Inspection:
+        """See `data.inspection`."""
+        return inspection(self.config.data)
+
     def training_loader(self, dataset: Dataset, seed: int) -> Loader:
         """See `Task`; fitted into the canvas, resized, cropped and mirrored at random."""
         data, (low, high) = self.config.data, self.config.data.scale
@@ -70,10 +74,11 @@ class Detection:
         """See `Task`; whole images, fitted into the canvas."""
         data, share = self.config.data, own_share(self.accelerator, False, 0)
         batch_size = data.test_batch_size or data.batch_size // share.world_size
-        return open_loader(data, dataset, self._fitted, batch_size, share)
+        return open_loader(data, dataset, self.evaluation_transform, batch_size, share)
 
     @property
-    def _fitted(self) -> FitAndPad:
+    def evaluation_transform(self) -> FitAndPad:
+        """See `Task`; in the canvas."""
         return FitAndPad(self.image_size, self._fill)
 
     @property
@@ -90,10 +95,13 @@ class Detection:
         """See `build_detector`."""
         chosen, self.classes = getattr(self.config, role), dataset.classes
         network = build_detector(chosen.name, dataset.classes, chosen.arguments, chosen.pretrained)
-        self._looks[role] = look(network, self.image_size, role)
-        if len(self._looks) == 2:
-            check_pair(self.config, self._looks["student"], self._looks["teacher"])
+        look(network, self.image_size, role)
         return network
+
+    def check_pair(self, student: Detector, teacher: Detector) -> None:
+        """See `check_pair`."""
+        outputs = look(student, self.image_size, "student"), look(teacher, self.image_size, "teacher")
+        check_pair(self.config, *outputs)
 
     def kept(self, network: Detector) -> Detector:
         """All of it."""
@@ -102,6 +110,12 @@ class Detection:
     def predict(self, network: nn.Module, images: Tensor) -> DetectionOutput:
         """One forward pass."""
         return network(images)
+
+    def write_predictions(
+        self, files: Sequence[str], answers: Iterable[Answered], classes: Sequence[str], folder: Path
+    ) -> None:
+        """See `predictions.write_predictions`."""
+        write_predictions(files, answers, classes, folder)
 
     def moved(self, targets: Targets, geometry: Geometry) -> Targets:
         """See `moved_objects`."""
@@ -140,7 +154,7 @@ class Detection:
 
     def evaluator(self, dataset: Dataset) -> CocoScore:
         """Average precision, as COCO counts it."""
-        return CocoScore(dataset, self._fitted)
+        return CocoScore(dataset, self.evaluation_transform)
 
     def checks(self, splits: Splits) -> Iterator[Finding]:
         """Classes without a box."""
