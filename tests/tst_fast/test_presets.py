@@ -1,5 +1,7 @@
 """Every preset does two steps of everything, on made-up images; heavy networks are made small by their arguments."""
 
+import json
+
 import pytest
 
 from tests.tst_fast.boxes import coco_flags, write_coco
@@ -26,8 +28,8 @@ SMALL_SEGMENTERS = {
     "pspnet/resnet18": f"{{align_corners: true, {ONE_BLOCK}}}",
     "deeplabv3/mobilenetv2_100": "{auxiliary: false, align_corners: true}",
 }
-SMALL_DETECTORS: dict[str, str] = {}
-SMALL_BODY: dict[str, str] = {}
+FEW_REGIONS = {f"rpn_post_nms_top_n_{mode}": 20 for mode in ("train", "test")} | {"box_batch_size_per_image": 16}
+WITHOUT_DOWNLOADS = {"backbone": "resnet18", "pretrained": False, "weights_backbone": None}
 PRESETS = {
     task: [name for name in reading.presets() if name.startswith(task)]
     for task in ("classification", "segmentation", "detection")
@@ -53,15 +55,14 @@ def test_dry_run_on_label_maps(preset, steps, tmp_path, monkeypatch, capsys):
 def test_dry_run_on_boxes(preset, steps, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     config = reading.from_flags(["--config", preset, "--data.root=anywhere"])
-    small = config.data.name == "scenes" or "pyramid" in str(config.teacher.arguments.get("backbone", "pyramid"))
-    flags = [*coco_flags(write_coco(tmp_path)), "--data.batch_size=4"]
-    flags += ["--data.crop_size=[64, 96]" if small else "--data.crop_size=[128, 128]", "--teacher.pretrained=false"]
+    flags = [*coco_flags(write_coco(tmp_path, train=4, test=2)), "--data.batch_size=2", "--teacher.pretrained=false"]
+    flags += ["--data.crop_size=[128, 128]", "--data.threads=1"]
     for role in ("teacher", "student"):
-        chosen = getattr(config, role)
-        if (name := chosen.name) in SMALL_DETECTORS:
-            flags.append(f"--{role}.arguments={SMALL_DETECTORS[name]}")
-        elif not small:
-            flags += [f"--{role}.arguments.{key}={value}" for key, value in SMALL_BODY.items()]
+        arguments = dict(getattr(config, role).arguments)
+        arguments |= {name: value for name, value in WITHOUT_DOWNLOADS.items() if name in arguments}
+        if "fasterrcnn" in getattr(config, role).name:
+            arguments |= FEW_REGIONS
+        flags.append(f"--{role}.arguments={json.dumps(arguments)}")
     main(["--config", preset, *flags, "--dry_run"])
     assert steps == {ModelUpdate: 4, PolicySearch: 2}
     assert "two steps of everything went well" in capsys.readouterr().out

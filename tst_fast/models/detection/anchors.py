@@ -14,6 +14,23 @@ def in_full_precision(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
+class UnroundedAnchors(AnchorGenerator):
+    """Anchors of the sizes that they are said to have, as mmdetection's; torchvision rounds them to pixels."""
+
+    def generate_anchors(
+        self,
+        scales: Sequence[float],
+        aspect_ratios: Sequence[float],
+        dtype: torch.dtype = torch.float32,
+        device: torch.device = torch.device("cpu"),  # noqa: B008
+    ) -> Tensor:
+        """Of each ratio of height to width and each size, around 0: [ratios x sizes, 4]."""
+        sizes, roots = (torch.as_tensor(values, dtype=dtype, device=device) for values in (scales, aspect_ratios))
+        roots = roots.sqrt()
+        width, height = (sizes / roots[:, None]).flatten() / 2, (sizes * roots[:, None]).flatten() / 2
+        return torch.stack([-width, -height, width, height], dim=1)
+
+
 def grid_anchors(generator: AnchorGenerator, images: Tensor, features: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
     """The anchors of images of one size, float32 [A, 4] (float64 for such images), and how many each level has.
 

@@ -15,6 +15,7 @@ from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
 from tst_fast.errors import UserError, nearest
+from tst_fast.models.detection.anchors import UnroundedAnchors
 from tst_fast.models.detection.dense import DenseDetector
 from tst_fast.models.detection.published import of_classes, without_unused_classes
 from tst_fast.models.detection.pyramid import pyramid_on, small_pyramid
@@ -79,18 +80,24 @@ def fcos(classes: int, backbone: str = "pyramid", convs: int = 4, **arguments: A
     return DenseDetector(FCOS(base, classes, anchor_generator=anchors, head=head, score_thresh=SCORE))
 
 
-def retinanet(classes: int, backbone: str = "pyramid", norm: bool = True, **arguments: Any) -> DenseDetector:
+def retinanet(
+    classes: int, backbone: str = "pyramid", norm: bool = True, mmdetection: bool = False, **arguments: Any
+) -> DenseDetector:
     """RetinaNet (Lin et al., 2017), nine anchors at a cell.
 
     Args:
         classes: their number.
         backbone: pyramid (`small_pyramid`), or see `pyramid_on`.
         norm: whether heads have group norms, as torchvision's second version.
+        mmdetection: as its weights want it: anchors that are not rounded to pixels, and coarser levels that are made of
+            the backbone's last stage, not of the pyramid's.
         arguments: of the backbone.
     """
-    base, strides = _dense_pyramid(backbone, arguments)
-    sizes = tuple(tuple(int(4 * stride * 2 ** (third / 3)) for third in range(3)) for stride in strides)
-    anchors = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(strides))
+    base, strides = _dense_pyramid(backbone, arguments, from_backbone=mmdetection)
+    exact = [[4 * stride * 2 ** (third / 3) for third in range(3)] for stride in strides]
+    make = UnroundedAnchors if mmdetection else AnchorGenerator
+    sizes = tuple(tuple(size if mmdetection else int(size) for size in level) for level in exact)
+    anchors = make(sizes, ((0.5, 1.0, 2.0),) * len(strides))
     layer = partial(nn.GroupNorm, 32) if norm else None
     head = RetinaNetHead(_width(base), 9, classes, norm_layer=layer)
     head.regression_head._loss_type = "giou" if norm else "l1"
@@ -110,7 +117,7 @@ def faster_rcnn(classes: int, backbone: str = "pyramid", hidden: int = 1024, **a
         base, strides, scale = small_pyramid(**arguments), PYRAMID_STRIDES, 4
         names = ["0", "1"]
     else:
-        base, strides, scale = pyramid_on(backbone, LastLevelMaxPool(), (2, 3, 4, 5), **arguments), TWO_STAGE_STRIDES, 8
+        base, strides, scale = _two_stage_pyramid(backbone, arguments), TWO_STAGE_STRIDES, 8
         names = ["0", "1", "2", "3"]
     sizes = tuple((scale * stride,) for stride in strides)
     anchors = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(strides))
@@ -127,12 +134,21 @@ OWN: dict[str, Callable[..., DenseDetector | TwoStageDetector]] = {
 }
 
 
-def _dense_pyramid(backbone: str, arguments: dict[str, Any]) -> tuple[nn.Module, tuple[int, ...]]:
-    """The backbone of a dense detector, and the strides of its levels."""
+def _dense_pyramid(
+    backbone: str, arguments: dict[str, Any], from_backbone: bool = False
+) -> tuple[nn.Module, tuple[int, ...]]:
+    """The backbone of a dense detector, and the strides of its levels; the two coarsest are made of the last one."""
     if backbone == "pyramid":
         return small_pyramid(**arguments), PYRAMID_STRIDES
-    width = arguments.get("width", 256)
-    return pyramid_on(backbone, LastLevelP6P7(width, width), (3, 4, 5), **arguments), DENSE_STRIDES
+
+    def two_more(channels: int, width: int) -> LastLevelP6P7:
+        return LastLevelP6P7(channels if from_backbone else width, width)
+
+    return pyramid_on(backbone, two_more, (3, 4, 5), **arguments), DENSE_STRIDES
+
+
+def _two_stage_pyramid(backbone: str, arguments: dict[str, Any]) -> nn.Module:
+    return pyramid_on(backbone, lambda channels, width: LastLevelMaxPool(), (2, 3, 4, 5), **arguments)
 
 
 def _width(base: nn.Module) -> int:

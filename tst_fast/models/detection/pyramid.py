@@ -1,7 +1,7 @@
 """Pyramids of features: our small one, and those on torchvision's and timm's networks."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torchvision
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from timm.models import FeatureInfo
 
 RESNETS = tuple(name for name in torchvision.models.list_models(torchvision.models) if "resne" in name)
+
+
+Extra = Callable[[int, int], ExtraFPNBlock]
 
 
 class Stages(nn.Module):
@@ -85,7 +88,7 @@ def small_pyramid(channels: Sequence[int] = (32, 64, 128, 128), depth: int = 2, 
 
 def pyramid_on(
     name: str,
-    extra: ExtraFPNBlock | None,
+    extra: Extra,
     levels: Sequence[int],
     width: int = 256,
     pretrained: bool = False,
@@ -97,7 +100,7 @@ def pyramid_on(
 
     Args:
         name: of a ResNet of torchvision's, or timm/NAME.
-        extra: makes further, coarser levels.
+        extra: from the channels of the last stage and the width to what makes further, coarser levels.
         levels: stages whose features are used: 2 has stride 4, 3 has stride 8, and so on.
         width: of the features; torchvision's ResNets have 256.
         pretrained: start from the published ImageNet weights; needs internet.
@@ -126,7 +129,7 @@ def pyramid_on(
 
 
 def _resnet_pyramid(
-    name: str, extra: ExtraFPNBlock | None, levels: Sequence[int], width: int, pretrained: bool, trainable_layers: int
+    name: str, extra: Extra, levels: Sequence[int], width: int, pretrained: bool, trainable_layers: int
 ) -> nn.Module:
     if width != 256:
         raise UserError(f"backbone {name} of torchvision has a pyramid of width 256, not {width}: take timm/{name}")
@@ -137,7 +140,7 @@ def _resnet_pyramid(
             norm_layer=nn.BatchNorm2d,
             trainable_layers=trainable_layers,
             returned_layers=[level - 1 for level in levels],
-            extra_blocks=extra,
+            extra_blocks=extra(512 if name in ("resnet18", "resnet34") else 2048, width),
         )
     except (OSError, RuntimeError) as error:
         raise _unreachable(name, error) from None
@@ -145,7 +148,7 @@ def _resnet_pyramid(
 
 def _timm_pyramid(
     name: str,
-    extra: ExtraFPNBlock | None,
+    extra: Extra,
     levels: Sequence[int],
     width: int,
     pretrained: bool,
@@ -167,7 +170,8 @@ def _timm_pyramid(
             f"timm's {name} cannot be a backbone with features at strides {[2**level for level in levels]} "
             f"({str(error) or type(error).__name__}): take a network with stages, such as resnet18 or convnext_tiny"
         ) from None
-    return Pyramid(body, _info(body).channels(), width, extra)
+    channels = _info(body).channels()
+    return Pyramid(body, channels, width, extra(channels[-1], width))
 
 
 def _info(body: nn.Module) -> "FeatureInfo":

@@ -76,13 +76,28 @@ def test_a_retinanet_from_before_its_heads_had_norms():
 
 def test_a_retinanet_of_mmdetection():
     """By its published names: the same weights give the same answers."""
-    detector = build_detector("retinanet", USED[:3], {"backbone": "resnet18", "norm": False}).eval()
+    detector = build_detector(
+        "retinanet", USED[:3], {"backbone": "resnet50", "norm": False, "mmdetection": True}
+    ).eval()
     theirs = {_mmdetections(name): values for name, values in detector.state_dict().items()}
     assert "neck.fpn_convs.4.conv.weight" in theirs
     assert "bbox_head.cls_convs.3.conv.bias" in theirs
     again = own_names(theirs, 3)
     assert set(again) == set(detector.state_dict())
     assert all(torch.equal(values, again[name]) for name, values in detector.state_dict().items())
+
+
+def test_anchors_of_mmdetection():
+    """Of its base sizes, 4 strides and two between doublings, by its formula: sides of size times sqrt(ratio)."""
+    detector = build_detector("retinanet", USED[:3], {"backbone": "resnet18", "mmdetection": True})
+    anchors = detector.model.anchor_generator.cell_anchors[1]
+    expected = [
+        (4 * 16 * 2 ** (third / 3) / ratio**0.5, 4 * 16 * 2 ** (third / 3) * ratio**0.5)
+        for ratio in (0.5, 1, 2)
+        for third in range(3)
+    ]
+    torch.testing.assert_close(anchors[:, 2:] - anchors[:, :2], torch.tensor(expected))
+    torch.testing.assert_close(anchors[:, :2], -anchors[:, 2:])
 
 
 def _mmdetections(name):
