@@ -8,6 +8,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from tst_fast.errors import UserError
 from tst_fast.models.build import find_model
 
 Channels = tuple[float, float, float]
@@ -64,15 +65,15 @@ def published_normalisation(name: str) -> Normalisation | None:
 
     Returns:
         None where they say nothing, as of networks that are not theirs.
-
-    Raises:
-        UserError: an unknown name.
     """
     source, _, plain = name.rpartition("/")
     if source in ("", "torchvision") and plain in torchvision.models.list_models(torchvision.models.detection):
         return Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # their weights' metadata say nothing
     if source != "torchvision" or plain not in torchvision.models.list_models(torchvision.models.segmentation):
-        source, plain = find_model(name)
+        try:
+            source, plain = find_model(name)
+        except UserError:  # one of a task's own, of which nothing is published
+            return None
     if source == "torchvision":
         trained = torchvision.models.get_model_weights(plain)["DEFAULT"].transforms()
         return Normalisation(_channels(trained.mean), _channels(trained.std))
