@@ -97,6 +97,22 @@ def test_composed_with_shut_gates_leaves_images_and_labels_alone(names, size):
     assert geometry.erased.abs().max() == 0
 
 
+def test_beside_a_small_picture_all_is_the_mean_colour():
+    """A picture in a larger canvas comes out as it does alone, whatever lies beside it."""
+    augmenter = Augmenter(None, PolicyConfig(), DataConfig(mean=MEAN, std=STD), composed=True)
+    images = torch.randint(0, 256, (2, 24, 32, 3), dtype=torch.uint8)
+    sizes = torch.tensor([[16, 20], [24, 12]], dtype=torch.int32)
+    codes = torch.tensor([[OPERATIONS[name].code for name in ("Invert", "Rotate", "TranslateX")]]).expand(2, -1)
+    draw = Draw(codes, torch.full((2, 3), 0.5), torch.ones(2, 3))
+    augmented, _ = augmenter.apply(images, draw, sizes)
+    for row, (height, width) in enumerate(sizes.tolist()):
+        one = Draw(draw.operations[:1], draw.levels[:1], draw.gates[:1])
+        alone, _ = augmenter.apply(images[row : row + 1, :height, :width].contiguous(), one)
+        inner = augmented[row, :, :height, :width]
+        torch.testing.assert_close(inner[:, 1:-1, 1:-1], alone[0, :, 1:-1, 1:-1], rtol=0, atol=1e-4)
+        assert augmented[row, :, height:].eq(0).all() and augmented[row, :, :, width:].eq(0).all()
+
+
 @pytest.mark.parametrize("composition", ["additive", "sequential"])
 def test_cutout_fills_with_the_mean_in_every_slot(composition):
     draw = _draw([[("Brightness", 0.0, 1.0), ("Cutout", 0.0, 1.0)]] * 2)
