@@ -70,8 +70,8 @@ MUTANTS = [
     Mutant(
         "the policy looks for what the student knows",
         "tst_fast/losses/search.py",
-        "missed = (1 - student.softmax(dim=1) + EPSILON).log()",
-        "missed = -(1 - student.softmax(dim=1) + EPSILON).log()",
+        "missed = (1 - _log_probabilities(student, labels).exp() + EPSILON).log()",
+        "missed = -(1 - _log_probabilities(student, labels).exp() + EPSILON).log()",
         "tst_fast/run/test_search.py::test_probability_rises_where_only_the_student_is_fooled",
     ),
     Mutant(
