@@ -51,7 +51,8 @@ $(VENV)/.tst-fast-installed: setup.py pyproject.toml kernels/pyproject.toml
 	touch $@
 
 # What it costs on a CPU: JSON under benchmarks/results/, Markdown beside it, and the tables of README. Under ten minutes.
-# `make bench IMAGES=FOLDER CIFAR=FOLDER` loads these images; else they are made from scikit-learn's two photographs.
+# `make bench IMAGES=FOLDER CIFAR=FOLDER PAIRS=FOLDER` loads these images; else they are made from scikit-learn's two
+# photographs.
 bench: install
 ifdef INSTALLED
 	$(PYTHON) -m pip install --quiet --editable ".[benchmark]"
@@ -59,6 +60,7 @@ endif
 	$(PYTHON) -m benchmarks.kernels --json benchmarks/results/kernels-cpu.json
 	$(PYTHON) -m benchmarks.loaders --json benchmarks/results/loaders-cpu.json \
 		$(if $(IMAGES),--images $(IMAGES)) $(if $(CIFAR),--cifar $(CIFAR))
+	$(PYTHON) -m benchmarks.segmentation --json benchmarks/results/segmentation-cpu.json $(if $(PAIRS),--pairs $(PAIRS))
 	$(PYTHON) -m benchmarks.bounds --json benchmarks/results/bounds.json
 	$(PYTHON) -m benchmarks.report
 

@@ -77,7 +77,8 @@ def _versions(result: Result, *names: str) -> str:
 
 
 def _hardware(result: Result) -> str:
-    return result["gpu"] or f"{result['threads']} cores of an {result['processor']}"
+    threads = result["threads"]
+    return result["gpu"] or f"{threads} core{'s' if threads > 1 else ''} of an {result['processor']}"
 
 
 def _find(rows: Iterable[Row], **wanted: object) -> Row:
@@ -129,6 +130,27 @@ def loaders_block() -> str:
         f"{result['small_images']}; batch {rows[0]['batch']}, medians of {result['rounds']} interleaved rounds;",
         f"[every row]({LINK}/loaders-cpu.md). On a CPU, DALI reads and decodes regions and torch resizes them:",
         f"a loop in which DALI resizes them itself does {_rate(bare)}.)",
+    )
+
+
+def segmentation_block() -> str:
+    """Images with label maps on a CPU: augmentation, loading, and the search's steps."""
+    result = _read("segmentation-cpu")
+    rows = result["rows"]
+    arms = [row for row in rows if row.get("pass") == "forward"]
+    body = ([row["name"], _rate(row), f"{row['ratio_to_torchvision']:.2f}"] for row in arms)
+    both = (_rate(_find(rows, name=name, **{"pass": "both"})) for name in ("ours", "ours, compiled"))
+    dali, cached = (_find(rows, name=name) for name in ("DaliLoader", "CachedLoader"))
+    equal = "equal" if dali["labels_equal_to_pillows"] and cached["labels_equal_to_pillows"] else "NOT equal"
+    search = _find(rows, name="search step")
+    return _block(
+        table(("images/s of 256 px, augmented with their label maps", "forward", "ratio"), body),
+        f"(`make bench`, {_hardware(result)}, {_versions(result, 'torch', 'torchvision')}; medians of",
+        f"{result['rounds']} interleaved rounds. With gradients to levels and gates, as in the search:",
+        f"{' and '.join(both)} images/s. Pairs, {result['pairs']}, to random crops of 256 px:",
+        f"{dali['cpu_ms_per_image']:.2f} ms of CPU time each by DALI, {cached['cpu_ms_per_image']:.2f} ms cached;",
+        f"labels {equal} to Pillow's. A step of the search takes {search['ratio_to_student_step']:.2f} times a",
+        f"student's. [Every row]({LINK}/segmentation-cpu.md).)",
     )
 
 
@@ -204,6 +226,7 @@ COMPARISONS = {
 BLOCKS: dict[str, Callable[[], str]] = {
     "kernels": kernels_block,
     "loaders": loaders_block,
+    "segmentation": segmentation_block,
     "bounds": bounds_block,
     "gpu": gpu_block,
     "differences": differences_block,

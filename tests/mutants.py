@@ -70,8 +70,8 @@ MUTANTS = [
     Mutant(
         "the policy looks for what the student knows",
         "tst_fast/losses/search.py",
-        "missed = (1 - student.softmax(dim=1) + EPSILON).log()",
-        "missed = -(1 - student.softmax(dim=1) + EPSILON).log()",
+        "missed = (1 - _log_probabilities(student, labels).exp() + EPSILON).log()",
+        "missed = -(1 - _log_probabilities(student, labels).exp() + EPSILON).log()",
         "tst_fast/run/test_search.py::test_probability_rises_where_only_the_student_is_fooled",
     ),
     Mutant(
@@ -432,5 +432,33 @@ MUTANTS = [
         "_blank(warp(_blank(mixed, sizes), theta), sizes)",
         "warp(_blank(mixed, sizes), theta)",
         "tst_fast/policy/test_augmenter.py::test_beside_a_small_picture_all_is_the_mean_colour",
+    # The search's translations, and what an exported policy does with them.
+    Mutant(
+        "the search does not move translations within a pixel",
+        "tst_fast/run/search.py",
+        "draw = dithered(draw, *self.task.image_size, part.sizes)",
+        "dithered(draw, *self.task.image_size, part.sizes)",
+        "tst_fast/policy/test_dither.py::test_the_mean_gradient_is_the_difference_over_a_pixel[TranslateX-True]",
+    ),
+    Mutant(
+        "the exported warps are composed in the reverse order",
+        "tst_fast/policy/exports/torchvision_policy.py",
+        "whole = whole @ torch.tensor([*_matrix(name, level * gate, height / width), [0.0, 0.0, 1.0]])",
+        "whole = torch.tensor([*_matrix(name, level * gate, height / width), [0.0, 0.0, 1.0]]) @ whole",
+        "tst_fast/commands/test_export_with_masks.py::test_images_and_masks_equal_the_augmenters[additive]",
+    ),
+    Mutant(
+        "the exported boxes move the other way",
+        "tst_fast/policy/exports/torchvision_policy.py",
+        "@ whole.inverse().mT",
+        "@ whole.mT",
+        "tst_fast/commands/test_export_with_masks.py::test_boxes_follow_torchvisions_rule[XYXY-Rotate-21.0-shift0]",
+    ),
+    Mutant(
+        "a student's label maps are resized to the image instead of cut to it",
+        "tst_fast/tasks/segmentation/predictions.py",
+        "output.label_map((batch.images.shape[1], batch.images.shape[2]))[:, :height, :width]",
+        "output.label_map((height, width))",
+        "tst_fast/commands/test_predict.py::test_segmentation_writes_label_maps_and_pictures",
     ),
 ]

@@ -27,10 +27,9 @@ def dithered(draw: Draw, height: int, width: int, sizes: Tensor | None = None) -
         The same operations and gates; levels of TranslateX and TranslateY within -1..1, the others unchanged.
     """
     levels = draw.levels.detach()
-    size = levels.new_tensor([[height, width]]) if sizes is None else sizes.to(levels.dtype)
     pixel = torch.zeros_like(levels)  # as a level
-    for name, side in (("TranslateX", size[:, 1:]), ("TranslateY", size[:, :1])):
-        operation = OPERATIONS[name]
+    for name, axis, whole in (("TranslateX", 1, width), ("TranslateY", 0, height)):
+        operation, side = OPERATIONS[name], whole if sizes is None else sizes[:, axis, None]
         pixel = torch.where(draw.operations == operation.code, 1 / (operation.magnitude(1.0) * side), pixel)
     moved = levels + (torch.rand_like(levels) - 0.5) * pixel
     offset = torch.where(pixel > 0, moved.clamp(-1, 1) - levels, 0)
