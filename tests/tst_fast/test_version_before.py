@@ -52,6 +52,6 @@ def test_its_run_is_not_continued(renamed, tmp_path):
     shutil.copytree(STORED, run)
     shutil.copy(renamed, run / "config.yaml")
     before = (run / "metrics.jsonl").read_bytes()
-    with pytest.raises(SystemExit, match=r"^error: checkpoint .*\.pt has version 1, this program reads 2$"):
+    with pytest.raises(SystemExit, match=r"^error: checkpoint .*\.pt has version 1, this program reads 3$"):
         main(["--resume", str(run)])
     assert (run / "metrics.jsonl").read_bytes() == before

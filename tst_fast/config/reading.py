@@ -90,7 +90,9 @@ def load(file: Path) -> Config:
 
 def save(config: Config, file: Path) -> None:
     """Write every value, resolved, as YAML."""
-    file.write_text(yaml.safe_dump(_plain(config), sort_keys=False))
+    from tst_pipelines.writing import write_text_whole  # imports torch, for which the message of a typo should not wait
+
+    write_text_whole(file, yaml.safe_dump(_plain(config), sort_keys=False))
 
 
 def _names_its_data(arguments: Sequence[str]) -> bool:

@@ -39,7 +39,7 @@ INERT: list[Any] = [
 def save_weights(model: nn.Module, file: Path, architecture: str) -> None:
     """Write a model's state dict, and nothing else, as safetensors with the architecture's name in the header."""
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    with write_whole(file) as opened:
+    with write_whole(file, durable=True) as opened:
         opened.write(serialise(tensors, metadata={"architecture": architecture}))
 
 

@@ -41,6 +41,9 @@ class Observer:
     def opened(self, opening: Opening) -> None:
         """The run is about to take its first step, or the first after it was resumed."""
 
+    def noticed(self, message: str) -> None:
+        """Something that the user should know, in words; perhaps before `opened`."""
+
     def event(self, event: Event) -> None:
         """Something happened."""
 

@@ -57,6 +57,10 @@ class Terminal(Observer):
         }
         self._progress.start()
 
+    def noticed(self, message: str) -> None:
+        """Say it, even if quiet."""
+        self._say(f"warning: {message}")
+
     def event(self, event: Event) -> None:
         """Move the stage's bar."""
         match event:
@@ -66,7 +70,7 @@ class Terminal(Observer):
                 self._bars.update(task, completed=event.stage_step, note=f"{event.images_per_second:,.0f} images/s")
             case SearchEnded() if not self.quiet:
                 for warning in event.warnings:
-                    self._say(f"warning: {warning}")
+                    self.noticed(warning)
             case PassEnded():
                 self._bars.update(self._tasks[event.stage], note=f"{event.images_per_second:,.0f} images/s")
             case Evaluated() if event.role == event.stage and event.role in self._tasks:
@@ -115,7 +119,7 @@ class Terminal(Observer):
             )
 
     def _say(self, message: str | Table) -> None:
-        self.console.print(message, highlight=False)
+        self.console.print(message, highlight=False, markup=False)  # names of files may look like markup
 
 
 def policy_table(before: Sequence[LearnedOperation], after: Sequence[LearnedOperation]) -> Table:

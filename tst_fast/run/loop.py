@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tst_fast.errors import UserError
 from tst_fast.models import load_weights
 from tst_fast.report.metrics import MetricsLog
 from tst_fast.report.observer import Observer
@@ -77,15 +78,21 @@ class Run:
         Raises:
             UserError, tst_pipelines.DataError: there is no checkpoint, or it was made with other data or processes.
         """
-        state = checkpoint.load_newest(self.folder / "checkpoints")
+        found = checkpoint.load_newest(self.folder / "checkpoints")
+        state = found.state
         self.learners.load_state_dict(state["learners"])
         if self.session.teaches_first and "teacher" not in state["learners"]:
             load_weights(self.session.require_teacher(), self.folder / "teacher.safetensors", "teacher")
         self.session.training_loader.load_state_dict(state["loader"], elastic)
         self.progress = Progress.from_state(state["progress"])
         self.session.plan_passes(self.progress.searches)
+        self.accelerator.wait_for_everyone()  # before files are renamed that another process still looks at
         if self.log is not None:
+            found.set_aside()
             self.log.load_state_dict(state["log"])
+        for observer in self.observers:
+            for notice in found.notices:
+                observer.noticed(notice)
 
     def close(self) -> None:
         """Release loaders, networks, bars and files. Closing twice is allowed."""
@@ -154,13 +161,17 @@ class Run:
 
     def _save_checkpoint(self) -> None:
         """Everything that the rest of the run depends on. The ranks hold the same state, so the main process writes."""
-        if self.log is None:
-            return
-        state = {
-            "progress": self.progress.state_dict(),
-            "learners": self.learners.state_dict(),
-            "loader": self.session.training_loader.state_dict(),
-            "log": self.log.state_dict(),
-        }
-        name = f"{self.progress.pass_index:05}-{self.progress.step:07}"
-        checkpoint.save(self.folder / "checkpoints", name, state)
+        learners = self.learners.state_dict()
+        if not checkpoint.is_finite(learners):  # never over a good one
+            raise UserError(
+                f"the weights are not finite after step {self.progress.global_step:,} of the run; checkpoints from "
+                f"before are in {self.folder / 'checkpoints'}"
+            )
+        if self.log is not None:
+            state = {
+                "progress": self.progress.state_dict(),
+                "learners": learners,
+                "loader": self.session.training_loader.state_dict(),
+                "log": self.log.state_dict(),
+            }
+            checkpoint.save(self.folder / "checkpoints", self.progress.global_step, state)
