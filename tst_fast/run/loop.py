@@ -17,9 +17,10 @@ from tst_fast.run import checkpoint
 from tst_fast.run.announcer import Announcer
 from tst_fast.run.artefacts import make_result, open_folder, write_artefacts
 from tst_fast.run.milestones import Milestones
+from tst_fast.run.not_finite import Dump, NotFinite
 from tst_fast.run.plan import Pass, Stage, policy_learns
 from tst_fast.run.progress import Progress
-from tst_fast.run.readings import NotFinite, Readings, not_finite
+from tst_fast.run.readings import Readings
 from tst_fast.run.seeding import Stream, reseed
 from tst_fast.run.session import Session
 from tst_fast.run.stopwatch import Stopwatch
@@ -137,8 +138,12 @@ class Run:
         self._update(stage, batch)
 
     def _update(self, stage: Stage, batch: Batch) -> None:
-        with self.stopwatch.measure(stage):
-            scalars = self.learners.of(stage).step(batch)
+        try:
+            with self.stopwatch.measure(stage):
+                scalars = self.learners.of(stage).step(batch)
+        except Exception:
+            self._require_finite()  # what an earlier step left is the better explanation
+            raise
         self.readings.add(stage, self.progress.step, batch.indices, scalars)
 
     def _settle(self, stage: Stage) -> None:
@@ -152,12 +157,27 @@ class Run:
         try:
             readings = self.readings.read()
         except NotFinite as error:
-            raise not_finite(error, current.epoch, self.session.splits.train, self.folder / "checkpoints") from None
+            raise self._explain(error) from None
         for one in readings:
             if one.stage == current.stage:
                 self.progress.pass_loss += one.means["loss"] * one.steps
                 self.progress.pass_confidence += one.means.get("plain_student_confidence", 0.0) * one.steps
             announcer.steps(current, one, rate)
+
+    def _require_finite(self) -> None:
+        try:
+            self.readings.require_finite()
+        except NotFinite as error:
+            raise self._explain(error) from None
+
+    def _explain(self, found: NotFinite) -> UserError:
+        """What the user is told, and a dump to look into it with."""
+        progress, session = self.progress, self.session
+        epoch = session.passes[progress.pass_index].epoch
+        dump = Dump.of(found, epoch, progress.pass_index, session.splits.train, self.accelerator.num_processes)
+        if self.accelerator.is_main_process:
+            dump.write(self.folder)
+        return UserError(dump.message(self.folder))
 
     def _save_checkpoint(self) -> None:
         """Everything that the rest of the run depends on. The ranks hold the same state, so the main process writes."""
