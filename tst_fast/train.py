@@ -17,29 +17,50 @@ from tst_fast.errors import UserError, errors_as_messages
 
 
 def parse(arguments: Sequence[str]) -> tuple[Config, argparse.Namespace]:
-    """The configuration, and the options `resume` (a run's folder, or None), `elastic`, `evaluate_only`, `dry_run`."""
+    """The configuration, and other options.
+
+    These are `resume` (a run's folder, or None), `elastic`, `override` (what is meant to have changed since, key to
+    value), `evaluate_only` and `dry_run`.
+    """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--resume", type=Path)
     first.add_argument("--elastic", action="store_true")
+    first.add_argument("--override", action="append", default=[])
     first.add_argument("--config")
     known, others = first.parse_known_args(arguments)
     if known.resume:
         if known.config or others:
-            raise UserError("--resume continues a run as it was configured: its folder and --elastic are all it takes")
-        if not (known.resume / "config.yaml").is_file():
-            raise UserError(f"--resume {known.resume}: no run was begun there, for it holds no config.yaml")
-        return reading.load(known.resume / "config.yaml"), argparse.Namespace(
-            resume=known.resume, elastic=known.elastic, evaluate_only=False, dry_run=False
-        )
-    if known.elastic:
-        raise UserError("--elastic is for --resume FOLDER: a new run takes any number of processes")
+            raise UserError(
+                "--resume continues a run as it was configured: its folder, --elastic and --override KEY=VALUE are all "
+                "it takes"
+            )
+        return _resumed(known)
+    for option in ("elastic", "override"):
+        if getattr(known, option):
+            raise UserError(f"--{option} is for --resume FOLDER: a new run takes any settings and number of processes")
     parser = reading.make_parser("train.py", "Distil a student by TST.")
     parser.add_argument("--resume", type=Path, help="folder of a stopped run: continue it, with its own configuration")
     parser.add_argument("--elastic", action="store_true", help="resume on another number of processes too")
+    parser.add_argument("--override", metavar="KEY=VALUE", help="resume with this changed; may be given several times")
     parser.add_argument("--evaluate_only", action="store_true", help="print the scores of the checkpoints, and stop")
     parser.add_argument("--dry_run", action="store_true", help="take two steps of everything; nothing is kept")
     reading.add_config(parser)
     return reading.parse(parser, arguments)
+
+
+def _resumed(known: argparse.Namespace) -> tuple[Config, argparse.Namespace]:
+    """What `parse` gives for a run that was begun before."""
+    file, override = known.resume / "config.yaml", {}
+    if not file.is_file():
+        raise UserError(f"--resume {known.resume}: no run was begun there, for it holds no config.yaml")
+    for word in known.override:
+        key, separator, value = word.partition("=")
+        if not separator:
+            raise UserError(f"--override {word}: give KEY=VALUE, such as policy.learning_rate=0.01")
+        override[key.removeprefix("--")] = value
+    settings = {key: value for key, value in override.items() if not key.startswith("files.")}
+    how = {"resume": known.resume, "elastic": known.elastic, "override": override}
+    return reading.load_saved(file, settings), argparse.Namespace(**how, evaluate_only=False, dry_run=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -59,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             with closing(open_run(config, options.resume or new_folder(config), accelerator)) as run:
                 if options.resume:
-                    run.resume(options.elastic)
+                    run.resume(options.elastic, options.override)
                 run.run()
         accelerator.end_training()
 

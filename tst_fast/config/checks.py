@@ -2,6 +2,7 @@
 
 from tst_fast.config.data import LABEL_MAPS, DataConfig
 from tst_fast.config.policy import PolicyConfig
+from tst_fast.config.ranges import check_ranges
 from tst_fast.config.schema import Config, TrainingConfig
 from tst_fast.errors import UserError, nearest
 
@@ -15,6 +16,7 @@ def check(config: Config) -> None:
     from tst_fast.losses.distillation import LOSSES  # these two import torch, for which a typo should not wait
     from tst_kernels.operations import find_operation
 
+    check_ranges(config)
     policy, data = config.policy, config.data
     try:
         codes = [find_operation(name).code for name in policy.operations]

@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from jsonargparse import ArgumentParser
 from tst_fast.config.checks import check
 from tst_fast.config.schema import Config
 from tst_fast.config.suggestions import did_you_mean
+from tst_fast.config.yaml_files import read_yaml
 from tst_fast.errors import UserError, nearest
 
 PRESETS = Path(__file__).parents[1] / "presets"
@@ -86,6 +87,48 @@ def load(file: Path) -> Config:
         UserError: as `parse`, or there is no such file.
     """
     return from_flags(["--config", str(file)])
+
+
+def load_saved(file: Path, overrides: Mapping[str, str]) -> Config:
+    """Read what `save` wrote, all of it.
+
+    Args:
+        file: the configuration of a run.
+        overrides: settings in place of the file's, by their dotted names.
+
+    Raises:
+        UserError: as `parse`, or a setting is missing: the file was cut short.
+    """
+    content = read_yaml(file)
+    missing = [name for name in settings_of(Config()) if not _is_in(content, name.split("."))]
+    if missing:
+        some = f"{', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}"
+        raise UserError(
+            f"{file} lacks {len(missing)} settings ({some}): it was cut short, or of another version: "
+            "put back the file that the run began with, or start the run anew"
+        )
+    return from_flags(["--config", str(file), *(f"--{key}={value}" for key, value in overrides.items())])
+
+
+def settings_of(config: Config) -> dict[str, Any]:
+    """Every value by its dotted name, as what YAML has."""
+    return dict(_flat(config, ""))
+
+
+def _flat(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    for item in dataclasses.fields(group):
+        value, name = getattr(group, item.name), f"{prefix}{item.name}"
+        if dataclasses.is_dataclass(value):
+            yield from _flat(value, f"{name}.")
+        else:
+            yield name, _plain(value)
+
+
+def _is_in(content: Any, names: Sequence[str]) -> bool:
+    """Whether nested mappings have a value of this dotted name, split."""
+    if not isinstance(content, dict) or names[0] not in content:
+        return False
+    return len(names) == 1 or _is_in(content[names[0]], names[1:])
 
 
 def save(config: Config, file: Path) -> None:

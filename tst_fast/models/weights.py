@@ -91,17 +91,23 @@ def load_weights(model: nn.Module, file: Path, role: str, sha256: str | None = N
     model.load_state_dict(state)
 
 
-def _require_digest(file: Path, role: str, expected: str) -> None:
+def sha256_of(file: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
+    with file.open("rb") as opened:
+        while piece := opened.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _require_digest(file: Path, role: str, expected: str) -> None:
     try:
-        with file.open("rb") as opened:
-            while piece := opened.read(1 << 20):
-                digest.update(piece)
+        digest = sha256_of(file)
     except OSError as error:
         raise UserError(f"--{role}.checkpoint {file} cannot be read: {error.strerror}") from None
-    if digest.hexdigest() != expected.lower():
+    if digest != expected.lower():
         raise UserError(
-            f"--{role}.checkpoint {file} has SHA-256 {digest.hexdigest()}, not --{role}.sha256 {expected}: it is "
+            f"--{role}.checkpoint {file} has SHA-256 {digest}, not --{role}.sha256 {expected}: it is "
             "another file, or damaged; fetch it again"
         )
 

@@ -5,15 +5,16 @@ a run that was stopped at any moment and resumed gives the bits of one that was 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tst_fast.config import reading
 from tst_fast.errors import UserError
 from tst_fast.models import load_weights
 from tst_fast.report.metrics import MetricsLog
 from tst_fast.report.observer import Observer
-from tst_fast.run import checkpoint
+from tst_fast.run import checkpoint, origin
 from tst_fast.run.announcer import Announcer
 from tst_fast.run.artefacts import make_result, open_folder, write_artefacts
 from tst_fast.run.milestones import Milestones
@@ -39,6 +40,7 @@ class Run:
     def __init__(self, session: Session, folder: Path, observers: Sequence[Observer] = ()) -> None:
         self.session, self.folder = session, folder
         self.config, self.accelerator, self.learners = session.config, session.accelerator, session.learners
+        self.origin = origin.origin_of(session)
         self.progress = Progress([session.policy.learned()])
         self.readings, self.stopwatch = Readings(self.accelerator), Stopwatch(self.accelerator.device)
         self.log: MetricsLog | None = None
@@ -70,18 +72,26 @@ class Run:
         announcer.end(result, self.folder)
         return result
 
-    def resume(self, elastic: bool = False) -> None:
+    def resume(self, elastic: bool = False, overrides: Mapping[str, str] | None = None) -> None:
         """Continue from the newest checkpoint in the run's folder.
 
         Args:
             elastic: on another number of processes too: the same global batches, shared out anew.
+            overrides: what is meant to have changed since: key to value, see `origin`.
 
         Raises:
-            UserError, tst_pipelines.DataError: there is no checkpoint, or it was made with other data or processes.
+            UserError, tst_pipelines.DataError: there is no checkpoint, or it was made with other settings, files, data
+                or processes.
         """
         found = checkpoint.load_newest(self.folder / "checkpoints")
         state = found.state
-        self.learners.load_state_dict(state["learners"])
+        changed = origin.differences(state["origin"], self.origin)
+        origin.require_stated(changed, overrides or {}, self.folder)
+        try:
+            self.learners.load_state_dict(state["learners"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            why = str(error).splitlines()[0]
+            raise UserError(f"checkpoint {found.file} does not fit the networks as they are now ({why})") from None
         if self.session.teaches_first and "teacher" not in state["learners"]:
             load_weights(self.session.require_teacher(), self.folder / "teacher.safetensors", "teacher")
         self.session.training_loader.load_state_dict(state["loader"], elastic)
@@ -90,6 +100,9 @@ class Run:
         self.accelerator.wait_for_everyone()  # before files are renamed that another process still looks at
         if self.log is not None:
             found.set_aside()
+            origin.record(changed, self.progress.global_step, self.folder)
+            if changed:
+                reading.save(self.config, self.folder / "config.yaml")
             self.log.load_state_dict(state["log"])
         for observer in self.observers:
             for notice in found.notices:
@@ -189,6 +202,7 @@ class Run:
             )
         if self.log is not None:
             state = {
+                "origin": self.origin,
                 "progress": self.progress.state_dict(),
                 "learners": learners,
                 "loader": self.session.training_loader.state_dict(),

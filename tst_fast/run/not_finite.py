@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tst_fast.errors import UserError
+from tst_fast.run.origin import RECORD
 from tst_fast.run.plan import Stage
 from tst_pipelines import Dataset
 from tst_pipelines.writing import write_text_whole
@@ -71,7 +72,8 @@ class Dump:
         """Make the folder of the dump in a run's."""
         folder = self.folder(run)
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-        kept = [run / "config.yaml", run / "teacher.safetensors", *sorted((run / "checkpoints").glob("*.pt"))[-1:]]
+        names = "config.yaml", RECORD, "teacher.safetensors"
+        kept = [*(run / name for name in names), *sorted((run / "checkpoints").glob("*.pt"))[-1:]]
         for file in kept:
             if file.exists():
                 shutil.copy2(file, folder / file.relative_to(run))

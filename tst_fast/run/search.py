@@ -117,6 +117,7 @@ class PolicySearch:
         return {
             "policy": self.policy.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "first_learning_rate": self.config.learning_rate,
             "signal": self.signal.state_dict(),
             "last_loss": self.last_loss,
             "window_loss": self.window_loss,
@@ -127,6 +128,10 @@ class PolicySearch:
         """Continue from a `state_dict`."""
         self.policy.load_state_dict(state["policy"])
         self.optimizer.load_state_dict(state["optimizer"])
+        for group in self.optimizer.param_groups:  # the configuration may have changed on purpose
+            group["momentum"] = self.config.momentum
+            if self.config.learning_rate != state["first_learning_rate"]:
+                group["lr"] *= self.config.learning_rate / state["first_learning_rate"]
         self.signal.load_state_dict(state["signal"])
         self.last_loss = state["last_loss"]
         self.window_loss = state["window_loss"].to(self.accelerator.device)

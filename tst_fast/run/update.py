@@ -114,5 +114,9 @@ class ModelUpdate:
         self.accelerator.unwrap_model(self.model).load_state_dict(state["model"])
         if self.average is not None:
             self.average.module.load_state_dict(state["average"])
+        kept = "params", "lr"
+        own = [{key: value for key, value in group.items() if key not in kept} for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state["optimizer"])
+        for group, settings in zip(self.optimizer.param_groups, own, strict=True):
+            group.update(settings)  # those of the configuration, which may have changed on purpose
         self.step_count = state["step_count"]

@@ -62,6 +62,15 @@ class ImageFiles(ABC):
         """What image `index` is called: where it is."""
         return os.path.join(self.root, self.files[index])
 
+    @property
+    def location_count(self) -> int:
+        """How many files the data set lies in."""
+        return len(self)
+
+    def location(self, position: int) -> str:
+        """One of these files."""
+        return self.path(position)
+
     def read(self, index: int) -> np.ndarray:
         """The encoded image `index`: uint8 [bytes].
 
