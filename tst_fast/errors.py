@@ -23,6 +23,18 @@ class UserError(Exception):
     """Something outside the program is wrong: the message names it and the remedy."""
 
 
+class Interrupted(Exception):
+    """A signal asked the program to stop, and it has put everything away.
+
+    Attributes:
+        signal: its number; the exit status is 128 more, as a shell has it.
+    """
+
+    def __init__(self, signal: int, message: str) -> None:
+        super().__init__(message)
+        self.signal = int(signal)
+
+
 def nearest(name: str, known: Sequence[str]) -> str:
     """`; did you mean ...?` with the nearest known name, or a full stop where none is near."""
     found = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
@@ -40,8 +52,12 @@ def errors_as_messages(stopped: str = "stopped") -> Iterator[None]:
         yield
     except UserError as error:
         sys.exit(f"error: {error}")
+    except Interrupted as interrupted:
+        print(interrupted, file=sys.stderr)
+        sys.exit(128 + interrupted.signal)
     except KeyboardInterrupt:
-        sys.exit(stopped)
+        print(stopped, file=sys.stderr)
+        sys.exit(130)
     except ValueError as error:
         from tst_pipelines import DataError  # imports torch, for which the message of a typo should not wait
 

@@ -6,6 +6,9 @@ from tst_fast.config.ranges import check_ranges
 from tst_fast.config.schema import Config, TrainingConfig
 from tst_fast.errors import UserError, nearest
 
+MAX_NAME = 100
+"""Bytes of a run's name; the time is added to it."""
+
 
 def check(config: Config) -> None:
     """Refuse values that cannot work, before anything is loaded.
@@ -17,6 +20,7 @@ def check(config: Config) -> None:
     from tst_kernels.operations import find_operation
 
     check_ranges(config)
+    _check_name(config.name)
     policy, data = config.policy, config.data
     try:
         codes = [find_operation(name).code for name in policy.operations]
@@ -77,6 +81,16 @@ def check(config: Config) -> None:
     }
     for name, value in positive.items():
         _require(value >= 1, f"--{name} is {value}: it must be 1 or more")
+
+
+def _check_name(name: str) -> None:
+    """A run's folder is made of it, inside --output and nowhere else."""
+    plain = name.isprintable() and "/" not in name and name.strip() == name
+    _require(
+        plain and not name.startswith(".") and 1 <= len(name.encode()) <= MAX_NAME,
+        f"--name is {name[:MAX_NAME]!r}: it becomes the name of a folder, so it must have 1 to {MAX_NAME} bytes, no "
+        "slash, and no dot at its beginning",
+    )
 
 
 def _check_search(policy: PolicyConfig, epochs: int) -> None:

@@ -37,6 +37,8 @@ class Terminal(Observer):
         self._titles = opening.titles
         if not self.quiet:
             train, test = opening.images
+            if not self.dry:
+                self._say(f"everything goes to {opening.folder}")
             self._say(f"{train:,} training and {test:,} test images, by {opening.loader}")
             if opening.fits:
                 self._say(alignment_table(opening.fits))
@@ -119,7 +121,8 @@ class Terminal(Observer):
             )
 
     def _say(self, message: str | Table) -> None:
-        self.console.print(message, highlight=False, markup=False)  # names of files may look like markup
+        # Names of files may look like markup, and must not be broken, for they are copied.
+        self.console.print(message, highlight=False, markup=False, soft_wrap=isinstance(message, str))
 
 
 def policy_table(before: Sequence[LearnedOperation], after: Sequence[LearnedOperation]) -> Table:

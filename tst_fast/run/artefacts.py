@@ -15,9 +15,8 @@ from tst_pipelines.writing import write_text_whole
 
 
 def open_folder(session: Session, folder: Path) -> None:
-    """Make a run's folder, with its configuration, and how well encoders follow, in it; one that is there stays."""
+    """Put the configuration, and how well encoders follow, into a run's folder; a configuration that is there stays."""
     if not (folder / "config.yaml").exists():
-        folder.mkdir(parents=True, exist_ok=True)
         reading.save(session.config, folder / "config.yaml")
     if session.fits:
         write_alignment(session.fits, folder)

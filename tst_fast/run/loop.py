@@ -7,7 +7,7 @@ a run that was stopped at any moment and resumed gives the bits of one that was 
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tst_fast.config import reading
 from tst_fast.errors import UserError
@@ -17,6 +17,8 @@ from tst_fast.report.observer import Observer
 from tst_fast.run import checkpoint, origin
 from tst_fast.run.announcer import Announcer
 from tst_fast.run.artefacts import make_result, open_folder, write_artefacts
+from tst_fast.run.folder import hold
+from tst_fast.run.interruption import Interruption
 from tst_fast.run.milestones import Milestones
 from tst_fast.run.not_finite import Dump, NotFinite
 from tst_fast.run.plan import Pass, Stage, policy_learns
@@ -43,21 +45,34 @@ class Run:
         self.origin = origin.origin_of(session)
         self.progress = Progress([session.policy.learned()])
         self.readings, self.stopwatch = Readings(self.accelerator), Stopwatch(self.accelerator.device)
+        self.interruption = Interruption(self.accelerator)
         self.log: MetricsLog | None = None
+        self._lock: TextIO | None = None
         self.observers: list[Observer] = []
         if self.accelerator.is_main_process:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = hold(folder)
             open_folder(session, folder)
             self.log = MetricsLog(folder / "metrics.jsonl")
             self.observers = [self.log, *observers]
         self.accelerator.wait_for_everyone()
 
     def run(self) -> dict[str, Any]:
-        """Do all passes that are left; returns what `result.json` holds."""
+        """Do all passes that are left; returns what `result.json` holds.
+
+        Raises:
+            Interrupted: a signal asked to stop; there is a checkpoint of the last step.
+            UserError, tst_pipelines.DataError: a loss or gradient is not finite, or an image cannot be read.
+        """
+        with self.interruption:
+            return self._run()
+
+    def _run(self) -> dict[str, Any]:
         progress, session = self.progress, self.session
         started = time.perf_counter() - progress.clock.total
         announcer = Announcer(session, progress, self.observers)
         milestones = Milestones(session, progress, announcer, self.folder)
-        announcer.open()
+        announcer.open(self.folder)
         milestones.begin()
         while progress.pass_index < len(session.passes):  # to which a pass may add searches
             current = session.passes[progress.pass_index]
@@ -66,6 +81,8 @@ class Run:
             progress.end_pass()
             progress.clock.total = time.perf_counter() - started
             self._save_checkpoint()
+            if asked := self.interruption.agreed():
+                raise self.interruption.error(asked, progress.global_step, self.folder)
         result = make_result(session, progress)
         if self.accelerator.is_main_process:
             write_artefacts(session, progress, result, self.folder)
@@ -113,6 +130,8 @@ class Run:
         self.session.close()
         for observer in self.observers:
             observer.close()
+        if self._lock is not None:
+            self._lock.close()
 
     def _one_pass(self, current: Pass, announcer: Announcer) -> None:
         progress, loader = self.progress, self.session.loader_of(current.stage)
@@ -128,12 +147,16 @@ class Run:
             progress.global_step += 1
             taken, seconds = progress.step - first, time.perf_counter() - started
             saves = progress.step % self.config.checkpoint_every == 0 and progress.step < current.steps
-            if progress.step % self.config.log_every == 0 or saves:
+            asked = None
+            if progress.step % self.config.log_every == 0 or saves or self.interruption.is_due:
                 self._read(current, announcer, taken * self.config.data.batch_size / seconds)
+                asked = self.interruption.agreed() if progress.step < current.steps else None
             if progress.step == current.steps < loader.steps_per_epoch:
                 break
-            if saves:
+            if saves or asked:
                 self._save_checkpoint()
+            if asked:
+                raise self.interruption.error(asked, progress.global_step, self.folder)
         seconds = time.perf_counter() - started
         images = (progress.step - first) * self.config.data.batch_size
         self._read(current, announcer, images / seconds)

@@ -55,12 +55,12 @@ def require_stated(changed: Mapping[str, tuple[Any, Any]], overrides: Mapping[st
     Raises:
         UserError: every key, with what it was and is; and how to go on with it.
     """
-    recorded = {line["key"]: line["now"] for line in _recorded(folder)}
+    stated = recorded(folder)
 
     def is_stated(key: str, now: Any) -> bool:
         if key in overrides:
             return not key.startswith(FILES) or overrides[key] == now
-        return key in recorded and recorded[key] == now
+        return key in stated and stated[key] == now
 
     unstated = {key: values for key, values in changed.items() if not is_stated(key, values[1])}
     if not unstated:
@@ -78,7 +78,7 @@ def require_stated(changed: Mapping[str, tuple[Any, Any]], overrides: Mapping[st
 
 def record(changed: Mapping[str, tuple[Any, Any]], step: int, folder: Path) -> None:
     """Write down what the run goes on with from this step, in `overrides.jsonl`, a key a line."""
-    known = {line["key"]: line["now"] for line in _recorded(folder)}
+    known = recorded(folder)
     time = datetime.now(timezone.utc).isoformat(timespec="seconds")
     with (folder / RECORD).open("a", encoding="utf-8") as file:
         for key, (then, now) in changed.items():
@@ -86,10 +86,12 @@ def record(changed: Mapping[str, tuple[Any, Any]], step: int, folder: Path) -> N
                 file.write(json.dumps({"key": key, "was": then, "now": now, "step": step, "time": time}) + "\n")
 
 
-def _recorded(folder: Path) -> list[dict[str, Any]]:
+def recorded(folder: Path) -> dict[str, Any]:
+    """What was stated when the run was resumed before, by key."""
     if not (folder / RECORD).exists():
-        return []
-    return [json.loads(line) for line in (folder / RECORD).read_text(encoding="utf-8").splitlines()]
+        return {}
+    lines = map(json.loads, (folder / RECORD).read_text(encoding="utf-8").splitlines())
+    return {line["key"]: line["now"] for line in lines}
 
 
 def _shown(value: Any) -> str:

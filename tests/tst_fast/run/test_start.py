@@ -27,13 +27,18 @@ def test_processes_that_do_not_know_of_each_other_are_refused(monkeypatch):
         (UserError("--a is b"), "error: --a is b"),
         (DataError("c is not an image"), "error: c is not an image"),
         (DataError("c is not there", "download"), "error: c is not there (--data.download true)"),
-        (KeyboardInterrupt(), "stopped, and it continues"),
     ],
 )
 def test_what_the_user_can_put_right_is_a_message(error, message):
-    with pytest.raises(SystemExit) as stopped, errors_as_messages("stopped, and it continues"):
+    with pytest.raises(SystemExit) as stopped, errors_as_messages():
         raise error
     assert stopped.value.code == message
+
+
+def test_ctrl_c_is_a_message_too(capsys):
+    with pytest.raises(SystemExit) as stopped, errors_as_messages("stopped, and it continues"):
+        raise KeyboardInterrupt
+    assert (stopped.value.code, capsys.readouterr().err) == (130, "stopped, and it continues\n")
 
 
 def test_other_errors_keep_their_traceback():
