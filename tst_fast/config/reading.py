@@ -2,8 +2,10 @@
 
 import argparse
 import dataclasses
+import functools
 import os
 import re
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,14 +14,18 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from tst_fast.config.checks import check
+from tst_fast.config.kinds import describe
+from tst_fast.config.ranges import settings_with_kinds
 from tst_fast.config.schema import Config
 from tst_fast.config.suggestions import did_you_mean
-from tst_fast.config.yaml_files import read_yaml
+from tst_fast.config.yaml_files import read_yaml, refuse_ambiguous
 from tst_fast.errors import UserError, nearest
 
 PRESETS = Path(__file__).parents[1] / "presets"
 DEFAULT = "digits"
 """The preset of a command line that says nothing of the data."""
+LINES, WIDTH = 5, 500
+"""Of what a parser says."""
 
 
 def presets() -> list[str]:
@@ -45,10 +51,11 @@ def parse(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Config, arg
     by_default = not _names_its_data(arguments)
     words = ["--config", DEFAULT, *arguments] if by_default else arguments
     try:
-        parsed = parser.parse_args(_with_preset_files(words))
-    except (argparse.ArgumentError, ValueError) as error:
-        raise UserError(_explain(str(error), parser)) from None
-    values = vars(parser.instantiate(parsed))
+        values = vars(parser.instantiate(parser.parse_args(_with_preset_files(words))))
+    except UserError:
+        raise
+    except Exception as error:  # what the parser and YAML raise of bad input is of any kind
+        raise UserError(_explain(str(error) or type(error).__name__, parser)) from None
     names = {item.name for item in dataclasses.fields(Config)}
     config = Config(**{name: values[name] for name in names})
     check(config)
@@ -75,9 +82,15 @@ def from_flags(flags: Sequence[str]) -> Config:
     Raises:
         UserError: as `parse`.
     """
+    return parse(_config_parser(), flags)[0]
+
+
+@functools.cache
+def _config_parser() -> ArgumentParser:
+    """Of nothing but settings; to make it takes longer than to use it."""
     parser = make_parser("config", "")
     add_config(parser)
-    return parse(parser, flags)[0]
+    return parser
 
 
 def load(file: Path) -> Config:
@@ -159,6 +172,8 @@ def _names_its_data(arguments: Sequence[str]) -> bool:
 def _with_preset_files(arguments: Sequence[str]) -> list[str]:
     """`--config digits` becomes `--config .../presets/digits.yaml`; files are left as they are."""
     result = list(arguments)
+    for word in arguments:
+        refuse_ambiguous(word)
     for i, word in enumerate(result):
         if word == "--config" and i + 1 < len(result):
             result[i + 1] = str(_preset_or_file(result[i + 1]))
@@ -179,6 +194,7 @@ def _preset_or_file(name: str) -> Path:
             f"--config {name}: no preset of this name{nearest(name, known)} Presets are {', '.join(presets())}; "
             "there is no such file either."
         )
+    read_yaml(Path(name))  # for what the parser would take: keys given twice, aliases
     return Path(name)
 
 
@@ -191,10 +207,25 @@ def _explain(message: str, parser: ArgumentParser) -> str:
     )
     found = re.search(unknown, message)
     if not found:
-        return re.sub(r"Parser key \"([\w.]+)\":\s*", r"--\1: ", message)
+        return _refused_value(message) or _shortened(re.sub(r"Parser key \"([\w.]+)\":\s*", r"--\1: ", message))
     name = found["flag"] or found["key"] or f"{found['group']}.{found['inner']}"
     known = [option[2:] for action in parser._actions for option in action.option_strings if option.startswith("--")]
     return f"unknown setting {name!r}{did_you_mean(name, known)} `--help` lists them all."
+
+
+def _refused_value(message: str) -> str | None:
+    """What jsonargparse says of a value of another type, in words; None where it says something else."""
+    *_, key = re.findall(r"(?:Parser key \"|--)([\w.]+)\"?:", message) or [""]
+    value = re.search(r"Given value: (.*)", message, re.DOTALL) or re.search(r"Got value: (.*)", message)
+    kind = {name: kind for name, _, kind in settings_with_kinds(Config())}.get(key)
+    if kind is None or value is None:
+        return None
+    return f"--{key} is {reprlib.repr(value[1])}: it must be {describe(kind)}"
+
+
+def _shortened(message: str) -> str:
+    """The first of many lines, and of long ones their beginning."""
+    return "\n".join(line[:WIDTH] for line in message.splitlines()[:LINES])
 
 
 def _plain(value: Any) -> Any:

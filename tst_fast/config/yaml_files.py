@@ -9,6 +9,7 @@ import yaml
 from tst_fast.errors import UserError
 
 MAX_BYTES = 1_000_000
+MAX_FLAG = 100
 
 
 class _Loader(yaml.SafeLoader):
@@ -27,6 +28,27 @@ class _Loader(yaml.SafeLoader):
             if isinstance(key.value, str):
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+def refuse_ambiguous(word: str) -> None:
+    """Refuse keys that are given twice, and aliases, in a value on the command line.
+
+    Raises:
+        UserError: it names the flag.
+    """
+    flag, _, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    if len(value) > MAX_BYTES:
+        raise UserError(f"{flag[:MAX_FLAG]} has more than {MAX_BYTES:,} characters")
+    if not value.lstrip().startswith(("{", "[", "&", "!")):
+        return  # a plain value, such as *.tar
+    try:
+        yaml.load(value, Loader=_Loader)
+    except yaml.constructor.ConstructorError as error:
+        raise UserError(f"{flag[:MAX_FLAG]}: {error.problem}") from None
+    except RecursionError:
+        raise UserError(f"{flag[:MAX_FLAG]}: it is nested too deeply") from None
+    except (yaml.YAMLError, ValueError):
+        pass  # no YAML: the parser says so
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
