@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import reprlib
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -157,10 +158,10 @@ def check_ranges(config: Any) -> None:
             raise UserError(f"--{name} is null, which means nothing here: give a value, or leave the setting out")
         allowed = RANGES.get(name)
         for number in _numbers(value):
-            if not math.isfinite(number):
+            if isinstance(number, float) and not math.isfinite(number):
                 raise UserError(f"--{name} is {value}: it must be finite")
             if allowed is not None and number not in allowed:
-                raise UserError(f"--{name} is {value}: it must be {allowed}{_or_null(kind)}")
+                raise UserError(f"--{name} is {reprlib.repr(value)}: it must be {allowed}{_or_null(kind)}")
 
 
 def settings_with_kinds(group: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:

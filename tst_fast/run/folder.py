@@ -3,7 +3,9 @@
 import fcntl
 import itertools
 import os
+import shutil
 import socket
+import tempfile
 import time
 from pathlib import Path
 from typing import TextIO
@@ -11,6 +13,8 @@ from typing import TextIO
 from tst_fast.errors import UserError
 
 LOCK = "lock"
+MIN_FREE = 100 * 2**20
+"""Bytes that must be free where runs are kept; a run of a large network needs more."""
 
 
 def make_folder(output: Path, name: str) -> Path:
@@ -25,6 +29,23 @@ def make_folder(output: Path, name: str) -> Path:
             continue
         return folder
     raise AssertionError  # count has no end
+
+
+def require_room(output: Path) -> None:
+    """Try to write where runs are kept, before anything takes time; nothing is left there.
+
+    Raises:
+        UserError: it cannot be written to, or is nearly full.
+    """
+    there = next(folder for folder in (output.absolute(), *output.absolute().parents) if folder.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(b"0")
+        free = shutil.disk_usage(there).free
+    except OSError as error:
+        raise UserError(f"--output {output} cannot be written to: {(error.strerror or str(error)).lower()}") from None
+    if free < MIN_FREE:
+        raise UserError(f"--output {output} has {free / 2**20:,.0f} MiB left: make room, or give another")
 
 
 def hold(folder: Path) -> TextIO:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tst_fast.config import reading
-from tst_fast.errors import UserError
+from tst_fast.errors import UserError, keep_tracebacks_in
 from tst_fast.models import load_weights
 from tst_fast.report.metrics import MetricsLog
 from tst_fast.report.observer import Observer
@@ -52,6 +52,7 @@ class Run:
         if self.accelerator.is_main_process:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = hold(folder)
+            keep_tracebacks_in(folder)
             open_folder(session, folder)
             self.log = MetricsLog(folder / "metrics.jsonl")
             self.observers = [self.log, *observers]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tst_fast.errors import UserError
+from tst_fast.errors import UserError, printable
 from tst_fast.run.origin import RECORD
 from tst_fast.run.plan import Stage
 from tst_pipelines import Dataset
@@ -98,7 +98,8 @@ class Dump:
         """What the user is told: every rank stops, and those that made the NaN name the batch."""
         where = "a batch of another process"
         if self.files:
-            where = f"the batch of {', '.join(self.files[:3])} and {max(len(self.files) - 3, 0)} more images"
+            first, more = ", ".join(map(printable, self.files[:3])), max(len(self.files) - 3, 0)
+            where = f"the batch of {first} and {more} more images"
         rate = f"{'policy' if self.stage == 'search' else f'{self.stage}_training.optimizer'}.learning_rate"
         return (
             f"{self.what} is not finite at step {self.step} of {self.stage} epoch {self.epoch}, in {where}. Lower "

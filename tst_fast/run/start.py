@@ -10,7 +10,7 @@ from accelerate.utils import broadcast_object_list
 from tst_fast.config.schema import Config
 from tst_fast.errors import UserError
 from tst_fast.report.terminal import Terminal
-from tst_fast.run.folder import hold, make_folder
+from tst_fast.run.folder import hold, make_folder, require_room
 from tst_fast.run.loop import Run
 from tst_fast.run.session import Session
 
@@ -63,5 +63,7 @@ def open_run(
     """
     if folder is not None and folder.exists() and accelerator.is_main_process:
         hold(folder).close()  # what cannot be had is refused before minutes of preparation
+    if accelerator.is_main_process:
+        require_room(config.output if folder is None or dry else folder)
     session = Session(config, accelerator, dry, quiet)
     return Run(session, folder or new_folder(config, accelerator), [Terminal(quiet, dry)])
