@@ -29,6 +29,10 @@ test-long: install
 mutants: install
 	$(PYTHON) -m tests.mutate $(ARGS)
 
+# Runs killed at random and continued, 50 times: each must end as one that nothing stopped. A quarter of an hour.
+kills: install
+	$(PYTHON) -m tests.kills $(ARGS)
+
 # Ten times as many odd configurations as the suite reads: none may end in a traceback.
 fuzz: install
 	TST_FAST_FUZZ_CASES=5000 $(PYTHON) -m pytest tests/tst_fast/config/test_any_input.py $(ARGS)

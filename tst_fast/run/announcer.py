@@ -40,6 +40,11 @@ class Announcer:
         for observer in self.observers:
             observer.opened(opening)
 
+    def noticed(self, message: str) -> None:
+        """Something that the user should know, in words."""
+        for observer in self.observers:
+            observer.noticed(message)
+
     def steps(self, current: Pass, reading: Reading, rate: float) -> None:
         """What steps of a pass left; in an interleaved search, the policy's steps lie within a student's pass."""
         progress, passes = self.progress, self.session.passes
