@@ -13,7 +13,7 @@ endif
 LAUNCH := $(PYTHON) -m accelerate.commands.launch --quiet \
 	--num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
 
-.PHONY: run test test-long test-oldest mutants lint install bench bench-gpu compile-report compile-matrix sanitize
+.PHONY: run test test-long test-oldest mutants fuzz kills lint install bench bench-gpu compile-report compile-matrix sanitize
 
 run: install
 	$(LAUNCH) tst_fast/train.py $(ARGS)
@@ -28,6 +28,14 @@ test-long: install
 # Faults made on purpose, each of which a test must see; `make mutants ARGS=WORD` makes those that WORD is in.
 mutants: install
 	$(PYTHON) -m tests.mutate $(ARGS)
+
+# Runs killed at random and continued, 50 times: each must end as one that nothing stopped. A quarter of an hour.
+kills: install
+	$(PYTHON) -m tests.kills $(ARGS)
+
+# Ten times as many odd configurations as the suite reads: none may end in a traceback.
+fuzz: install
+	TST_FAST_FUZZ_CASES=5000 $(PYTHON) -m pytest tests/tst_fast/config/test_any_input.py $(ARGS)
 
 # The suite with the oldest supported versions, those that setup.py begins at, in an environment of its own.
 test-oldest:

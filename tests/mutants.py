@@ -432,6 +432,7 @@ MUTANTS = [
         "_blank(warp(_blank(mixed, sizes), theta), sizes)",
         "warp(_blank(mixed, sizes), theta)",
         "tst_fast/policy/test_augmenter.py::test_beside_a_small_picture_all_is_the_mean_colour",
+    ),
     # The search's translations, and what an exported policy does with them.
     Mutant(
         "the search does not move translations within a pixel",

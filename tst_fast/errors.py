@@ -1,10 +1,14 @@
 """What the user can put right: shown as one message, without a traceback; and what a check found."""
 
 import difflib
+import os
 import sys
+import tempfile
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 FLAGS = {
@@ -23,15 +27,47 @@ class UserError(Exception):
     """Something outside the program is wrong: the message names it and the remedy."""
 
 
+class Interrupted(Exception):
+    """A signal asked the program to stop, and it has put everything away.
+
+    Attributes:
+        signal: its number; the exit status is 128 more, as a shell has it.
+    """
+
+    def __init__(self, signal: int, message: str) -> None:
+        super().__init__(message)
+        self.signal = int(signal)
+
+
 def nearest(name: str, known: Sequence[str]) -> str:
     """`; did you mean ...?` with the nearest known name, or a full stop where none is near."""
     found = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     return f"; did you mean {found[0]!r}?" if found else "."
 
 
+@dataclass
+class _Place:
+    folder: Path | None = None
+
+
+_PLACE = _Place()
+
+
+def keep_tracebacks_in(folder: Path) -> None:
+    """From now on, the traceback of an error that nobody foresaw goes into this folder, a run's."""
+    _PLACE.folder = folder
+
+
+def printable(text: str) -> str:
+    """Text from anywhere, such as the name of a file, that stays on its line: what cannot be printed is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+
+
 @contextmanager
 def errors_as_messages(stopped: str = "stopped") -> Iterator[None]:
-    """Errors that the user can put right, and Ctrl-C, end the program with a message alone.
+    """Whatever goes wrong ends the program with a message alone, with status 1; and Ctrl-C with status 130.
+
+    The traceback of what the user cannot put right, or not by what the message says, goes into a file that it names.
 
     Args:
         stopped: the message of Ctrl-C.
@@ -39,16 +75,44 @@ def errors_as_messages(stopped: str = "stopped") -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {_on_lines(error)}")
+    except Interrupted as interrupted:
+        print(interrupted, file=sys.stderr)
+        sys.exit(128 + interrupted.signal)
     except KeyboardInterrupt:
-        sys.exit(stopped)
-    except ValueError as error:
-        from tst_pipelines import DataError  # imports torch, for which the message of a typo should not wait
+        print(stopped, file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        options = getattr(error, "options", None)  # of a DataError, whose module imports torch
+        if options is None:
+            sys.exit(f"error: {_unforeseen(error)}; {_keep_traceback()}")
+        flags = " or ".join(FLAGS[option] for option in options if option in FLAGS)
+        sys.exit(f"error: {_on_lines(error)} ({flags})" if flags else f"error: {_on_lines(error)}")
 
-        if not isinstance(error, DataError):
-            raise
-        flags = " or ".join(FLAGS[option] for option in error.options if option in FLAGS)
-        sys.exit(f"error: {error} ({flags})" if flags else f"error: {error}")
+
+def _on_lines(error: Exception) -> str:
+    return "\n".join(map(printable, str(error).split("\n")))
+
+
+def _unforeseen(error: Exception) -> str:
+    """An error of the system, or a fault of the program, on one line."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return printable(f"{where}{error.strerror.lower()}")
+    return printable(f"{type(error).__name__}: {str(error).strip()[:300]}")
+
+
+def _keep_traceback() -> str:
+    """Write the traceback of the error at hand; where to, or the whole if there is no place for it."""
+    text = traceback.format_exc()
+    for folder in filter(None, (_PLACE.folder, Path(tempfile.gettempdir()))):
+        file = folder / f"traceback-{os.getpid()}.txt"
+        try:
+            file.write_text(text, encoding="utf-8", errors="backslashreplace")
+        except OSError:
+            continue
+        return f"the traceback is in {file}"
+    return f"\n{text}"
 
 
 State = Literal["good", "doubtful", "wrong"]

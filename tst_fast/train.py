@@ -17,29 +17,87 @@ from tst_fast.errors import UserError, errors_as_messages
 
 
 def parse(arguments: Sequence[str]) -> tuple[Config, argparse.Namespace]:
-    """The configuration, and the options `resume` (a run's folder, or None), `elastic`, `evaluate_only`, `dry_run`."""
+    """The configuration, and other options.
+
+    These are `resume` (a run's folder, or None), `elastic`, `override` (what is meant to have changed since, key to
+    value), `evaluate_only` and `dry_run`.
+    """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--resume", type=Path)
+    first.add_argument("--resume")
     first.add_argument("--elastic", action="store_true")
-    first.add_argument("--config")
+    first.add_argument("--override", action="append", default=[])
     known, others = first.parse_known_args(arguments)
-    if known.resume:
-        if known.config or others:
-            raise UserError("--resume continues a run as it was configured: its folder and --elastic are all it takes")
-        if not (known.resume / "config.yaml").is_file():
-            raise UserError(f"--resume {known.resume}: no run was begun there, for it holds no config.yaml")
-        return reading.load(known.resume / "config.yaml"), argparse.Namespace(
-            resume=known.resume, elastic=known.elastic, evaluate_only=False, dry_run=False
-        )
-    if known.elastic:
-        raise UserError("--elastic is for --resume FOLDER: a new run takes any number of processes")
+    if known.resume not in (None, "auto"):
+        return _resumed(known, others)
+    if known.override or (known.elastic and not known.resume):
+        option = "override" if known.override else "elastic"
+        raise UserError(f"--{option} is for --resume FOLDER: a new run takes any settings and number of processes")
     parser = reading.make_parser("train.py", "Distil a student by TST.")
-    parser.add_argument("--resume", type=Path, help="folder of a stopped run: continue it, with its own configuration")
+    parser.add_argument(
+        "--resume",
+        help="folder of a stopped run, or latest, the one that was begun last in --output: continue it, with its own "
+        "configuration. Or auto: continue the one that was begun with these settings and has not ended, else begin it",
+    )
     parser.add_argument("--elastic", action="store_true", help="resume on another number of processes too")
+    parser.add_argument("--override", metavar="KEY=VALUE", help="resume with this changed; may be given several times")
     parser.add_argument("--evaluate_only", action="store_true", help="print the scores of the checkpoints, and stop")
     parser.add_argument("--dry_run", action="store_true", help="take two steps of everything; nothing is kept")
     reading.add_config(parser)
-    return reading.parse(parser, arguments)
+    config, options = reading.parse(parser, others)
+    options.resume = _begun_before(config) if known.resume else None
+    options.elastic, options.override = known.elastic, {}
+    return config, options
+
+
+def _resumed(known: argparse.Namespace, others: Sequence[str]) -> tuple[Config, argparse.Namespace]:
+    """What `parse` gives for a run that was begun before."""
+    from tst_fast.run.folder import newest_run
+
+    folder = Path(known.resume)
+    if known.resume == "latest":
+        first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        first.add_argument("--output", type=Path, default=Config().output)
+        where, others = first.parse_known_args(others)
+        found = newest_run(where.output)
+        if found is None:
+            raise UserError(f"--resume latest: {where.output} holds no run; give --output, where runs are kept")
+        folder = found
+    if others:
+        raise UserError(
+            "--resume continues a run as it was configured: its folder, --elastic and --override KEY=VALUE are all it "
+            "takes"
+        )
+    if not (folder / "config.yaml").is_file():
+        raise UserError(f"--resume {folder}: no run was begun there, for it holds no config.yaml")
+    override = {}
+    for word in known.override:
+        key, separator, value = word.partition("=")
+        if not separator:
+            raise UserError(f"--override {word}: give KEY=VALUE, such as policy.learning_rate=0.01")
+        override[key.removeprefix("--")] = value
+    settings = {key: value for key, value in override.items() if not key.startswith("files.")}
+    how = {"resume": folder, "elastic": known.elastic, "override": override}
+    config = reading.load_saved(folder / "config.yaml", settings)
+    return config, argparse.Namespace(**how, evaluate_only=False, dry_run=False)
+
+
+def _begun_before(config: Config) -> Path | None:
+    """The folder of the run of this name that was begun last, if it has a checkpoint and no result.
+
+    Raises:
+        UserError: it was begun with other settings.
+    """
+    from tst_fast.run.folder import newest_run
+    from tst_fast.run.origin import differences, recorded, require_stated
+
+    folder = newest_run(config.output, config.name)
+    if folder is None or (folder / "result.json").exists() or not any(folder.glob("checkpoints/*.pt")):
+        return None
+    begun, asked = (reading.settings_of(one) for one in (reading.load_saved(folder / "config.yaml", {}), config))
+    changed, stated = differences(begun, asked), recorded(folder)
+    meant = {key for key, (then, _) in changed.items() if key in stated and stated[key] == then}
+    require_stated({key: values for key, values in changed.items() if key not in meant | {"output"}}, {}, folder)
+    return folder
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -48,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         config, options = parse(sys.argv[1:] if arguments is None else arguments)
         # Only now, for they import torch, for which neither --help nor the message of a typo should wait.
         from tst_fast.run.evaluate import evaluate_checkpoints
-        from tst_fast.run.start import new_folder, open_run, start_accelerator
+        from tst_fast.run.start import open_run, start_accelerator
 
         accelerator = start_accelerator()
         if options.evaluate_only:
@@ -57,9 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             with TemporaryDirectory() as folder, closing(open_run(config, Path(folder), accelerator, dry=True)) as run:
                 run.run()
         else:
-            with closing(open_run(config, options.resume or new_folder(config), accelerator)) as run:
+            with closing(open_run(config, options.resume, accelerator)) as run:
                 if options.resume:
-                    run.resume(options.elastic)
+                    run.resume(options.elastic, options.override)
                 run.run()
         accelerator.end_training()
 

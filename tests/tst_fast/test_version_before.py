@@ -13,6 +13,7 @@ import yaml
 from tst_fast.config import reading
 from tst_fast.errors import UserError
 from tst_fast.policy.file import PolicyFile
+from tst_fast.run.checkpoint import load_newest
 from tst_fast.train import main
 
 STORED = Path(__file__).parent / "version_0_1_0"
@@ -52,6 +53,8 @@ def test_its_run_is_not_continued(renamed, tmp_path):
     shutil.copytree(STORED, run)
     shutil.copy(renamed, run / "config.yaml")
     before = (run / "metrics.jsonl").read_bytes()
-    with pytest.raises(SystemExit, match=r"^error: checkpoint .*\.pt has version 1, this program reads 2$"):
+    with pytest.raises(SystemExit, match=r"^error: .*config.yaml lacks \d+ settings .* or of another version"):
         main(["--resume", str(run)])
+    with pytest.raises(UserError, match=r"checkpoint .*00009-0000000\.pt has version 1, this program reads 3$"):
+        load_newest(run / "checkpoints")
     assert (run / "metrics.jsonl").read_bytes() == before

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from tst_fast.run.start import new_folder, start_accelerator
 
         accelerator = start_accelerator()
-        folder = new_folder(config, prefix="compare-")
+        folder = new_folder(config, accelerator, prefix="compare-")
         Comparison(config, arms, options.seeds, options.fraction_seeds, folder, accelerator).run()
         accelerator.end_training()
 

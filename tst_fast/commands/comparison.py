@@ -21,7 +21,7 @@ from tst_fast.commands.paired import agreement, paired_difference, summary
 from tst_fast.config.schema import Config, replace
 from tst_fast.policy.file import PolicyFile
 from tst_fast.run.start import open_run
-from tst_pipelines.writing import write_whole
+from tst_pipelines.writing import write_text_whole
 
 VERSION = 2
 
@@ -142,8 +142,7 @@ class Comparison:
     def _write(self) -> None:
         if self.accelerator.is_main_process:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with write_whole(self.folder / "compare.json") as file:
-                file.write((json.dumps(self._content(), indent=2) + "\n").encode())
+            write_text_whole(self.folder / "compare.json", json.dumps(self._content(), indent=2) + "\n")
 
 
 def _table(name: str, content: Mapping[str, Any]) -> Table:

@@ -2,8 +2,12 @@
 
 from tst_fast.config.data import DataConfig
 from tst_fast.config.policy import PolicyConfig
+from tst_fast.config.ranges import check_ranges
 from tst_fast.config.schema import Config, TrainingConfig
 from tst_fast.errors import UserError, nearest
+
+MAX_NAME = 100
+"""Bytes of a run's name; the time is added to it."""
 
 
 def check(config: Config) -> None:
@@ -15,6 +19,8 @@ def check(config: Config) -> None:
     from tst_fast.losses.distillation import LOSSES  # these two import torch, for which a typo should not wait
     from tst_kernels.operations import find_operation
 
+    check_ranges(config)
+    _check_name(config.name)
     policy, data = config.policy, config.data
     try:
         codes = [find_operation(name).code for name in policy.operations]
@@ -38,46 +44,27 @@ def check(config: Config) -> None:
     _check_training("student_training", config.student_training)
     _check_files(data)
     _check_label_maps(data)
-    _require(0 < data.fraction <= 1, f"--data.fraction is {data.fraction}: it must be above 0, to 1")
-    _require(0 <= data.flip <= 1, f"--data.flip is {data.flip}: it is a probability, from 0 to 1")
-    _require(all(s > 0 for s in data.std), f"--data.std is {data.std}: each value must be above 0")
-    for name in ("visible", "quality_weight"):
-        value = getattr(policy, name)
-        _require(0 <= value <= 1, f"--policy.{name} is {value}: it is a share, from 0 to 1")
-    _require(policy.temperature > 0, f"--policy.temperature is {policy.temperature}: it must be above 0")
     known = list(LOSSES)
     _require(
         config.loss.name in known,
         f"--loss.name is {config.loss.name!r}{nearest(config.loss.name, known)} Losses are {', '.join(known)}.",
     )
-    for name in ("tau", "cwd_tau"):
-        value = getattr(config.loss, name)
-        _require(value > 0, f"--loss.{name} is {value}: it must be above 0")
-    for name in ("cwd_weight", "box_weight", "auxiliary_weight", "auxiliary_alpha"):
-        value = getattr(config.loss, name)
-        _require(value >= 0, f"--loss.{name} is {value}: it cannot be negative")
     for role in ("teacher", "student"):
         model = getattr(config, role)
-        own_std = model.std is None or all(value > 0 for value in model.std)
-        _require(own_std, f"--{role}.std is {model.std}: each value must be above 0")
         twice = model.checkpoint and model.pretrained
         _require(not twice, f"--{role}.checkpoint and --{role}.pretrained both give weights: leave one of them out")
         orphan = model.sha256 and not model.checkpoint
         _require(not orphan, f"--{role}.sha256 is given without --{role}.checkpoint, the file that it is of")
-    positive = {
-        "data.images": data.images,
-        "data.classes": data.classes,
-        "data.image_size": data.image_size,
-        "data.batch_size": data.batch_size,
-        "data.threads": data.threads,
-        "data.prefetch": data.prefetch,
-        "policy.encoder_steps": policy.encoder_steps,
-        "evaluate_every": config.evaluate_every,
-        "log_every": config.log_every,
-        "checkpoint_every": config.checkpoint_every,
-    }
-    for name, value in positive.items():
-        _require(value >= 1, f"--{name} is {value}: it must be 1 or more")
+
+
+def _check_name(name: str) -> None:
+    """A run's folder is made of it, inside --output and nowhere else."""
+    plain = name.isprintable() and "/" not in name and name.strip() == name
+    _require(
+        plain and not name.startswith(".") and 1 <= len(name.encode()) <= MAX_NAME,
+        f"--name is {name[:MAX_NAME]!r}: it becomes the name of a folder, so it must have 1 to {MAX_NAME} bytes, no "
+        "slash, and no dot at its beginning",
+    )
 
 
 def _check_search(policy: PolicyConfig, epochs: int) -> None:
@@ -93,42 +80,21 @@ def _check_search(policy: PolicyConfig, epochs: int) -> None:
         f"--policy.search_confidences is {sure}: for --policy.search_at auto it must hold values between 0 and 1, from "
         "low to high",
     )
-    _require(policy.student_weight > 0, f"--policy.student_weight is {policy.student_weight}: it must be above 0")
-    share = policy.search_fraction
-    _require(0 < share <= 1, f"--policy.search_fraction is {share}: it must be above 0, to 1")
-    for name in ("search_epochs", "search_every", "search_steps", "search_window", "accumulate"):
-        value = getattr(policy, name)
-        _require(value >= 1, f"--policy.{name} is {value}: it must be 1 or more")
     _require(
         policy.search_steps <= policy.search_every,
         f"--policy.search_steps is {policy.search_steps}, but there are only {policy.search_every} batches in "
         "--policy.search_every: the policy takes at most one step on each",
     )
-    _check_clip("policy", policy.clip_norm)
 
 
 def _check_training(name: str, training: TrainingConfig) -> None:
     optimizer, epochs = training.optimizer, training.epochs
-    _require(epochs >= 0, f"--{name}.epochs is {epochs}: it cannot be negative")
-    for option in ("mixup", "cutmix"):
-        value = getattr(training, option)
-        _require(value >= 0, f"--{name}.{option} is {value}: it cannot be negative")
-    smoothing, parts, decay = training.label_smoothing, training.accumulate, training.ema_decay
-    _require(0 <= smoothing < 1, f"--{name}.label_smoothing is {smoothing}: it must be from 0 to below 1")
-    _require(parts >= 1, f"--{name}.accumulate is {parts}: it must be 1 or more")
-    _require(decay is None or 0 < decay < 1, f"--{name}.ema_decay is {decay}: it must be between 0 and 1, or null")
-    _check_clip(name, training.clip_norm)
-    _require(optimizer.power > 0, f"--{name}.optimizer.power is {optimizer.power}: it must be above 0")
     warmup = optimizer.warmup_epochs
     _require(
         warmup == 0 or (0 < warmup < epochs and optimizer.schedule != "one_cycle"),
         f"--{name}.optimizer.warmup_epochs is {warmup}: it must be from 0 to below --{name}.epochs ({epochs}), and 0 "
         "for one_cycle, which has its own",
     )
-
-
-def _check_clip(name: str, norm: float | None) -> None:
-    _require(norm is None or norm > 0, f"--{name}.clip_norm is {norm}: it must be above 0, or null")
 
 
 def _check_files(data: DataConfig) -> None:
@@ -148,11 +114,6 @@ def _check_files(data: DataConfig) -> None:
         given = getattr(data, flag) is not None
         _require(not given or data.name in names, f"--data.{flag} is for --data.name {' or '.join(names)}")
         _require(given or data.name != "list", f"--data.{flag} is missing: name the text file of lines FILE LABEL")
-    _require(
-        0 <= data.hw_decoder_load <= 1, f"--data.hw_decoder_load is {data.hw_decoder_load}: it is a share, from 0 to 1"
-    )
-    for name in ("preallocate_width_hint", "preallocate_height_hint"):
-        _require(getattr(data, name) >= 0, f"--data.{name} is {getattr(data, name)}: it is in pixels, 0 or more")
 
 
 def _check_label_maps(data: DataConfig) -> None:
@@ -167,18 +128,13 @@ def _check_label_maps(data: DataConfig) -> None:
         f"--data.class_names has {len(data.class_names)} names: name 1 to 254 classes, in the order of their numbers",
     )
     low, high = data.scale
-    _require(0 < low <= high, f"--data.scale is {list(data.scale)}: it must be least and greatest factor, above 0")
-    for flag in ("crop_size", "window", "window_step"):
-        sides = getattr(data, flag)
-        _require(sides is None or min(sides) >= 1, f"--data.{flag} is {sides}: both sides must be 1 or more pixels")
+    _require(low <= high, f"--data.scale is {list(data.scale)}: it must be least and greatest factor")
     stepless = data.window_step is None or data.window is not None
     _require(stepless, "--data.window_step is given without --data.window, whose step it is")
     if data.window_step is not None and data.window is not None:
         fits = all(step <= side for step, side in zip(data.window_step, data.window, strict=True))
         between = f"--data.window_step is {list(data.window_step)}, more than the window {list(data.window)}: pixels"
         _require(fits, f"{between} between two windows would have no answer")
-    size = data.test_batch_size
-    _require(size is None or size >= 1, f"--data.test_batch_size is {size}: it must be 1 or more")
 
 
 def _require(valid: bool, message: str) -> None:

@@ -2,9 +2,11 @@
 
 import argparse
 import dataclasses
+import functools
 import os
 import re
-from collections.abc import Sequence
+import reprlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,18 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from tst_fast.config.checks import check
+from tst_fast.config.kinds import describe
+from tst_fast.config.ranges import settings_with_kinds
 from tst_fast.config.schema import Config
 from tst_fast.config.suggestions import did_you_mean
+from tst_fast.config.yaml_files import read_yaml, refuse_ambiguous
 from tst_fast.errors import UserError, nearest
 
 PRESETS = Path(__file__).parents[1] / "presets"
 DEFAULT = "digits"
 """The preset of a command line that says nothing of the data."""
+LINES, WIDTH = 5, 500
+"""Of what a parser says."""
 
 
 def presets() -> list[str]:
@@ -44,10 +51,11 @@ def parse(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Config, arg
     by_default = not _names_its_data(arguments)
     words = ["--config", DEFAULT, *arguments] if by_default else arguments
     try:
-        parsed = parser.parse_args(_with_preset_files(words))
-    except (argparse.ArgumentError, ValueError) as error:
-        raise UserError(_explain(str(error), parser)) from None
-    values = vars(parser.instantiate(parsed))
+        values = vars(parser.instantiate(parser.parse_args(_with_preset_files(words))))
+    except UserError:
+        raise
+    except Exception as error:  # what the parser and YAML raise of bad input is of any kind
+        raise UserError(_explain(str(error) or type(error).__name__, parser)) from None
     names = {item.name for item in dataclasses.fields(Config)}
     config = Config(**{name: values[name] for name in names})
     check(config)
@@ -74,9 +82,15 @@ def from_flags(flags: Sequence[str]) -> Config:
     Raises:
         UserError: as `parse`.
     """
+    return parse(_config_parser(), flags)[0]
+
+
+@functools.cache
+def _config_parser() -> ArgumentParser:
+    """Of nothing but settings; to make it takes longer than to use it."""
     parser = make_parser("config", "")
     add_config(parser)
-    return parse(parser, flags)[0]
+    return parser
 
 
 def load(file: Path) -> Config:
@@ -88,9 +102,53 @@ def load(file: Path) -> Config:
     return from_flags(["--config", str(file)])
 
 
+def load_saved(file: Path, overrides: Mapping[str, str]) -> Config:
+    """Read what `save` wrote, all of it.
+
+    Args:
+        file: the configuration of a run.
+        overrides: settings in place of the file's, by their dotted names.
+
+    Raises:
+        UserError: as `parse`, or a setting is missing: the file was cut short.
+    """
+    content = read_yaml(file)
+    missing = [name for name in settings_of(Config()) if not _is_in(content, name.split("."))]
+    if missing:
+        some = f"{', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}"
+        raise UserError(
+            f"{file} lacks {len(missing)} settings ({some}): it was cut short, or of another version: "
+            "put back the file that the run began with, or start the run anew"
+        )
+    return from_flags(["--config", str(file), *(f"--{key}={value}" for key, value in overrides.items())])
+
+
+def settings_of(config: Config) -> dict[str, Any]:
+    """Every value by its dotted name, as what YAML has."""
+    return dict(_flat(config, ""))
+
+
+def _flat(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    for item in dataclasses.fields(group):
+        value, name = getattr(group, item.name), f"{prefix}{item.name}"
+        if dataclasses.is_dataclass(value):
+            yield from _flat(value, f"{name}.")
+        else:
+            yield name, _plain(value)
+
+
+def _is_in(content: Any, names: Sequence[str]) -> bool:
+    """Whether nested mappings have a value of this dotted name, split."""
+    if not isinstance(content, dict) or names[0] not in content:
+        return False
+    return len(names) == 1 or _is_in(content[names[0]], names[1:])
+
+
 def save(config: Config, file: Path) -> None:
     """Write every value, resolved, as YAML."""
-    file.write_text(yaml.safe_dump(_plain(config), sort_keys=False))
+    from tst_pipelines.writing import write_text_whole  # imports torch, for which the message of a typo should not wait
+
+    write_text_whole(file, yaml.safe_dump(_plain(config), sort_keys=False))
 
 
 def _names_its_data(arguments: Sequence[str]) -> bool:
@@ -114,6 +172,8 @@ def _names_its_data(arguments: Sequence[str]) -> bool:
 def _with_preset_files(arguments: Sequence[str]) -> list[str]:
     """`--config digits` becomes `--config .../presets/digits.yaml`; files are left as they are."""
     result = list(arguments)
+    for word in arguments:
+        refuse_ambiguous(word)
     for i, word in enumerate(result):
         if word == "--config" and i + 1 < len(result):
             result[i + 1] = str(_preset_or_file(result[i + 1]))
@@ -134,6 +194,7 @@ def _preset_or_file(name: str) -> Path:
             f"--config {name}: no preset of this name{nearest(name, known)} Presets are {', '.join(presets())}; "
             "there is no such file either."
         )
+    read_yaml(Path(name))  # for what the parser would take: keys given twice, aliases
     return Path(name)
 
 
@@ -146,10 +207,25 @@ def _explain(message: str, parser: ArgumentParser) -> str:
     )
     found = re.search(unknown, message)
     if not found:
-        return re.sub(r"Parser key \"([\w.]+)\":\s*", r"--\1: ", message)
+        return _refused_value(message) or _shortened(re.sub(r"Parser key \"([\w.]+)\":\s*", r"--\1: ", message))
     name = found["flag"] or found["key"] or f"{found['group']}.{found['inner']}"
     known = [option[2:] for action in parser._actions for option in action.option_strings if option.startswith("--")]
     return f"unknown setting {name!r}{did_you_mean(name, known)} `--help` lists them all."
+
+
+def _refused_value(message: str) -> str | None:
+    """What jsonargparse says of a value of another type, in words; None where it says something else."""
+    *_, key = re.findall(r"(?:Parser key \"|--)([\w.]+)\"?:", message) or [""]
+    value = re.search(r"Given value: (.*)", message, re.DOTALL) or re.search(r"Got value: (.*)", message)
+    kind = {name: kind for name, _, kind in settings_with_kinds(Config())}.get(key)
+    if kind is None or value is None:
+        return None
+    return f"--{key} is {reprlib.repr(value[1])}: it must be {describe(kind)}"
+
+
+def _shortened(message: str) -> str:
+    """The first of many lines, and of long ones their beginning."""
+    return "\n".join(line[:WIDTH] for line in message.splitlines()[:LINES])
 
 
 def _plain(value: Any) -> Any:

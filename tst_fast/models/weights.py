@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import json
 import pickle
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -15,11 +16,16 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
-from tst_fast.errors import UserError
+from tst_fast.errors import UserError, printable
 from tst_pipelines.writing import write_whole
 
 WRAPPERS = ("model", "state_dict", "net", "model_state_dict")
 """Where published checkpoints keep the state dict, beside the epoch, the accuracy, an optimizer or settings."""
+
+MAX_DEPTH = 4
+"""Of wrappers within wrappers."""
+WIDTH = 300
+"""Characters of what a file says, in a message."""
 
 PREFIXES = ("module.", "_orig_mod.")
 """What DistributedDataParallel and torch.compile put before every name."""
@@ -41,7 +47,7 @@ INERT: list[Any] = [
 def save_weights(model: nn.Module, file: Path, architecture: str, classes: Sequence[str]) -> None:
     """Write a model's state dict as safetensors, the names of its architecture and classes in the header."""
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    with write_whole(file) as opened:
+    with write_whole(file, durable=True) as opened:
         # One entry: safetensors writes several in an order that differs from call to call.
         about = {"architecture": architecture, "classes": list(classes)}
         opened.write(serialise(tensors, metadata={"model": json.dumps(about)}))
@@ -109,17 +115,23 @@ def load_weights(model: nn.Module, file: Path, role: str, sha256: str | None = N
     model.load_state_dict(state)
 
 
-def _require_digest(file: Path, role: str, expected: str) -> None:
+def sha256_of(file: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
+    with file.open("rb") as opened:
+        while piece := opened.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _require_digest(file: Path, role: str, expected: str) -> None:
     try:
-        with file.open("rb") as opened:
-            while piece := opened.read(1 << 20):
-                digest.update(piece)
+        digest = sha256_of(file)
     except OSError as error:
         raise UserError(f"--{role}.checkpoint {file} cannot be read: {error.strerror}") from None
-    if digest.hexdigest() != expected.lower():
+    if digest != expected.lower():
         raise UserError(
-            f"--{role}.checkpoint {file} has SHA-256 {digest.hexdigest()}, not --{role}.sha256 {expected}: it is "
+            f"--{role}.checkpoint {file} has SHA-256 {digest}, not --{role}.sha256 {expected}: it is "
             "another file, or damaged; fetch it again"
         )
 
@@ -129,51 +141,69 @@ def _read(file: Path, role: str) -> dict[str, Tensor]:
         if file.suffix == ".safetensors":
             content = load_file(file)
         else:
-            with torch.serialization.safe_globals(INERT):
+            with torch.serialization.safe_globals(INERT), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of sparse tensors, which are refused
                 content = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"--{role}.checkpoint {file}: there is no such file") from None
-    except pickle.UnpicklingError as error:
-        raise UserError(f"--{role}.checkpoint {file} cannot be read: {_refused(file, error)}") from None
-    except (OSError, SafetensorError, RuntimeError, EOFError) as error:
-        raise UserError(f"--{role}.checkpoint {file} cannot be read: {str(error).splitlines()[0]}") from None
+    except pickle.UnpicklingError:
+        raise UserError(f"--{role}.checkpoint {file} cannot be read: {_refused(file)}") from None
+    except OSError as error:
+        raise UserError(f"--{role}.checkpoint {file} cannot be read: {error.strerror or 'it is damaged'}") from None
+    except Exception:  # of a damaged file, torch and safetensors raise anything
+        kind = "safetensors" if file.suffix == ".safetensors" else "torch's"
+        raise UserError(f"--{role}.checkpoint {file} cannot be read: it is damaged, or no file of {kind}") from None
     state = _state_dict(content)
     if state is None:
-        held = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        held = ", ".join(map(str, content))[:WIDTH] if isinstance(content, dict) else type(content).__name__
         raise UserError(
             f"--{role}.checkpoint {file} must hold a state dict, names to tensors, alone or under one of "
-            f"{', '.join(WRAPPERS)}; it holds {held}"
+            f"{', '.join(WRAPPERS)}; it holds {printable(held) or 'nothing'}"
         )
+    for name, value in state.items():
+        if fault := _fault(name, value):
+            shown = printable(str(name))[:WIDTH]
+            raise UserError(f"--{role}.checkpoint {file}: {shown} {fault}: save plain weights under their names")
     for prefix in PREFIXES:
         if all(name.startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): value for name, value in state.items()}
     return state
 
 
-def _refused(file: Path, error: Exception) -> str:
+def _fault(name: Any, value: Tensor) -> str | None:
+    """What keeps a tensor from being weights, or its name from being a name."""
+    if not isinstance(name, str):
+        return f"is a name of type {type(name).__name__}, not text"
+    if value.is_meta:
+        return "is a meta tensor, without values"
+    if value.layout != torch.strided or value.is_quantized:
+        return "is a sparse or quantised tensor"
+    return "is complex" if value.is_complex() else None
+
+
+def _refused(file: Path) -> str:
     """What of a pickle is not plain data, and what to do."""
     try:
         with torch.serialization.safe_globals(INERT):
             foreign = torch.serialization.get_unsafe_globals_in_checkpoint(file)
-    except (ValueError, RuntimeError, pickle.UnpicklingError):  # not a zip file, as torch has written since 1.6
+    except Exception:  # not a zip file, as torch has written since 1.6, or a damaged one
         foreign = []
     if not foreign:
-        return f"{str(error).splitlines()[0]} It is damaged, or no file of torch's"
+        return "it is damaged, or no file of torch's"
     return (
-        f"besides tensors it holds Python objects ({', '.join(foreign)}), and making these can run any code. If you "
-        "trust where it comes from, load it yourself with torch.load(..., weights_only=False) and save its state dict "
-        "alone"
+        f"besides tensors it holds Python objects ({', '.join(foreign)}), and making these can run any code: ask "
+        "where it comes from for its state dict alone, best as safetensors"
     )
 
 
-def _state_dict(content: Any) -> dict[str, Tensor] | None:
+def _state_dict(content: Any, depth: int = 0) -> dict[str, Tensor] | None:
     """The names and tensors in what a file holds, or None."""
-    if not isinstance(content, dict) or not content:
+    if not isinstance(content, dict) or not content or depth > MAX_DEPTH:
         return None
     if all(isinstance(value, Tensor) for value in content.values()):
         return dict(content)
     inner = next((content[name] for name in WRAPPERS if isinstance(content.get(name), dict)), None)
-    return None if inner is None else _state_dict(inner)
+    return None if inner is None else _state_dict(inner, depth + 1)
 
 
 def _some(names: list[str], what: str) -> str:

@@ -12,6 +12,7 @@ from tst_fast import __version__
 from tst_fast.config.schema import Config
 from tst_fast.errors import UserError
 from tst_kernels.operations import OPERATIONS, find_operation
+from tst_pipelines.writing import write_text_whole
 
 FORMAT = "tst-fast policy"
 VERSION = 1
@@ -120,7 +121,7 @@ class PolicyFile:
     def write(self, file: Path) -> None:
         """Write the file."""
         content = {"format": FORMAT, "version": VERSION, **dataclasses.asdict(self)}
-        file.write_text(json.dumps(content, indent=2) + "\n")
+        write_text_whole(file, json.dumps(content, indent=2) + "\n")
 
     @classmethod
     def read(cls, file: Path) -> "PolicyFile":

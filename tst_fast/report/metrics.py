@@ -39,7 +39,8 @@ class StepsTaken(Event):
         stage_step: of all passes of the stage.
         learning_rate: of the next step.
         images_per_second: since the pass began or was resumed, of all ranks together.
-        means: over these steps and all ranks: loss, and both networks' confidence on augmented images.
+        means: over these steps and all ranks: loss, the gradient's norm before it is cut, and both networks'
+            confidence on augmented images.
     """
 
     event = "steps"

@@ -20,6 +20,7 @@ class Opening:
 
     Attributes:
         name: of the configuration.
+        folder: of the run.
         steps: of each stage in the whole run; of the search, at most.
         images: training and test images.
         loader: what loads them.
@@ -28,6 +29,7 @@ class Opening:
     """
 
     name: str
+    folder: Path
     steps: Mapping[str, int]
     images: tuple[int, int]
     loader: str
@@ -40,6 +42,9 @@ class Observer:
 
     def opened(self, opening: Opening) -> None:
         """The run is about to take its first step, or the first after it was resumed."""
+
+    def noticed(self, message: str) -> None:
+        """Something that the user should know, in words; perhaps before `opened`."""
 
     def event(self, event: Event) -> None:
         """Something happened."""

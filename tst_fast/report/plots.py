@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tst_fast.policy.alignment import Fit
 from tst_fast.policy.file import LearnedOperation
+from tst_pipelines.writing import write_text_whole
 
 
 def plot_policy(history: Sequence[Sequence[LearnedOperation]], file: Path) -> None:
@@ -38,7 +39,7 @@ def plot_policy(history: Sequence[Sequence[LearnedOperation]], file: Path) -> No
 def write_alignment(fits: Mapping[str, Fit], folder: Path) -> None:
     """Each encoder's error over the level, beside that of doing nothing: encoders.json and encoders.png."""
     values = {operation: asdict(fit) for operation, fit in fits.items()}
-    (folder / "encoders.json").write_text(json.dumps(values, indent=2) + "\n")
+    write_text_whole(folder / "encoders.json", json.dumps(values, indent=2) + "\n")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -37,6 +37,8 @@ class Terminal(Observer):
         self._titles = opening.titles
         if not self.quiet:
             train, test = opening.images
+            if not self.dry:
+                self._say(f"everything goes to {opening.folder}")
             self._say(f"{train:,} training and {test:,} test images, by {opening.loader}")
             if opening.fits:
                 self._say(alignment_table(opening.fits))
@@ -57,6 +59,10 @@ class Terminal(Observer):
         }
         self._progress.start()
 
+    def noticed(self, message: str) -> None:
+        """Say it, even if quiet."""
+        self._say(f"warning: {message}")
+
     def event(self, event: Event) -> None:
         """Move the stage's bar."""
         match event:
@@ -66,7 +72,7 @@ class Terminal(Observer):
                 self._bars.update(task, completed=event.stage_step, note=f"{event.images_per_second:,.0f} images/s")
             case SearchEnded() if not self.quiet:
                 for warning in event.warnings:
-                    self._say(f"warning: {warning}")
+                    self.noticed(warning)
             case PassEnded():
                 self._bars.update(self._tasks[event.stage], note=f"{event.images_per_second:,.0f} images/s")
             case Evaluated() if event.role == event.stage and event.role in self._tasks:
@@ -115,7 +121,8 @@ class Terminal(Observer):
             )
 
     def _say(self, message: str | Table) -> None:
-        self.console.print(message, highlight=False)
+        # Names of files may look like markup, and must not be broken, for they are copied.
+        self.console.print(message, highlight=False, markup=False, soft_wrap=isinstance(message, str))
 
 
 def policy_table(before: Sequence[LearnedOperation], after: Sequence[LearnedOperation]) -> Table:

@@ -25,11 +25,12 @@ class Announcer:
     def __init__(self, session: Session, progress: Progress, observers: Sequence[Observer]) -> None:
         self.session, self.progress, self.observers = session, progress, observers
 
-    def open(self) -> None:
+    def open(self, folder: Path) -> None:
         """The run is about to take a step."""
         session = self.session
         opening = Opening(
             name=session.config.name,
+            folder=folder,
             steps=most_steps(session.config, session.training_loader.steps_per_epoch, session.passes),
             images=(len(session.splits.train), len(session.splits.test)),
             loader=type(session.training_loader).__name__,
@@ -38,6 +39,11 @@ class Announcer:
         )
         for observer in self.observers:
             observer.opened(opening)
+
+    def noticed(self, message: str) -> None:
+        """Something that the user should know, in words."""
+        for observer in self.observers:
+            observer.noticed(message)
 
     def steps(self, current: Pass, reading: Reading, rate: float) -> None:
         """What steps of a pass left; in an interleaved search, the policy's steps lie within a student's pass."""

@@ -11,12 +11,12 @@ from tst_fast.report.plots import plot_policy, write_alignment
 from tst_fast.run.pictures import draw_answers, fixed_images
 from tst_fast.run.progress import Progress
 from tst_fast.run.session import Session
+from tst_pipelines.writing import write_text_whole
 
 
 def open_folder(session: Session, folder: Path) -> None:
-    """Make a run's folder, with its configuration, and how well encoders follow, in it; one that is there stays."""
+    """Put the configuration, and how well encoders follow, into a run's folder; a configuration that is there stays."""
     if not (folder / "config.yaml").exists():
-        folder.mkdir(parents=True, exist_ok=True)
         reading.save(session.config, folder / "config.yaml")
     if session.fits:
         write_alignment(session.fits, folder)
@@ -55,7 +55,7 @@ def write_artefacts(session: Session, progress: Progress, result: dict[str, Any]
     learned.write(folder / "policy.json")
     student = session.learners.student.evaluated
     save_weights(student, folder / "student.safetensors", session.config.student.name, session.splits.train.classes)
-    (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
+    write_text_whole(folder / "result.json", json.dumps(result, indent=2) + "\n")
     if len(progress.history) > 1:
         plot_policy(progress.history, folder / "policy.png")
     if not session.dry:

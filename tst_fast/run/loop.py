@@ -5,20 +5,25 @@ a run that was stopped at any moment and resumed gives the bits of one that was 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from tst_fast.config import reading
+from tst_fast.errors import UserError, keep_tracebacks_in
 from tst_fast.models import load_weights
 from tst_fast.report.metrics import MetricsLog
 from tst_fast.report.observer import Observer
-from tst_fast.run import checkpoint
+from tst_fast.run import checkpoint, origin
 from tst_fast.run.announcer import Announcer
 from tst_fast.run.artefacts import make_result, open_folder, write_artefacts
+from tst_fast.run.folder import hold
+from tst_fast.run.interruption import Interruption
 from tst_fast.run.milestones import Milestones
+from tst_fast.run.not_finite import Dump, NotFinite
 from tst_fast.run.plan import Pass, Stage, policy_learns
 from tst_fast.run.progress import Progress
-from tst_fast.run.readings import NotFinite, Readings, not_finite
+from tst_fast.run.readings import Readings
 from tst_fast.run.seeding import Stream, reseed
 from tst_fast.run.session import Session
 from tst_fast.run.stopwatch import Stopwatch
@@ -37,23 +42,38 @@ class Run:
     def __init__(self, session: Session, folder: Path, observers: Sequence[Observer] = ()) -> None:
         self.session, self.folder = session, folder
         self.config, self.accelerator, self.learners = session.config, session.accelerator, session.learners
+        self.origin = origin.origin_of(session)
         self.progress = Progress([session.policy.learned()])
         self.readings, self.stopwatch = Readings(self.accelerator), Stopwatch(self.accelerator.device)
+        self.interruption = Interruption(self.accelerator)
         self.log: MetricsLog | None = None
+        self._lock: TextIO | None = None
         self.observers: list[Observer] = []
         if self.accelerator.is_main_process:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = hold(folder)
+            keep_tracebacks_in(folder)
             open_folder(session, folder)
             self.log = MetricsLog(folder / "metrics.jsonl")
             self.observers = [self.log, *observers]
         self.accelerator.wait_for_everyone()
 
     def run(self) -> dict[str, Any]:
-        """Do all passes that are left; returns what `result.json` holds."""
+        """Do all passes that are left; returns what `result.json` holds.
+
+        Raises:
+            Interrupted: a signal asked to stop; there is a checkpoint of the last step.
+            UserError, tst_pipelines.DataError: a loss or gradient is not finite, or an image cannot be read.
+        """
+        with self.interruption:
+            return self._run()
+
+    def _run(self) -> dict[str, Any]:
         progress, session = self.progress, self.session
         started = time.perf_counter() - progress.clock.total
         announcer = Announcer(session, progress, self.observers)
         milestones = Milestones(session, progress, announcer, self.folder)
-        announcer.open()
+        announcer.open(self.folder)
         milestones.begin()
         while progress.pass_index < len(session.passes):  # to which a pass may add searches
             current = session.passes[progress.pass_index]
@@ -62,36 +82,57 @@ class Run:
             progress.end_pass()
             progress.clock.total = time.perf_counter() - started
             self._save_checkpoint()
+            if asked := self.interruption.agreed():
+                raise self.interruption.error(asked, progress.global_step, self.folder)
         result = make_result(session, progress)
         if self.accelerator.is_main_process:
             write_artefacts(session, progress, result, self.folder)
         announcer.end(result, self.folder)
         return result
 
-    def resume(self, elastic: bool = False) -> None:
+    def resume(self, elastic: bool = False, overrides: Mapping[str, str] | None = None) -> None:
         """Continue from the newest checkpoint in the run's folder.
 
         Args:
             elastic: on another number of processes too: the same global batches, shared out anew.
+            overrides: what is meant to have changed since: key to value, see `origin`.
 
         Raises:
-            UserError, tst_pipelines.DataError: there is no checkpoint, or it was made with other data or processes.
+            UserError, tst_pipelines.DataError: there is no checkpoint, or it was made with other settings, files, data
+                or processes.
         """
-        state = checkpoint.load_newest(self.folder / "checkpoints")
-        self.learners.load_state_dict(state["learners"])
+        found = checkpoint.load_newest(self.folder / "checkpoints")
+        state = found.state
+        changed = origin.differences(state["origin"], self.origin)
+        origin.require_stated(changed, overrides or {}, self.folder)
+        try:
+            self.learners.load_state_dict(state["learners"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            why = str(error).splitlines()[0]
+            raise UserError(f"checkpoint {found.file} does not fit the networks as they are now ({why})") from None
         if self.session.teaches_first and "teacher" not in state["learners"]:
             load_weights(self.session.require_teacher(), self.folder / "teacher.safetensors", "teacher")
         self.session.training_loader.load_state_dict(state["loader"], elastic)
         self.progress = Progress.from_state(state["progress"])
         self.session.plan_passes(self.progress.searches)
+        self.accelerator.wait_for_everyone()  # before files are renamed that another process still looks at
         if self.log is not None:
+            found.set_aside()
+            origin.record(changed, self.progress.global_step, self.folder)
+            if changed:
+                reading.save(self.config, self.folder / "config.yaml")
             self.log.load_state_dict(state["log"])
+        for observer in self.observers:
+            for notice in found.notices:
+                observer.noticed(notice)
 
     def close(self) -> None:
         """Release loaders, networks, bars and files. Closing twice is allowed."""
         self.session.close()
         for observer in self.observers:
             observer.close()
+        if self._lock is not None:
+            self._lock.close()
 
     def _one_pass(self, current: Pass, announcer: Announcer) -> None:
         progress, loader = self.progress, self.session.loader_of(current.stage)
@@ -107,12 +148,16 @@ class Run:
             progress.global_step += 1
             taken, seconds = progress.step - first, time.perf_counter() - started
             saves = progress.step % self.config.checkpoint_every == 0 and progress.step < current.steps
-            if progress.step % self.config.log_every == 0 or saves:
+            asked = None
+            if progress.step % self.config.log_every == 0 or saves or self.interruption.is_due:
                 self._read(current, announcer, taken * self.config.data.batch_size / seconds)
+                asked = self.interruption.agreed() if progress.step < current.steps else None
             if progress.step == current.steps < loader.steps_per_epoch:
                 break
-            if saves:
+            if saves or asked:
                 self._save_checkpoint()
+            if asked:
+                raise self.interruption.error(asked, progress.global_step, self.folder)
         seconds = time.perf_counter() - started
         images = (progress.step - first) * self.config.data.batch_size
         self._read(current, announcer, images / seconds)
@@ -130,8 +175,12 @@ class Run:
         self._update(stage, batch)
 
     def _update(self, stage: Stage, batch: Batch) -> None:
-        with self.stopwatch.measure(stage):
-            scalars = self.learners.of(stage).step(batch)
+        try:
+            with self.stopwatch.measure(stage):
+                scalars = self.learners.of(stage).step(batch)
+        except Exception:
+            self._require_finite()  # what an earlier step left is the better explanation
+            raise
         self.readings.add(stage, self.progress.step, batch.indices, scalars)
 
     def _settle(self, stage: Stage) -> None:
@@ -145,22 +194,42 @@ class Run:
         try:
             readings = self.readings.read()
         except NotFinite as error:
-            raise not_finite(error, current.epoch, self.session.splits.train, self.folder / "checkpoints") from None
+            raise self._explain(error) from None
         for one in readings:
             if one.stage == current.stage:
                 self.progress.pass_loss += one.means["loss"] * one.steps
                 self.progress.pass_confidence += one.means.get("plain_student_confidence", 0.0) * one.steps
             announcer.steps(current, one, rate)
 
+    def _require_finite(self) -> None:
+        try:
+            self.readings.require_finite()
+        except NotFinite as error:
+            raise self._explain(error) from None
+
+    def _explain(self, found: NotFinite) -> UserError:
+        """What the user is told, and a dump to look into it with."""
+        progress, session = self.progress, self.session
+        epoch = session.passes[progress.pass_index].epoch
+        dump = Dump.of(found, epoch, progress.pass_index, session.splits.train, self.accelerator.num_processes)
+        if self.accelerator.is_main_process:
+            dump.write(self.folder)
+        return UserError(dump.message(self.folder))
+
     def _save_checkpoint(self) -> None:
         """Everything that the rest of the run depends on. The ranks hold the same state, so the main process writes."""
-        if self.log is None:
-            return
-        state = {
-            "progress": self.progress.state_dict(),
-            "learners": self.learners.state_dict(),
-            "loader": self.session.training_loader.state_dict(),
-            "log": self.log.state_dict(),
-        }
-        name = f"{self.progress.pass_index:05}-{self.progress.step:07}"
-        checkpoint.save(self.folder / "checkpoints", name, state)
+        learners = self.learners.state_dict()
+        if not checkpoint.is_finite(learners):  # never over a good one
+            raise UserError(
+                f"the weights are not finite after step {self.progress.global_step:,} of the run; checkpoints from "
+                f"before are in {self.folder / 'checkpoints'}"
+            )
+        if self.log is not None:
+            state = {
+                "origin": self.origin,
+                "progress": self.progress.state_dict(),
+                "learners": learners,
+                "loader": self.session.training_loader.state_dict(),
+                "log": self.log.state_dict(),
+            }
+            checkpoint.save(self.folder / "checkpoints", self.progress.global_step, state)

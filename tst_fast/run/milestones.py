@@ -5,6 +5,7 @@ from pathlib import Path
 from accelerate.utils import broadcast
 from torch import nn
 
+from tst_fast.errors import printable
 from tst_fast.models import save_weights
 from tst_fast.run.announcer import Announcer
 from tst_fast.run.evaluate import evaluate
@@ -32,9 +33,12 @@ class Milestones:
 
     def begin(self) -> None:
         """A teacher that came with weights is evaluated before anything else, once."""
-        teacher = self.session.teacher
+        teacher, classes = self.session.teacher, self.session.splits.train.classes
+        if len(classes) == 1 and self.progress.global_step == 0:
+            self.announcer.noticed(f"there is one class, {printable(classes[0])}: its labels teach nothing")
         if teacher is not None and self.session.learners.teacher is None and self.progress.teacher_scores is None:
             self.progress.teacher_scores = self._evaluate("teacher", teacher, Pass("teacher", 0, 0))
+            self._look_at_teacher()
 
     def end_pass(self, current: Pass) -> None:
         """Do what is due after a pass."""
@@ -60,6 +64,12 @@ class Milestones:
             pictures, confidences = draw_search(session, batch, self.folder, len(progress.gaps) - 1)
         signal = session.learners.require_search().signal.statistics()
         warnings = Verdict.of(signal, session.policy).warnings()
+        below = [each["trained"]["gap"] < 0 for each in progress.gaps]
+        if below[-1] and sum(below) == 1:
+            warnings.append(
+                "on augmented test images the student is surer of the true classes than the teacher: are the teacher's "
+                "classes in the order of the data's?"
+            )
         found = {"gap": gap, "pictures": pictures, "confidences": confidences}
         self.announcer.search_ended(current, **found, signal=signal, warnings=warnings)
 
@@ -80,9 +90,22 @@ class Milestones:
         assert session.learners.teacher is not None  # until the next pass
         teacher.load_state_dict(session.learners.teacher.evaluated.state_dict())
         self.progress.teacher_scores = self._evaluate("teacher", teacher, current)
+        self._look_at_teacher()
         if session.accelerator.is_main_process:
             name, classes = session.config.teacher.name, session.splits.train.classes
             save_weights(teacher, self.folder / "teacher.safetensors", name, classes)
+
+    def _look_at_teacher(self) -> None:
+        """Warn of a teacher that is no better than chance, within three standard errors."""
+        session, scores = self.session, self.progress.teacher_scores
+        metric, classes = session.task.metrics[0], len(session.splits.test.classes)
+        assert scores is not None  # it was just evaluated
+        chance, score = 1 / classes, scores[metric.name]
+        if classes > 1 and score <= chance + 3 * (chance * (1 - chance) / len(session.splits.test)) ** 0.5:
+            self.announcer.noticed(
+                f"the teacher is no better than chance ({metric.title} {100 * score:.1f} % with {classes} classes): "
+                "what it teaches is wrong. `tst-fast doctor` looks for why"
+            )
 
     def _evaluate(self, role: Role, network: nn.Module, current: Pass) -> dict[str, float]:
         """The scores of a network on the test images."""

@@ -10,7 +10,7 @@ from tst_fast.policy.augmenter import Augmenter
 from tst_fast.policy.dither import dithered
 from tst_fast.ranks import over_ranks
 from tst_fast.run.signal import GradientSignal
-from tst_fast.run.update import Scalars, weighted_mean
+from tst_fast.run.update import Scalars, gradient_norm, weighted_mean
 from tst_fast.tasks.task import Task
 from tst_pipelines import Batch
 
@@ -60,7 +60,7 @@ class PolicySearch:
         return self.optimizer.param_groups[0]["lr"]
 
     def step(self, batch: Batch) -> Scalars:
-        """One update of the policy; on the device: the loss and both confidences on augmented images."""
+        """One update of the policy; on the device: the loss, both confidences on augmented images, the gradient."""
         parts = batch.split(self.config.accumulate)
         shares = [len(part) / len(batch) for part in parts]
         with frozen(self.teacher, self.student):
@@ -69,13 +69,12 @@ class PolicySearch:
             assert parameter.grad is not None  # `backward` gives each one
             parameter.grad = over_ranks(self.accelerator, parameter.grad, "mean")
         self.signal.add()
-        if self.config.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.policy.parameters(), self.config.clip_norm)
+        norm = gradient_norm(self.policy, self.config.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         means = weighted_mean(scalars, shares)
         self._count(means["loss"])
-        return means
+        return {**means, "gradient_norm": norm}
 
     def backward(self, part: Batch, share: float) -> Scalars:
         """Add the gradients of a part of a batch, times its share of it, to the policy's; networks must be frozen."""
@@ -120,6 +119,7 @@ class PolicySearch:
         return {
             "policy": self.policy.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "first_learning_rate": self.config.learning_rate,
             "signal": self.signal.state_dict(),
             "last_loss": self.last_loss,
             "window_loss": self.window_loss,
@@ -130,6 +130,10 @@ class PolicySearch:
         """Continue from a `state_dict`."""
         self.policy.load_state_dict(state["policy"])
         self.optimizer.load_state_dict(state["optimizer"])
+        for group in self.optimizer.param_groups:  # the configuration may have changed on purpose
+            group["momentum"] = self.config.momentum
+            if self.config.learning_rate != state["first_learning_rate"]:
+                group["lr"] *= self.config.learning_rate / state["first_learning_rate"]
         self.signal.load_state_dict(state["signal"])
         self.last_loss = state["last_loss"]
         self.window_loss = state["window_loss"].to(self.accelerator.device)

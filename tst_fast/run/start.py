@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -11,6 +10,7 @@ from accelerate.utils import broadcast_object_list
 from tst_fast.config.schema import Config
 from tst_fast.errors import UserError
 from tst_fast.report.terminal import Terminal
+from tst_fast.run.folder import hold, make_folder, require_room
 from tst_fast.run.loop import Run
 from tst_fast.run.session import Session
 
@@ -36,19 +36,24 @@ def start_accelerator() -> Accelerator:
     return accelerator
 
 
-def new_folder(config: Config, prefix: str = "") -> Path:
-    """Where a new run is kept: the same folder in each process."""
-    name = [f"{prefix}{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"]
-    broadcast_object_list(name)
-    return Path(config.output) / name[0]
+def new_folder(config: Config, accelerator: Accelerator, prefix: str = "") -> Path:
+    """Make the folder of a new run: one that nobody else has, and the same in each process."""
+    made: list[Path | None] = [None]
+    if accelerator.is_main_process:
+        made = [make_folder(config.output, f"{prefix}{config.name}")]
+    broadcast_object_list(made)
+    assert made[0] is not None  # the main process made it
+    return made[0]
 
 
-def open_run(config: Config, folder: Path, accelerator: Accelerator, quiet: bool = False, dry: bool = False) -> Run:
+def open_run(
+    config: Config, folder: Path | None, accelerator: Accelerator, quiet: bool = False, dry: bool = False
+) -> Run:
     """A run that the terminal shows.
 
     Args:
         config: what to do.
-        folder: the run's folder.
+        folder: the run's; None makes one, once all else that a run needs is there.
         accelerator: processes, devices and precision.
         quiet: show no tables, and take the progress bars away at the end.
         dry: take two steps of everything, and stop.
@@ -56,4 +61,9 @@ def open_run(config: Config, folder: Path, accelerator: Accelerator, quiet: bool
     Raises:
         UserError, tst_pipelines.DataError: something of the configuration or the data cannot work.
     """
-    return Run(Session(config, accelerator, dry, quiet), folder, [Terminal(quiet, dry)])
+    if folder is not None and folder.exists() and accelerator.is_main_process:
+        hold(folder).close()  # what cannot be had is refused before minutes of preparation
+    if accelerator.is_main_process:
+        require_room(config.output if folder is None or dry else folder)
+    session = Session(config, accelerator, dry, quiet)
+    return Run(session, folder or new_folder(config, accelerator), [Terminal(quiet, dry)])

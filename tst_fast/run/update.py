@@ -25,6 +25,13 @@ def weighted_mean(scalars: Sequence[Scalars], shares: Sequence[float]) -> Scalar
     return {name: sum((s[name] for s in shared[1:]), shared[0][name]) for name in shared[0]}
 
 
+def gradient_norm(model: nn.Module, limit: float | None) -> Tensor:
+    """The norm of all gradients together, which are then cut to `limit`, if there is one; on the device."""
+    if limit is not None:
+        return nn.utils.clip_grad_norm_(model.parameters(), limit)
+    return nn.utils.get_total_norm([value.grad for value in model.parameters() if value.grad is not None])
+
+
 def _moving_average(model: nn.Module, decay: float) -> "ModelEmaV3":
     from timm.utils.model_ema import ModelEmaV3
 
@@ -73,7 +80,7 @@ class ModelUpdate:
         return learning_rate(self.config.optimizer, self.step_count, self.total_steps, self.config.epochs)
 
     def step(self, batch: Batch) -> Scalars:
-        """One update; what to report."""
+        """One update; what to report: the loss, the norm of its gradient before it is cut, and what `loss` reports."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate
         self.model.train()
@@ -85,14 +92,13 @@ class ModelUpdate:
                 loss, reported = self.loss(self.model, part)
                 self.accelerator.backward(loss * share)
             scalars.append({"loss": loss.detach(), **reported})
-        if self.config.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        norm = gradient_norm(self.model, self.config.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.step_count += 1
         if self.average is not None:
             self.average.update(self.kept, step=self.step_count)
-        return weighted_mean(scalars, shares)
+        return {**weighted_mean(scalars, shares), "gradient_norm": norm}
 
     def state_dict(self) -> dict:
         """Weights, their moving average, optimizer and step count."""
@@ -108,5 +114,9 @@ class ModelUpdate:
         self.accelerator.unwrap_model(self.model).load_state_dict(state["model"])
         if self.average is not None:
             self.average.module.load_state_dict(state["average"])
+        kept = "params", "lr"
+        own = [{key: value for key, value in group.items() if key not in kept} for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state["optimizer"])
+        for group, settings in zip(self.optimizer.param_groups, own, strict=True):
+            group.update(settings)  # those of the configuration, which may have changed on purpose
         self.step_count = state["step_count"]

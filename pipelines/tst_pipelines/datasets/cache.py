@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tst_pipelines.protocol import DataError
 from tst_pipelines.writing import write_whole
 
 # A change within this many seconds before a look may carry the same time as the look: clocks tick coarsely, and a file
@@ -21,10 +22,19 @@ SETTLED_SECONDS = 60
 
 
 def user_cache() -> Path:
-    """$TST_FAST_CACHE, else $XDG_CACHE_HOME/tst-fast, else ~/.cache/tst-fast."""
+    """$TST_FAST_CACHE, else $XDG_CACHE_HOME/tst-fast, else ~/.cache/tst-fast.
+
+    Raises:
+        DataError: none of them is there.
+    """
     if own := os.environ.get("TST_FAST_CACHE"):
         return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tst-fast"
+    if shared := os.environ.get("XDG_CACHE_HOME"):
+        return Path(shared) / "tst-fast"
+    try:
+        return Path.home() / ".cache" / "tst-fast"
+    except RuntimeError:
+        raise DataError("there is no home folder: name one for the cache in the variable TST_FAST_CACHE") from None
 
 
 def stamp(path: str | Path) -> tuple[int, int, int, int]:

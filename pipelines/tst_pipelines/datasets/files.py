@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import os
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,6 +64,15 @@ class ImageFiles(ABC):
         """What image `index` is called: where it is."""
         return os.path.join(self.root, self.files[index])
 
+    @property
+    def location_count(self) -> int:
+        """How many files the data set lies in."""
+        return len(self)
+
+    def location(self, position: int) -> str:
+        """One of these files."""
+        return self.path(position)
+
     def read(self, index: int) -> np.ndarray:
         """The encoded image `index`: uint8 [bytes].
 
@@ -113,12 +124,27 @@ class ImageDataset(ImageFiles):
 
 
 def read_bytes(path: str) -> np.ndarray:
-    """All of a file: uint8 [bytes]."""
-    with open(path, "rb", buffering=0) as file:
+    """All of a regular file: uint8 [bytes].
+
+    Raises:
+        OSError: it cannot be read, or is a pipe, a socket or a device, which could be waited for in vain.
+    """
+    with open(path, "rb", buffering=0, opener=_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
         return np.frombuffer(file.read(), np.uint8)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def shown(name: str) -> str:
+    """A name in a message, on one line: what cannot be printed is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in name)
 
 
 def shortened(names: Sequence[str], limit: int = 5) -> str:
     """The first of many names, for a message."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    return ", ".join(map(shown, names[:limit])) + more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections import Counter
@@ -102,6 +103,9 @@ def files_below(root: Path, folder: str, visit=lambda folder, path: None) -> lis
                     continue
                 if entry.is_dir():
                     ahead.append(os.path.join(folder, entry.name))
+                elif is_image(entry.name) and not entry.is_file() and os.path.exists(entry.path):
+                    # A pipe, which could be waited for in vain; broken links are named when their turn comes.
+                    raise OSError(errno.EINVAL, "not a regular file", entry.path)
                 else:
                     files.append(entry.name)
         found.append((folder, sorted(files)))

@@ -61,6 +61,16 @@ class PairDataset(ImageFiles):
         """Where the label map of image `index` is."""
         return os.path.join(self.label_root, self.label_files[index])
 
+    @property
+    def location_count(self) -> int:
+        """The images, and as many label maps."""
+        return 2 * len(self)
+
+    def location(self, position: int) -> str:
+        """An image, or its label map after it."""
+        index, labels = divmod(position, 2)
+        return self.label_path(index) if labels else self.path(index)
+
     def label_map(self, index: int) -> np.ndarray:
         """The label map of image `index`: uint8 [H, W], class numbers, or 255 to be ignored.
 

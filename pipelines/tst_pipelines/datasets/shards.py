@@ -47,6 +47,15 @@ class ShardDataset(ImageDataset):
     shards: tuple[str, ...]
     places: np.ndarray
 
+    @property
+    def location_count(self) -> int:
+        """The shards."""
+        return len(self.shards)
+
+    def location(self, position: int) -> str:
+        """A shard."""
+        return self.shards[position]
+
     def read(self, index: int) -> np.ndarray:
         """See `ImageDataset.read`. No file stays open: a data set may have more shards than a process may open."""
         shard, offset, size = self.places[index].tolist()

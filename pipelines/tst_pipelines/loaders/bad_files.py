@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tst_pipelines.datasets.files import ImageFiles
+from tst_pipelines.datasets.files import ImageFiles, shown
 from tst_pipelines.loaders.probe import Probe
 from tst_pipelines.protocol import DataError
 
@@ -22,10 +22,11 @@ def data_error(dataset: ImageFiles, batches: Sequence[Sequence[int]], reason: Ex
     """
     probe = Probe()
     for indices in batches:
-        bad_files = [f"{dataset.path(index)}: {fault}" for index in indices if (fault := probe.fault(dataset, index))]
+        faults = {index: fault for index in indices if (fault := probe.fault(dataset, index))}
+        bad_files = [f"{shown(dataset.path(index))}: {fault}" for index, fault in faults.items()]
         if bad_files:
             return unreadable(bad_files)
-    beginning = ", ".join(dataset.path(index) for index in batches[0][:3])
+    beginning = ", ".join(shown(dataset.path(index)) for index in batches[0][:3])
     return DataError(
         f"DALI failed, though every image of the batch decodes by itself on the CPU: {_message(reason)}\n"
         f"the batch begins with {beginning}; a smaller batch size helps if memory ran out"

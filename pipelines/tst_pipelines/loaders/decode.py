@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tst_pipelines.datasets.arrays import ArrayDataset
-from tst_pipelines.datasets.files import ImageFiles
+from tst_pipelines.datasets.files import ImageFiles, shown
 from tst_pipelines.loaders.bad_files import unreadable
 from tst_pipelines.loaders.dali import DaliLoader
 from tst_pipelines.sampling import Share
@@ -114,13 +114,8 @@ def _loaded(
     """An image by Pillow, or its name and what is wrong with it."""
     try:
         return convert(rgb(dataset.read(index), turned=not dataset.targets_in_pixels))
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombError,
-    ) as error:  # what Pillow's plugins raise for damaged files
-        return dataset.path(index), fault_of(error)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # of damaged files, and huge ones
+        return shown(dataset.path(index)), fault_of(error)
 
 
 def rgb(encoded: np.ndarray, turned: bool) -> Image.Image:
@@ -149,10 +144,10 @@ def fitted(image: Image.Image, transform: ResizeCenterCrop) -> np.ndarray:
 
 def fault_of(error: Exception) -> str:
     """What an exception of Pillow's says of a file, in short."""
-    if isinstance(error, Image.DecompressionBombError):
-        return "more pixels than Pillow decodes"
     if isinstance(error, UnidentifiedImageError):
         return "empty file" if str(error) == "empty file" else "not an image in a format that Pillow decodes"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return "truncated or damaged image"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tst_pipelines.datasets.files import shown
 from tst_pipelines.protocol import DataError, Dataset
 from tst_pipelines.transforms import PlacingTransform, Transform
 
@@ -27,5 +28,5 @@ def require_one_size(dataset: Dataset, indices: np.ndarray, shapes: np.ndarray) 
     """
     other = int((shapes[:, :2] != shapes[0, :2]).any(1).argmax())
     if (shapes[other, :2] != shapes[0, :2]).any():
-        sizes = [f"{dataset.path(indices[row])} ({shapes[row, 1]} x {shapes[row, 0]})" for row in (0, other)]
+        sizes = [f"{shown(dataset.path(indices[row]))} ({shapes[row, 1]} x {shapes[row, 0]})" for row in (0, other)]
         raise DataError(f"a batch holds images of several sizes, {' and '.join(sizes)}: use batches of 1", "batch_size")

@@ -1,11 +1,13 @@
 """What a user writes in flags and files: accepted as meant, or refused with the nearest right name."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tst_fast.config import reading
 from tst_fast.config.operations import PAPER_OPERATIONS
+from tst_fast.config.ranges import RANGES, settings_with_kinds
 from tst_fast.config.schema import Config, replace
 from tst_fast.errors import UserError
 from tst_kernels import OPERATIONS
@@ -50,22 +52,25 @@ def test_replace_changes_only_what_it_names():
             ["--config=digits", "--polcy.learning_rate=1"],
             "unknown setting 'polcy.learning_rate'; did you mean 'policy.",
         ),
-        (["--config=digits", "--data.batch_size=many"], "--data.batch_size: .*int.*many"),
-        (["--config=digits", "--policy.objective=confidance"], "--policy.objective: .*'confidence', 'cross_entropy'"),
+        (["--config=digits", "--data.batch_size=many"], "--data.batch_size is 'many': it must be a whole number$"),
+        (
+            ["--config=digits", "--policy.objective=confidance"],
+            "objective is .*one of 'confidence', 'cross_entropy'",
+        ),
         (["--config=digits", "--policy.operations=[Rotat]"], "unknown operation 'Rotat'; did you mean 'Rotate'"),
         (["--config=digits", "--policy.operations=[Rotate, Rotate]"], "names an operation twice"),
         (["--config=digits", "--policy.operations_per_image=15"], "operations_per_image is 15: .* 1 to the 14"),
         (["--config=digits", "--policy.search_at=[40]"], r"search_at has \[40\], but the student's epochs are 0 to 39"),
-        (["--config=digits", "--data.batch_size=0"], "--data.batch_size is 0: it must be 1 or more"),
-        (["--config=digits", "--data.flip=2"], "--data.flip is 2.0: it is a probability"),
-        (["--config=digits", "--data.std=[1, 0, 1]"], "--data.std is .*: each value must be above 0"),
+        (["--config=digits", "--data.batch_size=0"], "--data.batch_size is 0: it must be from 1, to 1,000,000"),
+        (["--config=digits", "--data.flip=2"], "--data.flip is 2.0: it must be from 0, to 1"),
+        (["--config=digits", "--data.std=[1, 0, 1]"], "--data.std is .*: it must be above 0"),
         (["--config=digits", "--data.name=folder"], "--data.root is missing"),
         (["--config=digits", "--data.name=webdataset"], "--data.root is missing"),
         (["--config=digits", "--data.exclude=bad.txt"], "--data.exclude: digits has no files to leave out"),
         (["--config=folder", "--data.root=x", "--data.train=a.txt"], "--data.train is for --data.name list or webdat"),
         (["--config=digits", "--data.name=list", "--data.root=x"], "--data.train is missing: name the text file"),
-        (["--config=digits", "--data.hw_decoder_load=65"], "--data.hw_decoder_load is 65.0: it is a share"),
-        (["--config=digits", "--data.preallocate_width_hint=-1"], "preallocate_width_hint is -1: it is in pixels"),
+        (["--config=digits", "--data.hw_decoder_load=65"], "--data.hw_decoder_load is 65.0: it must be from 0, to 1"),
+        (["--config=digits", "--data.preallocate_width_hint=-1"], "preallocate_width_hint is -1: it must be from 0"),
         (["--config=digits", "--teacher_training.epochs=0"], "there is no --teacher.checkpoint"),
         (["--config=digits", "--loss.tau=0"], "--loss.tau is 0.0"),
         (["--config=digits", "--loss.name=dk"], "--loss.name is 'dk'; did you mean '.*'\? Losses are kd, dkd, dist"),
@@ -75,9 +80,12 @@ def test_replace_changes_only_what_it_names():
         (["--config=digits", "--data.fraction=0"], "--data.fraction is 0.0: it must be above 0, to 1"),
         (["--config=digits", "--policy.search_fraction=1.5"], "--policy.search_fraction is 1.5"),
         (["--config=digits", "--policy.search_steps=21"], "search_steps is 21, but there are only 20 batches"),
-        (["--config=digits", "--policy.search=interleave"], "--policy.search: .*'listed', 'interleaved', 'none'"),
+        (
+            ["--config=digits", "--policy.search=interleave"],
+            "search is .*one of 'listed', 'interleaved', 'none'",
+        ),
         (["--config=digits", "--policy.clip_norm=0"], "--policy.clip_norm is 0.0"),
-        (["--config=digits", "--student_training.accumulate=0"], "accumulate is 0: it must be 1 or more"),
+        (["--config=digits", "--student_training.accumulate=0"], "accumulate is 0: it must be from 1"),
         (["--config=digits", "--student_training.ema_decay=1"], "--student_training.ema_decay is 1.0"),
         (["--config=digits", "--teacher_training.label_smoothing=1"], "label_smoothing is 1.0"),
         (["--config=digits", "--teacher_training.mixup=-1"], "--teacher_training.mixup is -1.0"),
@@ -99,10 +107,24 @@ def test_replace_changes_only_what_it_names():
             "is for --data.name pairs or coco",
         ),
         (["--config=detection/scenes", "--data.class_names=[a]"], "--data.class_names is for --data.name pairs"),
-        (["--config=detection/scenes", "--policy.visible=2"], "--policy.visible is 2.0: it is a share"),
-        (["--config=detection/scenes", "--policy.quality_weight=-1"], "--policy.quality_weight is -1.0: it is a share"),
-        (["--config=detection/scenes", "--loss.box_weight=-1"], "--loss.box_weight is -1.0: it cannot be negative"),
-        (["--config=segmentation/scenes", "--loss.cwd_weight=-1"], "--loss.cwd_weight is -1.0: it cannot be negative"),
+        (["--config=detection/scenes", "--policy.visible=2"], "--policy.visible is 2.0: it must be from 0, to 1"),
+        (["--config=detection/scenes", "--policy.quality_weight=-1"], "quality_weight is -1.0: it must be from 0"),
+        (["--config=detection/scenes", "--loss.box_weight=-1"], "--loss.box_weight is -1.0: it must be from 0"),
+        (["--config=digits", "--seed=null"], "--seed is 'None': it must be a whole number"),
+        (
+            ["--config=digits", "--data.window=[1]"],
+            r"window is '\[1\]': it must be a list of 2 whole numbers, or null",
+        ),
+        (["--config=digits", "--loss.tau=.nan"], "--loss.tau is nan: it must be finite"),
+        (["--config=digits", "--loss.tau=.inf"], "--loss.tau is inf: it must be finite"),
+        (
+            ["--config=digits", "--student_training.epochs=1" + 30 * "0"],
+            "epochs is 1000.*: it must be from 0, to 1,",
+        ),
+        (["--config=digits", "--student.arguments={a: 1, a: 2}"], "--student.arguments: a is given twice"),
+        (["--config=digits", "--student.arguments=[&a [1], *a]"], "--student.arguments: aliases are not taken"),
+        (["--config=digits", "--student.arguments=" + 5000 * "["], "--student.arguments: it is nested too deeply"),
+        (["--config=segmentation/scenes", "--loss.cwd_weight=-1"], "--loss.cwd_weight is -1.0: it must be from 0"),
     ],
 )
 def test_refuses(flags, message):
@@ -168,3 +190,35 @@ def test_refuses_an_unknown_key_in_a_file(tmp_path):
     file.write_text("data: {name: digits, batchsize: 32}\n")
     with pytest.raises(UserError, match=r"unknown setting 'data.batchsize'; did you mean 'data.batch_size'"):
         _parse("--config", str(file))
+
+
+FILES = {
+    "a key twice": ("seed: 1\nseed: 2\n", "line 2: seed is given twice"),
+    "a key twice, inside": ("data:\n  flip: 0\n  flip: 1\n", "line 3: flip is given twice"),
+    "an alias bomb": ("a: &a [1]\nb: &b [*a, *a]\nc: [*b, *b]\n", "line 2: aliases are not taken"),
+    "a number alone": ("5\n", "must hold keys and values"),
+    "nothing": ("", "must hold keys and values"),
+    "half a line": ("data: {name: dig", "line 1: "),
+    "a tag": ("seed: !!python/object/apply:os.system ['true']\n", "could not determine a constructor"),
+    "deep": ("seed: " + 5000 * "[" + "\n", "is no YAML"),
+    "bytes": ("seed: \0", "is no YAML"),
+    "null": ("policy: {search: }\n", "--policy.search is .*(null|None).*"),
+    "a null group": ("policy:\n", "policy"),
+    "large": ("seed: 1 #" + 1_000_000 * "x", "more than 1,000,000 bytes"),
+}
+
+
+@pytest.mark.parametrize("content", FILES)
+def test_refuses_a_file(tmp_path, content):
+    text, message = FILES[content]
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(UserError, match=message) as refused:
+        _parse("--config", str(tmp_path / "mine.yaml"), "--data.name=digits")
+    assert len(str(refused.value).splitlines()) <= 5
+
+
+def test_every_number_has_a_range():
+    """A new setting must say what it may be; what is no number needs none."""
+    kinds = {name: re.findall(r"\w+", str(kind)) for name, _, kind in settings_with_kinds(Config())}
+    numbers = {name for name, words in kinds.items() if {"int", "float"} & set(words)}
+    assert numbers | {"loss.features.weight"} == set(RANGES)

@@ -85,9 +85,49 @@ def test_objects_that_run_code_are_refused(tmp_path, state):
     for content in ({"model": state, "lr": fractions.Fraction(1, 3)}, _model()):
         torch.save(content, file)
         with pytest.raises(
-            UserError, match=r"holds Python objects \(.*\), and .* load it yourself .*weights_only=False"
+            UserError, match=r"holds Python objects \(.*\), and .* ask where it comes from for its state"
         ):
             load_weights(_model(), file, "teacher")
+
+
+def _recursive():
+    content = {}
+    content["model"] = content
+    return content
+
+
+ODD = {
+    "nothing": (dict, "it holds nothing"),
+    "a sparse tensor": (lambda: {"a": torch.eye(2).to_sparse()}, "a is a sparse or quantised tensor"),
+    "a meta tensor": (lambda: {"a": torch.empty(2, device="meta")}, "a is a meta tensor"),
+    "a complex tensor": (lambda: {"a": torch.zeros(2, dtype=torch.complex64)}, "a is complex"),
+    "numbers for names": (lambda: {1: torch.zeros(2)}, "1 is a name of type int"),
+    "itself": (_recursive, "it holds model"),
+    "deep wrappers": (lambda: {"model": {"net": {"model": {"net": {"model": {"net": {}}}}}}}, "it holds model"),
+    "a name with a line break": (lambda: {"a\nb": torch.eye(2).to_sparse()}, r"a\\nb is a sparse"),
+    "long names": (lambda: {"x" * 10_000: 1}, "it holds x{300}$"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_odd_content_is_refused_in_one_line(tmp_path, kind):
+    make, message = ODD[kind]
+    torch.save(make(), tmp_path / "odd.pth")
+    with pytest.raises(UserError, match=message) as refused:
+        load_weights(_model(), tmp_path / "odd.pth", "teacher")
+    assert len(str(refused.value).splitlines()) == 1 and "weights_only" not in str(refused.value)
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_a_file_cut_short_anywhere_is_refused_in_one_line(tmp_path, state, suffix):
+    file = tmp_path / f"weights.{suffix}"
+    (save_file if suffix == "safetensors" else torch.save)(state, file)
+    whole = file.read_bytes()
+    for length in range(0, len(whole), max(len(whole) // 40, 1)):
+        file.write_bytes(whole[:length])
+        with pytest.raises(UserError, match=r"cannot be read: ") as refused:
+            load_weights(_model(), file, "teacher")
+        assert len(str(refused.value).splitlines()) == 1 and "weights_only" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,8 @@ def _advanced():
 
 def test_a_checkpoint_brings_all_of_it_back(tmp_path):
     progress = _advanced()
-    checkpoint.save(tmp_path, "00003-0000002", {"progress": progress.state_dict()})
-    again = Progress.from_state(checkpoint.load_newest(tmp_path)["progress"])
+    checkpoint.save(tmp_path, 14, {"progress": progress.state_dict()})
+    again = Progress.from_state(checkpoint.load_newest(tmp_path).state["progress"])
     assert again == progress
     assert again.history[0][0].operation == "Rotate" and again.clock.images_per_second == pytest.approx(4000 / 20.25)
 

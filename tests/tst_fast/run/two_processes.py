@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from tests.tst_fast.recording import record_batches
 from tests.tst_fast.stopping import Stopped, stop_after
 from tst_fast.run.loop import Run
-from tst_fast.run.start import new_folder, open_run
+from tst_fast.run.start import open_run
 from tst_fast.train import parse
 
 
@@ -26,7 +26,7 @@ def main() -> None:
     asked, flags = own.parse_known_args(sys.argv[1:])
     accelerator = Accelerator(cpu=True)
     config, options = parse(flags)
-    run = open_run(config, options.resume or new_folder(config), accelerator, quiet=True)
+    run = open_run(config, options.resume, accelerator, quiet=True)
     if options.resume:
         run.resume(options.elastic)
     with record_batches() as batches, nullcontext() if asked.stop_after is None else stop_after(asked.stop_after):

@@ -1,0 +1,109 @@
+"""A signal ends a run with a checkpoint, an exit status and the command that continues it."""
+
+import os
+import re
+import shlex
+import signal
+import time
+
+import pytest
+
+from tests.tst_fast.processes import ROOT, only, output_of, start
+from tests.tst_fast.recording import record_batches
+from tst_fast.errors import Interrupted, errors_as_messages
+from tst_fast.run.search import PolicySearch
+from tst_fast.run.update import ModelUpdate
+from tst_fast.train import main
+
+STATUS = {signal.SIGTERM: 143, signal.SIGUSR1: 138, signal.SIGINT: 130}
+
+
+def _signalled(monkeypatch, number, update):
+    """The update with this number of anything is under way when the signal arrives."""
+    count = [0]
+
+    def counted(step):
+        def wrapped(self, batch):
+            count[0] += 1
+            if count[0] == update:
+                os.kill(os.getpid(), number)
+            return step(self, batch)
+
+        return wrapped
+
+    for kind in (ModelUpdate, PolicySearch):
+        monkeypatch.setattr(kind, "step", counted(kind.step))
+
+
+@pytest.mark.parametrize(("number", "update"), [(signal.SIGTERM, 3), (signal.SIGUSR1, 13), (signal.SIGINT, 20)])
+def test_a_signal_is_obeyed_at_the_next_step(whole_run, make_run, monkeypatch, capfd, number, update):
+    """Checkpoints are due after two steps and at the end of an epoch, as after update 20, but not after 3 and 13."""
+    run = make_run(whole_run.config)
+    handlers = [signal.getsignal(one) for one in STATUS]
+    with monkeypatch.context() as patch:
+        _signalled(patch, number, update)
+        with pytest.raises(SystemExit) as stopped, errors_as_messages():
+            run.run()
+    assert [signal.getsignal(one) for one in STATUS] == handlers
+    assert stopped.value.code == STATUS[number]
+    said = capfd.readouterr().err
+    assert f"{number.name}: stopped after step {update}, with a checkpoint" in said
+    assert shlex.split(said)[-2:] == ["--resume", str(run.folder)]
+    run.close()
+    resumed = make_run(whole_run.config)
+    resumed.resume()
+    with record_batches() as batches:
+        resumed.run()
+    assert len(batches) == 28 - update
+    for name in ("student.safetensors", "teacher.safetensors", "policy.json"):
+        assert (run.folder / name).read_bytes() == (whole_run.folder / name).read_bytes(), name
+
+
+def test_a_second_ctrl_c_does_not_wait(whole_run, make_run, monkeypatch):
+    run = make_run(whole_run.config)
+    with monkeypatch.context() as patch:
+        _signalled(patch, signal.SIGINT, 3)
+        _signalled(patch, signal.SIGINT, 3)
+        with pytest.raises(KeyboardInterrupt):
+            run.run()
+
+
+def test_a_requeued_job_continues_its_run(whole_run, tiny_flags, tmp_path, monkeypatch, capfd):
+    """As SLURM does it: a signal before the time is over, then the same command once more."""
+    job = [*tiny_flags, f"--output={tmp_path / 'runs'}", "--resume=auto"]
+    with monkeypatch.context() as patch:
+        _signalled(patch, signal.SIGUSR1, 12)
+        with pytest.raises(SystemExit) as stopped:
+            main(job)
+    assert stopped.value.code == 138
+    main(job)
+    folder = only(tmp_path / "runs")
+    assert (folder / "student.safetensors").read_bytes() == (whole_run.folder / "student.safetensors").read_bytes()
+    assert f"everything goes to {folder}" in capfd.readouterr().out
+
+
+def test_two_processes_stop_together(tmp_path, tiny_flags, monkeypatch):
+    """One of them hears of it, both write nothing more; what is printed continues the run."""
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    program = str(ROOT / "tst_fast" / "train.py")
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    longer = "--student_training.epochs=200", "--policy.search=none", f"--output={tmp_path}"
+    process = start([*launch, program, *tiny_flags, *longer], start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("*/checkpoints/00000003?.pt")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+    holder = (only(tmp_path) / "lock").read_text()
+    os.kill(int(re.match(r"process (\d+) on", holder)[1]), signal.SIGUSR1)
+    said, _ = process.communicate(timeout=60)
+    step = int(re.search(r"SIGUSR1: stopped after step (\d+), with a checkpoint", said)[1])
+    assert f"torchrun --nproc_per_node 2 {program} --resume {only(tmp_path)}" in said
+    newest = max(only(tmp_path).glob("checkpoints/*.pt"))
+    assert int(newest.stem) == step and "exitcode  : 138" in said
+    output_of([*launch, program, "--resume", str(only(tmp_path)), "--override", "student_training.epochs=12"])
+
+
+def test_what_is_interrupted_says_so_once():
+    with pytest.raises(SystemExit) as stopped, errors_as_messages():
+        raise Interrupted(signal.SIGTERM, "")
+    assert stopped.value.code == 143

@@ -1,0 +1,60 @@
+"""What would spoil a long run is said by the run itself, once."""
+
+import dataclasses
+
+import pytest
+from PIL import Image
+
+from tests.tst_fast.events import events_of
+from tst_fast.config import reading
+from tst_fast.run import milestones
+
+
+def _count(capsys, words):
+    return sum(line.startswith("warning: ") and words in line for line in capsys.readouterr().out.splitlines())
+
+
+# Of 1,397 images and ten classes, chance is 10 %, and three standard errors of it are 2.4 points.
+@pytest.mark.parametrize(("accuracy", "warnings"), [(0.05, 1), (0.12, 1), (0.13, 0), (0.9, 0)])
+def test_a_teacher_at_chance_is_noticed_once(whole_run, tiny_config, make_run, monkeypatch, capsys, accuracy, warnings):
+    """Its score stands for what evaluation finds; on resumption nothing is said again."""
+    real = milestones.evaluate
+    scores = {"accuracy": accuracy}
+    monkeypatch.setattr(milestones, "evaluate", lambda *given: dataclasses.replace(real(*given), scores=scores))
+    teacher = f"--teacher.checkpoint={whole_run.folder / 'teacher.safetensors'}"
+    config = tiny_config(teacher, "--student_training.epochs=1", "--policy.search=none")
+    run = make_run(config)
+    run.run()
+    run.close()
+    assert _count(capsys, "the teacher is no better than chance") == warnings
+    again = make_run(config)
+    again.resume()
+    again.run()
+    assert _count(capsys, "chance") == 0
+
+
+def test_a_student_that_is_surer_than_the_teacher_is_noticed_once(tiny_config, make_run, monkeypatch):
+    """As where the teacher's classes are in another order; after the second of three searches."""
+    gaps = iter([0.1, -0.1, -0.2])
+    half = {"teacher": 0.5, "student": 0.5}
+    monkeypatch.setattr(
+        milestones,
+        "held_out_gaps",
+        lambda session: {"trained": {**half, "gap": next(gaps)}, "untrained": {**half, "gap": 0.0}},
+    )
+    run = make_run(tiny_config("--policy.search_at=[0, 1, 2]", "--policy.search_epochs=1"))
+    run.run()
+    said = [sum("order of the data's" in text for text in one["warnings"]) for one in events_of(run.folder, "search")]
+    assert said == [0, 1, 0]
+
+
+def test_one_class_is_noticed(tmp_path, make_run, capsys):
+    for split in ("train", "val"):
+        (tmp_path / "images" / split / "only").mkdir(parents=True)
+        for i in range(4):
+            Image.new("RGB", (32, 32), (60 * i, 0, 0)).save(tmp_path / "images" / split / "only" / f"{i}.png")
+    small = "--data.image_size=32", "--data.batch_size=4", "--data.crop=pad", "--policy.search=none"
+    short = "--student_training.epochs=1", "--teacher_training.epochs=1"
+    names = "--config=folder", f"--data.root={tmp_path / 'images'}", "--teacher.name=convnet", "--student.name=convnet"
+    make_run(reading.from_flags([*names, *small, *short])).run()
+    assert _count(capsys, "there is one class, only") == 1

@@ -1,0 +1,81 @@
+"""Signals that ask a run to stop: it writes a checkpoint first, and says how it goes on."""
+
+import os
+import shlex
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+
+import torch
+from accelerate import Accelerator
+
+from tst_fast.errors import Interrupted
+from tst_fast.ranks import over_ranks
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+
+
+class Interruption:
+    """Notes the signals that arrive within it; the second SIGINT is an ordinary Ctrl-C.
+
+    Args:
+        accelerator: the processes, which stop together.
+    """
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self.accelerator = accelerator
+        self.received: signal.Signals | None = None
+        self._before = {}
+
+    def __enter__(self) -> "Interruption":
+        if threading.current_thread() is threading.main_thread():  # Python lets no other thread
+            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether to stop after this step, as far as this process can know by itself: where it is the only one."""
+        return self.received is not None and self.accelerator.num_processes == 1
+
+    def agreed(self) -> signal.Signals | None:
+        """What any process has received; all must ask at the same step."""
+        if self.accelerator.num_processes == 1:
+            return self.received
+        own = torch.tensor([float(self.received == one) for one in SIGNALS], device=self.accelerator.device)
+        found = over_ranks(self.accelerator, own, "sum").tolist()
+        return next((one for one, count in zip(SIGNALS, found, strict=True) if count), None)
+
+    def error(self, received: signal.Signals, step: int, folder: Path) -> Interrupted:
+        """What ends every process, after the checkpoint; the main one says how the run goes on."""
+        message = f"{received.name}: stopped after step {step:,}, with a checkpoint. To go on:\n"
+        said = message + command_to_resume(folder, self.accelerator) if self.accelerator.is_main_process else ""
+        return Interrupted(received, said)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.received == number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.received = signal.Signals(number)
+        if self.accelerator.is_main_process:
+            os.write(2, f"\n{self.received.name}: stopping at the next step, with a checkpoint\n".encode())
+
+
+def command_to_resume(folder: Path, accelerator: Accelerator) -> str:
+    """The command line that continues a run as this process was started."""
+    program = sys.argv[0]
+    resumed = [program, "--resume", str(folder)]
+    if Path(program).suffix != ".py":
+        return shlex.join([Path(program).name, "train", *resumed[1:]])
+    if "ACCELERATE_MIXED_PRECISION" not in os.environ:  # which `accelerate launch` sets
+        if accelerator.num_processes == 1:
+            return shlex.join(["python", *resumed])
+        return shlex.join(["torchrun", "--nproc_per_node", str(accelerator.num_processes), *resumed])
+    launch = ["accelerate", "launch", "--quiet", "--num_processes", str(accelerator.num_processes)]
+    if accelerator.mixed_precision != "no":
+        launch += ["--mixed_precision", accelerator.mixed_precision]
+    return shlex.join([*launch, *resumed])

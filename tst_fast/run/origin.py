@@ -1,0 +1,99 @@
+"""What a run was made with, and what of it has changed since: settings, files of weights, images."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from tst_fast.config import reading
+from tst_fast.config.schema import Config
+from tst_fast.errors import UserError
+from tst_fast.models.weights import sha256_of
+from tst_fast.run.session import Session
+from tst_pipelines.datasets.stamps import stamp_of
+
+RECORD = "overrides.jsonl"
+FILES = "files."
+"""What the keys begin with that are no settings, but stand for what is in files."""
+SHOWN = 20
+
+
+def origin_of(session: Session) -> dict[str, Any]:
+    """Every setting by its dotted name, and what is in files.
+
+    `files.teacher`, `files.student` and `files.policy` are the SHA-256 of what the run starts from, `files.data` stands
+    for sizes and times of the images below `data.root`.
+    """
+    config, origin = session.config, reading.settings_of(session.config)
+    del origin["output"]  # where runs are kept, says nothing of this one
+    given = {"teacher": config.teacher.checkpoint, "student": config.student.checkpoint, "policy": config.policy.init}
+    for name, file in given.items():
+        if file and str(file) != "random":
+            origin[f"{FILES}{name}"] = sha256_of(Path(file))
+    if config.data.root is not None:
+        stamps = "".join(stamp_of(split) for split in (session.splits.train, session.splits.test))
+        origin[f"{FILES}data"] = hashlib.sha256(stamps.encode()).hexdigest()[:16]
+    return origin
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What has changed, by key; a setting that there was not yet counts as its default."""
+    known = {**reading.settings_of(Config()), **then}
+    return {key: (known.get(key), now.get(key)) for key in sorted({**then, **now}) if known.get(key) != now.get(key)}
+
+
+def require_stated(changed: Mapping[str, tuple[Any, Any]], overrides: Mapping[str, str], folder: Path) -> None:
+    """Refuse what has changed unless it was stated, now or when the run was resumed before.
+
+    Args:
+        changed: `differences`.
+        overrides: key to value, as `--override KEY=VALUE` gives them; settings among them are applied already.
+        folder: the run's.
+
+    Raises:
+        UserError: every key, with what it was and is; and how to go on with it.
+    """
+    stated = recorded(folder)
+
+    def is_stated(key: str, now: Any) -> bool:
+        if key in overrides:
+            return not key.startswith(FILES) or overrides[key] == now
+        return key in stated and stated[key] == now
+
+    unstated = {key: values for key, values in changed.items() if not is_stated(key, values[1])}
+    if not unstated:
+        return
+    lines = [f"  {key} was {_shown(then)}, now {_shown(now)}" for key, (then, now) in unstated.items()]
+    if len(lines) > SHOWN:
+        lines[SHOWN:] = [f"  and {len(lines) - SHOWN} more"]
+    key, (_, now) = next(iter(unstated.items()))
+    raise UserError(
+        f"{folder} would not go on as it began:\n"
+        + "\n".join(lines)
+        + f"\nPut back what was, or state what is meant, each with --override, such as --override {key}={_shown(now)}"
+    )
+
+
+def record(changed: Mapping[str, tuple[Any, Any]], step: int, folder: Path) -> None:
+    """Write down what the run goes on with from this step, in `overrides.jsonl`, a key a line."""
+    known = recorded(folder)
+    time = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    with (folder / RECORD).open("a", encoding="utf-8") as file:
+        for key, (then, now) in changed.items():
+            if key not in known or known[key] != now:
+                file.write(json.dumps({"key": key, "was": then, "now": now, "step": step, "time": time}) + "\n")
+
+
+def recorded(folder: Path) -> dict[str, Any]:
+    """What was stated when the run was resumed before, by key."""
+    if not (folder / RECORD).exists():
+        return {}
+    lines = map(json.loads, (folder / RECORD).read_text(encoding="utf-8").splitlines())
+    return {line["key"]: line["now"] for line in lines}
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
