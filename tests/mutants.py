@@ -319,6 +319,56 @@ MUTANTS = [
         'with open(path, "wb") as file:',
         "tst_fast/run/test_checkpoint.py::test_a_write_that_fails_harms_no_checkpoint",
     ),
+    Mutant(
+        "a checkpoint's checksum is not looked at",
+        "tst_fast/run/checkpoint.py",
+        "return left == 0 and opened.read() == MARK + digest.digest()",
+        "return True",
+        "tst_fast/run/test_checkpoint_damage.py::test_falls_back_to_the_one_before",
+    ),
+    Mutant(
+        "weights that are not finite are saved",
+        "tst_fast/run/loop.py",
+        "if not checkpoint.is_finite(learners):",
+        "if False:",
+        "tst_fast/run/test_checkpoint_damage.py::test_weights_that_are_not_finite_are_never_saved",
+    ),
+    # What was asked of a run, and what became of it.
+    Mutant(
+        "a run goes on whatever has changed",
+        "tst_fast/run/loop.py",
+        "        origin.require_stated(changed, overrides or {}, self.folder)\n",
+        "",
+        "tst_fast/run/test_origin.py::test_an_altered_setting_is_named_and_refused",
+    ),
+    Mutant(
+        "a rate that was stated is not taken",
+        "tst_fast/run/search.py",
+        'group["lr"] *= self.config.learning_rate / state["first_learning_rate"]',
+        "pass",
+        "tst_fast/run/test_origin.py::test_a_rate_of_the_search_that_is_stated_is_taken",
+    ),
+    Mutant(
+        "a folder is locked for nobody",
+        "tst_fast/run/folder.py",
+        "fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        "pass",
+        "tst_fast/run/test_folder.py::test_a_second_process_is_refused_by_name",
+    ),
+    Mutant(
+        "a signal waits for the next checkpoint that is due",
+        "tst_fast/run/loop.py",
+        "if saves or asked:",
+        "if saves:",
+        "tst_fast/run/test_interruption.py::test_a_signal_is_obeyed_at_the_next_step",
+    ),
+    Mutant(
+        "a gradient that is not finite goes unseen",
+        "tst_fast/run/update.py",
+        'return {**weighted_mean(scalars, shares), "gradient_norm": norm}',
+        "return weighted_mean(scalars, shares)",
+        "tst_fast/run/test_not_finite.py::test_a_gradient_that_is_not_finite_stops_at_its_step",
+    ),
     # The gap on held-out images.
     Mutant(
         "the gap is measured without its seed",

@@ -24,7 +24,8 @@ def describe(kind: Any, many: bool = False) -> str:
         return _NAMES[kind][many]
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:
-        return f"one of {', '.join(map(repr, arguments))}" if len(arguments) > 1 else repr(arguments[0])
+        words = ", ".join(map(repr, arguments))
+        return f"one of {words}" if len(arguments) > 1 else words
     if origin in (typing.Union, types.UnionType):
         *first, last = map(describe, arguments)
         return f"{', '.join(first)}, or {last}"

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import torch
 from torch import Tensor
@@ -63,7 +63,7 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with write_whole(folder / f"{step:09}.pt", durable=True) as file:
         hashed = _Hashed(file)
-        torch.save({"version": VERSION, **state}, hashed)
+        torch.save({"version": VERSION, **state}, cast(BinaryIO, hashed))  # which writes, and does nothing else
         file.write(MARK + hashed.digest.digest())
     for old in [file for file in _files(folder) if file.stem.isdecimal()][:-KEPT]:
         old.unlink()

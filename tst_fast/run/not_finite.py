@@ -33,7 +33,8 @@ class NotFinite(Exception):
 
     def __init__(self, stage: Stage, step: int, what: str, indices: np.ndarray | None) -> None:
         super().__init__(f"{what} at step {step} of {stage}")
-        self.stage, self.step, self.what, self.indices = stage, step, what, indices
+        self.stage: Stage = stage
+        self.step, self.what, self.indices = step, what, indices
 
 
 @dataclass(frozen=True)
