@@ -1,4 +1,4 @@
-"""Make the faults of `mutants.py`, in a copy of the tree, one at a time: `make mutants`.
+"""Make the faults of `mutants`, in a copy of the tree, one at a time: `make mutants`.
 
 The table has failed where a fault goes unseen, where its old text no longer stands exactly once in its file (change the
 row with the code), and where the test fails without any fault.
