@@ -16,7 +16,8 @@ TIERS = (
     {"tasks"},
     {"report"},
     {"run"},
-    {"commands", "train", "cli", "__init__"},
+    {"commands", "train", "cli", "tst"},
+    {"__init__"},
 )
 TASKS = {folder.name for folder in (ROOT / "tst_fast/presets").iterdir()}
 OF_ANY_TASK = {"report", "run", "commands", "train", "cli"}  # of tasks, they know the protocol and `make_task`

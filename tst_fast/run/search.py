@@ -1,14 +1,13 @@
 """The update of the policy: find what the teacher is good at and the student is not (TST, section 3.2)."""
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from tst_fast.losses.search import SEARCH_OBJECTIVES, confidence
 from tst_fast.models.frozen import frozen
 from tst_fast.policy.augmenter import Augmenter
 from tst_fast.policy.dither import dithered
-from tst_fast.ranks import over_ranks
+from tst_fast.ranks import Ranks, over_ranks
 from tst_fast.run.signal import GradientSignal
 from tst_fast.run.update import Scalars, gradient_norm, weighted_mean
 from tst_fast.tasks.task import Task
@@ -35,7 +34,7 @@ class PolicySearch:
         self,
         task: Task,
         augmenter: Augmenter,
-        accelerator: Accelerator,
+        accelerator: Ranks,
         teacher: nn.Module,
         student: nn.Module,
         window: int,
@@ -79,7 +78,9 @@ class PolicySearch:
     def backward(self, part: Batch, share: float) -> Scalars:
         """Add the gradients of a part of a batch, times its share of it, to the policy's; networks must be frozen."""
         draw = self.policy.draw(len(part), straight_through=self.config.gates == "straight_through")
-        draw = dithered(draw, *self.task.image_size, part.sizes)
+        pixels = part.images
+        height, width = pixels.shape[1:3] if pixels.dtype == torch.uint8 else pixels.shape[2:]
+        draw = dithered(draw, height, width, part.sizes)
         augmented, geometry = self.augmenter.apply(part.images, draw, part.sizes)
         asked = self.task.decisions(part.targets, geometry)
         with self.accelerator.autocast():

@@ -6,7 +6,6 @@ Each is called with (model, batch) and returns a scalar loss and scalars to repo
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from tst_fast.config.data import DataConfig
@@ -15,6 +14,7 @@ from tst_fast.losses.features import feature_distance
 from tst_fast.losses.search import confidence
 from tst_fast.models.features import FeaturedOutput
 from tst_fast.policy.augmenter import Augmenter
+from tst_fast.ranks import Ranks
 from tst_fast.tasks.task import Task
 from tst_kernels import normalise
 from tst_pipelines import Batch, Targets
@@ -50,7 +50,7 @@ class FromTeacher:
     """
 
     def __init__(
-        self, task: Task, config: Config, accelerator: Accelerator, teacher: nn.Module, augmenter: Augmenter | None
+        self, task: Task, config: Config, accelerator: Ranks, teacher: nn.Module, augmenter: Augmenter | None
     ) -> None:
         self.task, self.data, self.config, self.accelerator = task, config.data, config.loss, accelerator
         self.teacher, self.augmenter = teacher, augmenter

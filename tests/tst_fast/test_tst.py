@@ -1,0 +1,141 @@
+"""`TST` in a loop of one's own does what the formulas of the method say, and what a run does."""
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from tst_fast import TST
+from tst_fast.errors import UserError
+from tst_fast.policy.dither import dithered
+from tst_fast.policy.file import PolicyFile
+from tst_kernels import mix, normalise
+
+MEAN, STD = (0.5, 0.4, 0.45), (0.25, 0.2, 0.3)
+
+
+def _network(seed):
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)
+    )
+
+
+def _data(count=6):
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (count, 12, 16, 3), dtype=torch.uint8, generator=generator)
+    return images, torch.randint(0, 5, (count,), generator=generator)
+
+
+@pytest.fixture
+def tst():
+    return TST(_network(0), _network(1), mean=MEAN, std=STD, alpha=0.7, tau=2.0, learning_rate=0.5)
+
+
+def test_the_students_loss_is_the_methods(tst):
+    """Half on the augmented images, half on the plain ones: cross-entropy and the tempered divergence of each."""
+    images, labels = _data()
+    tst.student.eval()  # so that both halves may be asked apart
+    torch.manual_seed(3)
+    found = tst.loss(images, labels)
+    torch.manual_seed(3)
+    expected = 0.0
+    for half in (tst.augment(images), tst.normalise(images)):
+        student, teacher = tst.student(half), tst.teacher(half).detach()
+        p, q = (logits.div(2).log_softmax(1) for logits in (teacher, student))
+        expected += (F.cross_entropy(student, labels) + 0.7 * 4 * (p.exp() * (p - q)).sum(1).mean()) / 2
+    torch.testing.assert_close(found, expected)
+    found.backward()
+    assert all(parameter.grad is not None for parameter in tst.student.parameters())
+    assert all(parameter.grad is None for parameter in tst.teacher.parameters())
+
+
+def test_a_search_step_is_gradient_descent_on_the_objective(tst):
+    images, labels = _data()
+    before = {name: values.detach().clone() for name, values in tst.policy.named_parameters()}
+    torch.manual_seed(3)
+    found = tst.search(images, labels)
+    moved = {name: values.detach().clone() for name, values in tst.policy.named_parameters()}
+    for name, values in tst.policy.named_parameters():
+        values.data.copy_(before[name])
+    torch.manual_seed(3)
+    draw = tst.policy.draw(len(images), straight_through=True)
+    draw = dithered(draw, 12, 16)
+    augmented = mix(images, draw, MEAN, STD)
+    networks = [network.eval() for network in (tst.teacher, tst.student)]
+    p, q = (network(augmented).softmax(1).gather(1, labels[:, None]) for network in networks)
+    objective = -p.log().mean() - (1 - q + 1e-6).log().mean()
+    gradients = torch.autograd.grad(objective, list(tst.policy.parameters()))
+    torch.testing.assert_close(found["loss"], objective.detach())
+    assert found["teacher_confidence"].item() == pytest.approx(p.mean().item(), rel=1e-5)
+    for (name, values), gradient in zip(before.items(), gradients, strict=True):
+        torch.testing.assert_close(moved[name], values - 0.5 * gradient, msg=name)
+
+
+def test_images_in_floats_are_those_in_bytes(tst):
+    images, labels = _data()
+    floats = images.permute(0, 3, 1, 2).float() / 255
+    torch.testing.assert_close(tst.normalise(floats), normalise(images, MEAN, STD))
+    with pytest.raises(UserError, match=r"images are torch.float32 \[6, 12, 16\]"):
+        tst.loss(floats[:, 0], labels)
+    with pytest.raises(UserError, match="6 images and 5 labels"):
+        tst.search(images, labels[:5])
+
+
+def test_the_callers_modes_gradients_and_wrappers_stay_the_callers(tst):
+    images, labels = _data()
+    seen = []
+    tst.student.train()
+    statistics = tst.student[1].running_mean.clone()
+    tst.search(images, labels)
+    assert tst.student.training and not tst.teacher.training
+    assert torch.equal(tst.student[1].running_mean, statistics)
+    assert all(parameter.requires_grad for parameter in tst.teacher.parameters())
+    wrapper = nn.Sequential(tst.student)
+    wrapper.register_forward_hook(lambda *args: seen.append(len(args[1][0])))
+    tst.loss(images, labels, wrapper)
+    assert seen == [12]
+
+
+def test_it_goes_on_from_its_state(tst, tmp_path):
+    images, labels = _data()
+    tst.search(images, labels)
+    other = TST(_network(0), _network(1), mean=MEAN, std=STD, learning_rate=0.5)
+    other.load_state_dict(copy.deepcopy(tst.state_dict()))
+    for one in (tst, other):
+        torch.manual_seed(5)
+        one.search(images, labels)
+    assert tst.policy.learned() == other.policy.learned()
+    tst.write_policy(tmp_path / "policy.json")
+    assert PolicyFile.read(tmp_path / "policy.json").operations == tst.policy.learned()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"operations": ["Rotate", "Twirl"]}, "--policy.operations: .*Twirl"),
+        ({"operations_per_image": 15}, "--policy.operations_per_image is 15"),
+        ({"tau": 0.0}, "--loss.tau is 0.0"),
+        ({"std": (1, 0, 1)}, "--data.std"),
+    ],
+)
+def test_values_that_cannot_work(settings, message):
+    with pytest.raises(UserError, match=message):
+        TST(_network(0), _network(1), **settings)
+
+
+def test_the_example(tmp_path):
+    example = Path(__file__).parents[2] / "examples/plain_loop.py"
+    shortened = (
+        example.read_text()
+        .replace("learn(teacher, 30", "learn(teacher, 1")
+        .replace("learn(student, 30", "learn(student, 1")
+    )
+    (tmp_path / "loop.py").write_text(shortened)
+    printed = subprocess.run([sys.executable, tmp_path / "loop.py"], capture_output=True, text=True, check=True).stdout
+    assert "student: " in printed and "'Rotate': 0." in printed

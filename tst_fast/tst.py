@@ -1,0 +1,189 @@
+"""The method for a training loop of one's own: no configuration, no Accelerator, no loaders."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from tst_fast.config.checks import check
+from tst_fast.config.operations import PAPER_OPERATIONS
+from tst_fast.config.schema import Config, DistillationConfig, ModelConfig, replace
+from tst_fast.errors import UserError
+from tst_fast.policy.augmenter import Augmenter
+from tst_fast.policy.file import PolicyFile
+from tst_fast.policy.policy import Policy
+from tst_fast.run.search import PolicySearch
+from tst_fast.run.student import FromTeacher
+from tst_fast.tasks.classification import Classification
+from tst_kernels import normalise
+from tst_pipelines import Batch, Targets
+
+
+class TST:
+    """A policy between a teacher and a student, for recognition.
+
+    Call `search` for some steps, now and then; and in each step of the student, minimise `loss` in place of the
+    cross-entropy. Networks, their optimizers, precision (`torch.autocast` around the calls) and DDP stay the caller's;
+    the policy and its optimizer are here. With `torch.distributed`, the policy's gradients are averaged over ranks, so
+    that it stays the same on each: build it after the process group, from the same seed.
+
+    Images are uint8 [B, H, W, 3], RGB, or floating [B, 3, H, W] in 0..1, on the networks' device. Tasks with label maps
+    and boxes need a `tasks.Task`: see `run.search.PolicySearch` and `run.student.FromTeacher`, which this class holds.
+
+    Args:
+        teacher: images [B, 3, H, W], normalised, to logits [B, C]; trained. It is put in eval mode and left so.
+        student: likewise; unwrapped, whatever `loss` is called with.
+        mean: of each channel, 0..1, as both networks were normalised.
+        std: of each channel.
+        operations: names, see `tst_kernels.OPERATIONS`.
+        operations_per_image: how many of them are drawn for an image.
+        learning_rate: of the policy's SGD.
+        momentum: of the policy's SGD.
+        student_weight: of the student's term in the search.
+        loss: of the student, besides cross-entropy: kd, dkd or dist.
+        alpha: weight of that loss.
+        tau: its temperature.
+
+    Attributes:
+        policy: `policy.learned()` is what it knows, an entry for each operation.
+
+    Raises:
+        UserError: a value that cannot work; the message names it as the command line does.
+    """
+
+    def __init__(
+        self,
+        teacher: nn.Module,
+        student: nn.Module,
+        *,
+        mean: tuple[float, float, float] = (0.485, 0.456, 0.406),
+        std: tuple[float, float, float] = (0.229, 0.224, 0.225),
+        operations: Sequence[str] = PAPER_OPERATIONS,
+        operations_per_image: int = 4,
+        learning_rate: float = 0.01,
+        momentum: float = 0.9,
+        student_weight: float = 1.0,
+        loss: Literal["kd", "dkd", "dist"] = "kd",
+        alpha: float = 1.0,
+        tau: float = 4.0,
+    ) -> None:
+        config = replace(
+            Config(name="loop", teacher=ModelConfig(checkpoint=Path("given")), distillation=DistillationConfig()),
+            data__name="digits",
+            data__mean=mean,
+            data__std=std,
+            policy__operations=list(operations),
+            policy__operations_per_image=operations_per_image,
+            policy__learning_rate=learning_rate,
+            policy__momentum=momentum,
+            policy__student_weight=student_weight,
+            loss__name=loss,
+            loss__alpha=alpha,
+            loss__tau=tau,
+        )
+        check(config)
+        self._loop = _Loop(next(teacher.parameters()).device)
+        self.teacher, self.student, self.config = teacher.eval(), student, config
+        chosen = config.policy
+        drawn = chosen.operations_per_image, chosen.shared_draw, chosen.temperature, chosen.sign
+        self.policy = Policy(chosen.operations, *drawn).to(self._loop.device)
+        self._augmenter = Augmenter(self.policy, chosen, config.data)
+        task: Any = Classification(config, self._loop)  # pyright: ignore[reportArgumentType]: no loaders are made
+        self._search = PolicySearch(task, self._augmenter, self._loop, teacher, student, chosen.search_window)
+        self._from_teacher = FromTeacher(task, config, self._loop, teacher, self._augmenter)
+
+    def search(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """One step of the policy: towards images that the teacher is sure of and the student is not.
+
+        Args:
+            images: see the class; floating ones are rounded to 8 bits.
+            labels: int64 [B], or floating [B, C], the probability of each class.
+
+        Returns:
+            On the device: loss, and teacher_confidence and student_confidence, the mean probability of the true class.
+        """
+        return self._search.step(_batch(images, labels))
+
+    def begin_search(self) -> None:
+        """Make the policy's optimizer anew, as the paper does before each search."""
+        self._search.begin()
+
+    def augment(self, images: Tensor) -> Tensor:
+        """Images as the policy makes them now, by a new draw, normalised: floating [B, 3, H, W], without a gradient."""
+        with torch.no_grad():
+            return self._augmenter(_pixels(images)).images
+
+    def loss(self, images: Tensor, labels: Tensor, model: nn.Module | None = None) -> Tensor:
+        """What the student minimises: half on augmented images, half on plain ones, in one forward pass of both.
+
+        Args:
+            images: see the class.
+            labels: as for `search`.
+            model: what is called for the student's answers, such as DDP around it; None: the student.
+        """
+        return self._from_teacher(self.student if model is None else model, _batch(images, labels))[0]
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Plain images as the networks take them, for an evaluation: floating [B, 3, H, W]."""
+        return normalise(_pixels(images), self.config.data.mean, self.config.data.std)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Of the policy and its optimizer; the networks' are the caller's."""
+        return self._search.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a `state_dict`."""
+        self._search.load_state_dict(state)
+
+    def write_policy(self, file: str | Path) -> None:
+        """Write a policy.json, which `tst-fast export` turns into a transform, and `--policy.init` starts from."""
+        result = {"teacher": None, "student": None}
+        learned = self.policy.learned()
+        PolicyFile.of_run(self.config, [learned], learned, "a loop's own", result, composes_warps=False).write(
+            Path(file)
+        )
+
+
+class _Loop:
+    """`Ranks` of a loop without Accelerate: its precision is the caller's autocast."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def autocast(self, *args: Any, **kwargs: Any) -> AbstractContextManager[Any]:
+        """Nothing of its own."""
+        return nullcontext()
+
+    def reduce(self, tensor: Tensor, reduction: str) -> Tensor:
+        """Over the default process group, if there is one."""
+        if not (dist.is_available() and dist.is_initialized()):
+            return tensor
+        dist.all_reduce(tensor := tensor.clone())
+        return tensor / dist.get_world_size() if reduction == "mean" else tensor
+
+
+def _pixels(images: Tensor) -> Tensor:
+    """uint8 [B, H, W, 3].
+
+    Raises:
+        UserError: images of another form.
+    """
+    if images.dtype == torch.uint8 and images.dim() == 4 and images.shape[3] == 3:
+        return images
+    if images.is_floating_point() and images.dim() == 4 and images.shape[1] == 3:
+        return (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).contiguous()
+    raise UserError(
+        f"images are {images.dtype} {list(images.shape)}: give uint8 [B, H, W, 3], or floating [B, 3, H, W] in 0..1, "
+        "before they are normalised"
+    )
+
+
+def _batch(images: Tensor, labels: Tensor) -> Batch:
+    if len(images) != len(labels):
+        raise UserError(f"there are {len(images)} images and {len(labels)} labels")
+    return Batch.of(_pixels(images), Targets(labels), np.arange(len(images)))
