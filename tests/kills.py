@@ -1,6 +1,6 @@
 """Runs that are killed at random moments and begun again by the same command, as a requeued job is.
 
-`make kills` makes 50 kills, over recognition and segmentation, in one process and in two; each run must end with the
+`make kills` makes 50 kills, over the three tasks, in one process and in two; each run must end with the
 bytes of one that nothing stopped. `make kills ARGS="--kills 200 --seed 3"` makes others.
 """
 
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.tst_fast.boxes import coco_flags, write_coco
 from tests.tst_fast.label_maps import pairs_flags, write_pairs
 from tests.tst_fast.processes import ROOT, only, output_of, start
 
@@ -33,6 +34,16 @@ SEGMENTATION = (
     "--data.batch_size=4",
     "--teacher.arguments={channels: [4, 6, 6, 8]}",
     "--student.arguments={channels: [4, 4, 4, 6]}",
+    "--student_training.epochs=2",
+    "--student_training.optimizer.warmup_epochs=0",
+    "--policy.search_epochs=1",
+)
+DETECTION = (
+    "--config=detection/scenes",
+    "--data.crop_size=[64, 96]",
+    "--data.batch_size=4",
+    "--teacher.arguments={channels: [4, 8, 8, 8], depth: 1, width: 32, convs: 1}",
+    "--student.arguments={channels: [4, 4, 8, 8], depth: 1, width: 32, convs: 1}",
     "--student_training.epochs=2",
     "--student_training.optimizer.warmup_epochs=0",
     "--policy.search_epochs=1",
@@ -107,7 +118,8 @@ def differing(one: Path, other: Path) -> list[str]:
 def settings(folder: Path) -> dict[str, Setting]:
     """What `make kills` kills."""
     segmentation = [*SEGMENTATION, *pairs_flags(write_pairs(folder / "pairs"))]
-    kinds = {"recognition": RECOGNITION, "segmentation": segmentation}
+    detection = [*DETECTION, *coco_flags(write_coco(folder / "boxes"))]
+    kinds = {"recognition": RECOGNITION, "segmentation": segmentation, "detection": detection}
     return {
         f"{kind}, processes: {processes}": Setting(flags, processes, folder / f"{kind}{processes}")
         for kind, flags in kinds.items()
