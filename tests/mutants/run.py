@@ -155,13 +155,6 @@ MUTANTS = [
         "tst_fast/run/test_origin.py::test_a_rate_of_the_search_that_is_stated_is_taken",
     ),
     Mutant(
-        "a folder is locked for nobody",
-        "tst_fast/run/folder.py",
-        "fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)",
-        "pass",
-        "tst_fast/run/test_folder.py::test_a_second_process_is_refused_by_name",
-    ),
-    Mutant(
         "a signal waits for the next checkpoint that is due",
         "tst_fast/run/loop.py",
         "if saves or asked:",

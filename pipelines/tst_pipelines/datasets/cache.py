@@ -67,7 +67,7 @@ class IndexCache:
         self._subject = np.frombuffer(os.fsencode(subject), np.uint8)
         try:
             cache = user_cache()
-        except RuntimeError:  # no home: nothing can be kept
+        except DataError:  # no home: nothing can be kept
             cache = Path(os.devnull)
         self._file = cache / "index" / f"{hashlib.sha256(self._subject).hexdigest()[:24]}.npz"
         self._begun = time.time()

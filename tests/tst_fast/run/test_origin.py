@@ -22,7 +22,11 @@ def _resume(folder, make_run, *overrides):
     words = [word for override in overrides for word in ("--override", override)]
     config, options = parse(["--resume", str(folder), *words])
     run = make_run(config, folder.name)
-    run.resume(options.elastic, options.override)
+    try:
+        run.resume(options.elastic, options.override)
+    except UserError:
+        run.close()
+        raise
     return run
 
 
@@ -97,7 +101,7 @@ def test_a_configuration_that_was_cut_short_is_refused(stopped, make_run):
     [
         (["--override", "seed"], "--override seed: give KEY=VALUE"),
         (["--override", "sed=1"], "unknown setting 'sed'; did you mean 'seed'"),
-        (["--override", "seed=many"], "--seed: "),
+        (["--override", "seed=many"], "--seed is 'many': it must be a whole number"),
         (["--seed=1"], "its folder, --elastic and --override KEY=VALUE are all it takes"),
     ],
 )
