@@ -197,4 +197,11 @@ MUTANTS = [
         "",
         "tst_fast/run/test_held_out_gap.py::test_a_seed_gives_the_same_gap_again_and_another_another",
     ),
+    Mutant(
+        "a folder is locked for nobody",
+        "tst_fast/run/folder.py",
+        "fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        "pass",
+        "tst_fast/run/test_folder.py::test_a_second_process_is_refused_by_name",
+    ),
 ]

@@ -52,8 +52,10 @@ def test_a_run_of_two_processes_continues_in_one(batches_of_one_process, tmp_pat
     output_of([*LAUNCH, *arguments, *tiny_flags])
     assert list(_global_batches(tmp_path)) == batches_of_one_process[:STOP]
     folder = only(tmp_path / "runs").relative_to(tmp_path)
+    refusing = make_run(whole_run.config, folder)
     with pytest.raises(DataError, match=r"batch size 50, now 100; world size 2, now 1: .* elastically") as refused:
-        make_run(whole_run.config, folder).resume()
+        refusing.resume()
+    refusing.close()  # which holds the folder
     assert refused.value.options == ("elastic",)  # which the commands show as the flag
     resumed = make_run(whole_run.config, folder)
     resumed.resume(elastic=True)
