@@ -21,7 +21,6 @@ from tst_fast.models.detection.published import of_classes, without_unused_class
 from tst_fast.models.detection.pyramid import pyramid_on, small_pyramid
 from tst_fast.models.detection.two_stage import TwoStageDetector
 
-PYRAMID_STRIDES = (8, 16)
 DENSE_STRIDES = (8, 16, 32, 64, 128)
 TWO_STAGE_STRIDES = (4, 8, 16, 32, 64)
 SCORE = 0.05
@@ -72,9 +71,7 @@ def fcos(classes: int, backbone: str = "pyramid", convs: int = 4, **arguments: A
         arguments: of the backbone.
     """
     base, strides = _dense_pyramid(backbone, arguments)
-    width = _width(base)
-    if width % 32:
-        raise UserError(f"the pyramid of fcos has width {width}: its heads' group norms need a multiple of 32")
+    width = _width_for_norms(base)
     anchors = AnchorGenerator(tuple((stride,) for stride in strides), ((1.0,),) * len(strides))
     head = FCOSHead(width, 1, classes, num_convs=convs)
     return DenseDetector(FCOS(base, classes, anchor_generator=anchors, head=head, score_thresh=SCORE))
@@ -98,8 +95,8 @@ def retinanet(
     make = UnroundedAnchors if mmdetection else AnchorGenerator
     sizes = tuple(tuple(size if mmdetection else int(size) for size in level) for level in exact)
     anchors = make(sizes, ((0.5, 1.0, 2.0),) * len(strides))
-    layer = partial(nn.GroupNorm, 32) if norm else None
-    head = RetinaNetHead(_width(base), 9, classes, norm_layer=layer)
+    layer, width = (partial(nn.GroupNorm, 32), _width_for_norms(base)) if norm else (None, _width(base))
+    head = RetinaNetHead(width, 9, classes, norm_layer=layer)
     head.regression_head._loss_type = "giou" if norm else "l1"
     return DenseDetector(RetinaNet(base, classes, anchor_generator=anchors, head=head, score_thresh=SCORE))
 
@@ -114,11 +111,11 @@ def faster_rcnn(classes: int, backbone: str = "pyramid", hidden: int = 1024, **a
         arguments: of the backbone.
     """
     if backbone == "pyramid":
-        base, strides, scale = small_pyramid(**arguments), PYRAMID_STRIDES, 4
-        names = ["0", "1"]
+        base = small_pyramid(**arguments)
+        strides, scale, names = base.strides, 4, ["0", "1"]
     else:
-        base, strides, scale = _two_stage_pyramid(backbone, arguments), TWO_STAGE_STRIDES, 8
-        names = ["0", "1", "2", "3"]
+        base = _two_stage_pyramid(backbone, arguments)
+        strides, scale, names = TWO_STAGE_STRIDES, 8, ["0", "1", "2", "3"]
     sizes = tuple((scale * stride,) for stride in strides)
     anchors = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(strides))
     pool = MultiScaleRoIAlign(names, output_size=7, sampling_ratio=2)
@@ -139,7 +136,8 @@ def _dense_pyramid(
 ) -> tuple[nn.Module, tuple[int, ...]]:
     """The backbone of a dense detector, and the strides of its levels; the two coarsest are made of the last one."""
     if backbone == "pyramid":
-        return small_pyramid(**arguments), PYRAMID_STRIDES
+        made = small_pyramid(**arguments)
+        return made, made.strides
 
     def two_more(channels: int, width: int) -> LastLevelP6P7:
         return LastLevelP6P7(channels if from_backbone else width, width)
@@ -149,6 +147,13 @@ def _dense_pyramid(
 
 def _two_stage_pyramid(backbone: str, arguments: dict[str, Any]) -> nn.Module:
     return pyramid_on(backbone, lambda channels, width: LastLevelMaxPool(), (2, 3, 4, 5), **arguments)
+
+
+def _width_for_norms(base: nn.Module) -> int:
+    width = _width(base)
+    if width % 32:
+        raise UserError(f"the pyramid has width {width}: the group norms of the detector's heads need a multiple of 32")
+    return width
 
 
 def _width(base: nn.Module) -> int:
@@ -164,8 +169,10 @@ def _published(
     if not pretrained:
         extra = int(name.startswith("fasterrcnn"))  # background
         fresh = {"weights": None, "weights_backbone": None, "num_classes": len(classes) + extra}
-        model = torchvision.models.get_model(name, **{**fresh, **arguments})
-        return _adapted(model)
+        try:
+            return _adapted(torchvision.models.get_model(name, **{**fresh, **arguments}))
+        except TypeError as error:
+            raise UserError(f"detector {name} does not take the arguments {arguments}: {error}") from None
     weights = torchvision.models.get_model_weights(name)["DEFAULT"]
     kept = of_classes(name, weights.meta["categories"], classes)
     try:

@@ -55,14 +55,20 @@ class Pyramid(nn.Module):
         body: images [B, 3, H, W] to a list of features, from fine to coarse.
         channels: of these features.
         width: of the pyramid's.
+        strides: of the features, in pixels.
         extra: makes further, coarser levels.
     """
 
     def __init__(
-        self, body: nn.Module, channels: Sequence[int], width: int, extra: ExtraFPNBlock | None = None
+        self,
+        body: nn.Module,
+        channels: Sequence[int],
+        width: int,
+        strides: Sequence[int],
+        extra: ExtraFPNBlock | None = None,
     ) -> None:
         super().__init__()
-        self.body, self.out_channels = body, width
+        self.body, self.out_channels, self.strides = body, width, tuple(strides)
         self.fpn = FeaturePyramidNetwork(list(channels), width, extra)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -83,7 +89,8 @@ def small_pyramid(channels: Sequence[int] = (32, 64, 128, 128), depth: int = 2, 
     """
     if len(channels) < 2 or depth < 1:
         raise UserError(f"a pyramid of channels {list(channels)} and depth {depth}: it needs two stages, of depth 1")
-    return Pyramid(Stages(channels, depth), channels[-2:], width)
+    coarsest = 2 ** len(channels)
+    return Pyramid(Stages(channels, depth), channels[-2:], width, (coarsest // 2, coarsest))
 
 
 def pyramid_on(
@@ -171,7 +178,7 @@ def _timm_pyramid(
             f"({str(error) or type(error).__name__}): take a network with stages, such as resnet18 or convnext_tiny"
         ) from None
     channels = _info(body).channels()
-    return Pyramid(body, channels, width, extra(channels[-1], width))
+    return Pyramid(body, channels, width, [2**level for level in levels], extra(channels[-1], width))
 
 
 def _info(body: nn.Module) -> "FeatureInfo":

@@ -131,6 +131,19 @@ def test_a_region_of_an_object_is_its_box_or_a_proposal():
         assert found[0, slot].item() == pytest.approx(scores[near].max().item(), rel=1e-6)
 
 
+def test_anchors_lie_on_the_cells_of_any_pyramid():
+    for kind in TINY:
+        deeper = tiny(kind, channels=[4, 4, 8, 8, 8])
+        output = deeper(torch.zeros(1, 3, SIDE, SIDE))
+        anchors = output.anchors.view(-1, 2, 2)
+        centres = anchors.mean(dim=1).unique(dim=0)
+        assert {tuple(centre) for centre in centres.tolist()} == {
+            (16.0 * x, 16.0 * y) for x in range(6) for y in range(6)
+        }
+        sides = (anchors[:, 1] - anchors[:, 0]).prod(dim=1).sqrt()
+        assert sides.min() >= 16
+
+
 def test_backbones_of_torchvision_and_timm():
     for backbone, more in (("resnet18", {"frozen_norms": True}), ("timm/resnet18", {"width": 64})):
         detector = build_detector("fcos", CLASSES, {"backbone": backbone, "convs": 1, **more}).eval()
@@ -151,6 +164,7 @@ def test_backbones_of_torchvision_and_timm():
         ("maskrcnn_resnet50_fpn", {}, "there is no detector"),
         ("fcos", {"colour": 1}, "does not take the arguments"),
         ("fcos", {"width": 40}, "multiple of 32"),
+        ("retinanet", {"width": 40}, "multiple of 32"),
         ("fcos", {"channels": [8]}, "it needs two stages"),
         ("fcos", {"backbone": "resnet19"}, "backbone 'resnet19'"),
         ("fcos", {"backbone": "timm/resnet19"}, "timm has no model 'resnet19'"),
