@@ -11,7 +11,7 @@ from setuptools import find_packages, setup
 VERSION = re.search(r'__version__ = "(.+)"', Path("tst_fast/__init__.py").read_text(encoding="utf-8"))[1]
 
 SMP = "segmentation-models-pytorch>=0.6,<0.7"
-COCO_EVAL = "faster-coco-eval>=1.7,<1.9"
+COCO_EVAL = "faster-coco-eval>=1.8,<2"
 
 setup(
     name="tst-fast",
