@@ -1,7 +1,9 @@
 """Images with boxes drawn in."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,7 +15,8 @@ SURE = 0.3
 """Score from which a detection is drawn."""
 SIDE = 300
 """Pixels: images with shorter sides are enlarged by whole factors, so that what is written on them can be read."""
-COLOURS = ("red", "lime", "deepskyblue", "yellow", "magenta", "cyan", "orange", "white", "violet", "springgreen")
+FONT = str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf")
+COLOURS = ("tomato", "lime", "deepskyblue", "yellow", "magenta", "cyan", "orange", "white", "violet", "springgreen")
 
 
 def with_boxes(image: Tensor, boxes: Tensor, labels: Tensor, classes: tuple[str, ...]) -> np.ndarray:
@@ -36,7 +39,9 @@ def with_boxes(image: Tensor, boxes: Tensor, labels: Tensor, classes: tuple[str,
     if not shown:
         return large.permute(1, 2, 0).numpy()
     colours = [COLOURS[label % len(COLOURS)] for label in shown]
-    drawn = draw_bounding_boxes(large.contiguous(), boxes[sound], [classes[label] for label in shown], colours, width=2)
+    names = [classes[label] for label in shown]
+    words = {"font": FONT, "font_size": 13, "label_colors": "black", "fill_labels": True}
+    drawn = draw_bounding_boxes(large.contiguous(), boxes[sound], names, colours, width=2, **words)
     return drawn.permute(1, 2, 0).numpy()
 
 
