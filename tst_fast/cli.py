@@ -13,6 +13,7 @@ COMMANDS = {
     "doctor": "tst_fast.commands.doctor",
     "export": "tst_fast.commands.export",
     "predict": "tst_fast.commands.predict",
+    "report": "tst_fast.commands.report",
     "verify-data": "tst_fast.commands.verify_data",
 }
 USAGE = """usage: tst-fast COMMAND [settings]
@@ -22,6 +23,7 @@ USAGE = """usage: tst-fast COMMAND [settings]
   doctor       look for what would spoil a run, and estimate its time: tst-fast doctor PRESET_OR_FILE
   export       a learned policy.json as a transform of torchvision or of DALI, in a file that needs nothing of tst-fast
   predict      what a run's student answers to images: tst-fast predict RUN IMAGES --output FOLDER
+  report       what runs and comparisons found, as one HTML file: tst-fast report RUN [RUN ...]
   verify-data  look at every image of a folder, and list those that are damaged
 
 `tst-fast COMMAND --help` lists the settings. For several GPUs: accelerate launch tst_fast/train.py"""
