@@ -29,6 +29,12 @@ test-long: install
 mutants: install
 	$(PYTHON) -m tests.mutate $(ARGS)
 
+# The report in a real browser, Debian's, which this installs; needs root. Elsewhere: any Chromium with its chromedriver.
+.PHONY: report-test
+report-test: install
+	command -v chromium chromedriver || { apt-get update && apt-get install -y --no-install-recommends chromium chromium-driver; }
+	$(PYTHON) -m pytest tests/tst_fast/report/html -rs $(ARGS)
+
 # The suite with the oldest supported versions, those that setup.py begins at, in an environment of its own.
 test-oldest:
 	test -x .venv-oldest/bin/python || python3 -m venv .venv-oldest

@@ -10,6 +10,8 @@ from accelerate.utils import broadcast_object_list
 
 from tst_fast.config.schema import Config
 from tst_fast.errors import UserError
+from tst_fast.report.html.observer import ReportWriter
+from tst_fast.report.observer import Observer
 from tst_fast.report.terminal import Terminal
 from tst_fast.run.loop import Run
 from tst_fast.run.session import Session
@@ -44,16 +46,19 @@ def new_folder(config: Config, prefix: str = "") -> Path:
 
 
 def open_run(config: Config, folder: Path, accelerator: Accelerator, quiet: bool = False, dry: bool = False) -> Run:
-    """A run that the terminal shows.
+    """A run that the terminal shows, and that leaves a report.
 
     Args:
         config: what to do.
         folder: the run's folder.
         accelerator: processes, devices and precision.
-        quiet: show no tables, and take the progress bars away at the end.
-        dry: take two steps of everything, and stop.
+        quiet: show no tables, take the progress bars away at the end, and write no report.
+        dry: take two steps of everything, and stop; there is no report of it.
 
     Raises:
         UserError, tst_pipelines.DataError: something of the configuration or the data cannot work.
     """
-    return Run(Session(config, accelerator, dry, quiet), folder, [Terminal(quiet, dry)])
+    observers: list[Observer] = [Terminal(quiet, dry)]
+    if not quiet and not dry:
+        observers.append(ReportWriter())
+    return Run(Session(config, accelerator, dry, quiet), folder, observers)

@@ -2,6 +2,7 @@
 
 import html
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -28,11 +29,13 @@ class Drawing:
         title: plain text.
         figure: Plotly's.
         wide: whether it takes the page's whole width.
+        note: plain text below the title.
     """
 
     title: str
     figure: go.Figure
     wide: bool = False
+    note: str = ""
 
     def html(self) -> str:
         """The figure as a `<div>` and the script that draws it with the Plotly of the page."""
@@ -118,8 +121,9 @@ def label(text: str, most: int = 60) -> str:
 
 
 def words(name: str) -> str:
-    """The name of a metric for people: `mean_iou` is mean iou."""
-    return name.replace("_", " ")
+    """The name of a metric for people: `mean_iou` is mean IoU."""
+    text = re.sub(r"\bA[PR](?=\d*\b)", lambda found: found[0].upper(), name.replace("_", " "), flags=re.IGNORECASE)
+    return re.sub(r"\biou\b", "IoU", text)
 
 
 def colour_of(number: int) -> str:

@@ -1,6 +1,6 @@
 """The page: what is told of runs and comparisons, section by section, laid out by template.html.jinja."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,16 +12,18 @@ from tst_fast.errors import UserError
 from tst_fast.report.html.class_figures import class_figures, gains_over_arms
 from tst_fast.report.html.comparison_figures import arm_rows, comparison_figures, difference_rows
 from tst_fast.report.html.data import Comparison, Run, read_folders
-from tst_fast.report.html.drawing import Drawing, kept, words
-from tst_fast.report.html.pictures import Gallery, gallery
+from tst_fast.report.html.drawing import CURVES, Drawing, colour_of, kept, words
+from tst_fast.report.html.pictures import Gallery, Picture, answers, gallery
 from tst_fast.report.html.policy_figures import agreement_maps, gap_figures, operation_panels, policy_rows
 from tst_fast.report.html.training_figures import confidence_figure, loss_figures, score_figures, speed_figures
 from tst_fast.report.metrics import Evaluated, PassEnded, SearchEnded
 
 DETAILED = 3
 """Of as many runs there are pictures, scores by class and the configuration."""
-PICTURE_BYTES = 450_000
-"""Of all runs together: Plotly takes nearly 5 MB of a page of at most 6."""
+PICTURE_BYTES = 400_000
+"""Of all galleries together: Plotly takes nearly 5 MB of a page of at most 6."""
+ANSWER_BYTES = 150_000
+"""Of all pictures of answers together."""
 MOST_TEXT = 20_000
 """Characters of a configuration."""
 
@@ -46,24 +48,28 @@ class Section:
     Attributes:
         title: of the part.
         text: paragraphs at its beginning.
+        legend: label and colour of what every figure of the section draws.
         tables: of numbers.
         drawings: figures.
         small: whether the figures are many and small.
-        galleries: pictures.
+        galleries: pictures of searches.
+        pictures: others.
         listings: title and text of files.
     """
 
     title: str
     text: list[str] = field(default_factory=list)
+    legend: list[tuple[str, str]] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     drawings: list[Drawing] = field(default_factory=list)
     small: bool = False
     galleries: list[Gallery] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
     listings: list[tuple[str, str]] = field(default_factory=list)
 
     def or_missing(self, why: str) -> "Section":
         """The section, with a line that says why there is nothing in it, if there is not."""
-        if not (self.tables or self.drawings or self.galleries or self.listings):
+        if not (self.tables or self.drawings or self.galleries or self.pictures or self.listings):
             self.text = [why]
         return self
 
@@ -191,7 +197,10 @@ def _policy(runs: Sequence[Run]) -> Section:
         section.tables.append(Table(["operation", "probability", "magnitude", "unit"], rows))
         section.text.append("Of several runs, this section shows where their policies agree.")
     elif courses:
-        section.text.append("Grey: the mean over runs, and one standard deviation to each side.")
+        section.text.append(
+            "Grey, where all runs took the same steps: their mean, and one standard deviation to each side."
+        )
+        section.legend = [(label, colour_of(number)) for number, label in enumerate(list(courses)[:CURVES])]
         section.drawings += agreement_maps(courses)
     for run in runs[:DETAILED]:
         warned = [warning for end in run.of(SearchEnded) for warning in end.warnings]
@@ -204,11 +213,14 @@ def _pictures(runs: Sequence[Run]) -> Section:
     searched = [run for run in runs if run.of(SearchEnded)][:DETAILED]
     found = [gallery(run, PICTURE_BYTES // len(searched)) for run in searched]
     section.galleries = [one for one in found if one]
-    section.text.append(
-        "The same test images before and after each search, with both networks' confidence in the truth; label maps and "
-        "boxes that are drawn in are the student's answers. Class names of answers are not kept in a run's folder."
-    )
-    return section.or_missing("No pictures of a search are in the run's folder.")
+    if section.galleries:
+        section.text.append(
+            "The same test images before and after each search, with both networks' confidence in the truth. Label "
+            "maps and boxes that are drawn in are the student's answers; answers that are a class are not kept."
+        )
+    shown = runs[:DETAILED]
+    section.pictures = [one for run in shown if (one := answers(run, ANSWER_BYTES // len(shown)))]
+    return section.or_missing("No pictures are in the run's folder.")
 
 
 def _gap(runs: Sequence[Run]) -> Section:

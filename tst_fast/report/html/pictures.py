@@ -83,6 +83,21 @@ def gallery(run: Run, most: int) -> Gallery | None:
     return found if found and (found.searches or found.operations) else None
 
 
+def answers(run: Run, most: int) -> Picture | None:
+    """`answers.png`, what both networks answer to test images, in at most so many bytes; None where there is none."""
+    try:
+        with Image.open(run.folder / "answers.png") as opened:
+            whole = opened.convert("RGB")
+    except (OSError, ValueError):
+        return None
+    caption = [f"{run.label}: what the networks answer at the end"]
+    for quality, side in ((75, 1600), (60, 1200), (45, 900), (30, 600)):
+        found = Picture(_address(whole, quality, side), caption)
+        if len(found.address) <= most:
+            return found
+    return None
+
+
 def _search(folder: Path, number: int, end: SearchEnded, quality: int, side: int) -> Search | None:
     kinds = []
     for kind, title in KINDS.items():

@@ -8,7 +8,6 @@ from plotly.subplots import make_subplots
 
 from tst_fast.report.html.data import OperationCourse, PolicyCourse, Run
 from tst_fast.report.html.drawing import (
-    COLOURS,
     CURVES,
     OF_ROLE,
     Drawing,
@@ -53,13 +52,15 @@ def _panel(name: str, courses: Mapping[str, PolicyCourse]) -> Drawing:
     figure.update_layout(showlegend=False)
     figure.update_yaxes(title_text="probability", range=[0, 1], row=1, col=1)
     if rows == 2:
-        figure.update_yaxes(title_text=label(_axis(first)), rangemode="tozero", row=2, col=1)
+        figure.update_yaxes(title_text="magnitude", rangemode="tozero", row=2, col=1)
     figure.update_xaxes(title_text="steps of the search", row=rows, col=1)
-    return Drawing(name, figure)
+    return Drawing(name, figure, note=_unit(first))
 
 
-def _axis(course: OperationCourse) -> str:
-    return ("±" if course.signed else "") + course.unit
+def _unit(course: OperationCourse) -> str:
+    if not course.magnitudes:
+        return "without a magnitude"
+    return ("magnitude of either sign: " if course.signed else "magnitude: ") + course.unit
 
 
 def _lines(of_runs: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> list[go.Scatter]:

@@ -46,7 +46,8 @@ def _learning_rates(runs: Sequence[Run]) -> Drawing | None:
         steps = next((found for run in runs if (found := run.of(StepsTaken, stage))), [])
         if steps:
             rates = [one.learning_rate for one in steps]
-            lines.append(curve([one.stage_step for one in steps], rates, title, OF_ROLE[stage], len(STAGES)))
+            dash = "dot" if stage == "teacher" else "solid"  # it often has the student's rates
+            lines.append(curve([one.stage_step for one in steps], rates, title, OF_ROLE[stage], len(STAGES), dash))
     title = "Learning rates" + (" of the first run" if len(runs) > 1 else "")
     return drawing(title, lines, "steps of the stage", yaxis_type="log", yaxis_exponentformat="power")
 
@@ -119,7 +120,7 @@ def speed_figures(runs: Sequence[Run]) -> list[Drawing]:
 
 def seconds_of(run: Run) -> dict[str, float]:
     """The seconds that the steps of each stage took, by title; of a run that ended, those of all else too."""
-    found = {title: 0.0 for title in STAGES.values()}
+    found = dict.fromkeys(STAGES.values(), 0.0)
     for event in run.of(PassEnded):
         for stage, seconds in event.seconds.items():
             found[STAGES[stage]] += seconds
