@@ -32,7 +32,7 @@ mutants: install
 # The report in a real browser, Debian's, which this installs; needs root. Elsewhere: any Chromium with its chromedriver.
 .PHONY: report-test
 report-test: install
-	command -v chromium chromedriver || { apt-get update && apt-get install -y --no-install-recommends chromium chromium-driver; }
+	command -v chromium && command -v chromedriver || { apt-get update && apt-get install -y --no-install-recommends chromium chromium-driver; }
 	$(PYTHON) -m pytest tests/tst_fast/report/html -rs $(ARGS)
 
 # The suite with the oldest supported versions, those that setup.py begins at, in an environment of its own.

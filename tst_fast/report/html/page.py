@@ -113,7 +113,9 @@ def render(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> str:
         _configuration(told),
     ]
     names = [*(run.label for run in runs), *(one.label for one in comparisons)]
-    environment = Environment(loader=PackageLoader(__package__, ""), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(
+        loader=PackageLoader("tst_fast.report", "html"), autoescape=True, undefined=StrictUndefined
+    )
     template = environment.get_template("template.html.jinja")
     return template.render(names=names, sections=sections, plotly=get_plotlyjs(), version=__version__)
 
@@ -203,8 +205,8 @@ def _policy(runs: Sequence[Run]) -> Section:
         section.legend = [(label, colour_of(number)) for number, label in enumerate(list(courses)[:CURVES])]
         section.drawings += agreement_maps(courses)
     for run in runs[:DETAILED]:
-        warned = [warning for end in run.of(SearchEnded) for warning in end.warnings]
-        section.text += [f"{run.label} warned: {warning}" for warning in dict.fromkeys(warned)]
+        for end in run.of(SearchEnded)[-1:]:
+            section.text += [f"After its last search, {run.label} warned: {warning}" for warning in end.warnings]
     return section.or_missing("No policy was learned.")
 
 
