@@ -37,6 +37,12 @@ kills: install
 fuzz: install
 	TST_FAST_FUZZ_CASES=5000 $(PYTHON) -m pytest tests/tst_fast/config/test_any_input.py $(ARGS)
 
+# The report in a real browser, Debian's, which this installs; needs root. Elsewhere: any Chromium with its chromedriver.
+.PHONY: report-test
+report-test: install
+	command -v chromium && command -v chromedriver || { apt-get update && apt-get install -y --no-install-recommends chromium chromium-driver; }
+	$(PYTHON) -m pytest tests/tst_fast/report/html -rs $(ARGS)
+
 # The suite with the oldest supported versions, those that setup.py begins at, in an environment of its own.
 test-oldest:
 	test -x .venv-oldest/bin/python || python3 -m venv .venv-oldest

@@ -14,6 +14,7 @@ COMMANDS = {
     "export": "tst_fast.commands.export",
     "predict": "tst_fast.commands.predict",
     "replay": "tst_fast.commands.replay",
+    "report": "tst_fast.commands.report",
     "verify-data": "tst_fast.commands.verify_data",
 }
 USAGE = """usage: tst-fast COMMAND [settings]
@@ -24,6 +25,7 @@ USAGE = """usage: tst-fast COMMAND [settings]
   export       a learned policy.json as a transform of torchvision or of DALI, in a file that needs nothing of tst-fast
   predict      what a run's student answers to images: tst-fast predict RUN IMAGES --output FOLDER
   replay       take the step again at which a run met NaN, and say where it begins: tst-fast replay RUN/not_finite-*
+  report       what runs and comparisons found, as one HTML file: tst-fast report RUN [RUN ...]
   verify-data  look at every image of a folder, and list those that are damaged
 
 `tst-fast COMMAND --help` lists the settings. For several GPUs: accelerate launch tst_fast/train.py"""

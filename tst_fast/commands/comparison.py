@@ -20,6 +20,7 @@ from tst_fast.commands.arms import PAIRS, TST, Arm
 from tst_fast.commands.paired import agreement, paired_difference, summary
 from tst_fast.config.schema import Config, replace
 from tst_fast.policy.file import PolicyFile
+from tst_fast.report.html.observer import report_at_the_end
 from tst_fast.run.start import open_run
 from tst_pipelines.writing import write_text_whole
 
@@ -77,6 +78,8 @@ class Comparison:
         if content["agreement"] is not None:
             self.console.print(f"policies of different seeds agree to {content['agreement']:.2f} (mean correlation)")
         self.console.print(f"everything is in {self.folder}")
+        if self.accelerator.is_main_process:
+            self.console.print(report_at_the_end(self.folder))
         return content
 
     def _teacher(self, config: Config) -> Path:
@@ -96,6 +99,7 @@ class Comparison:
         rows = PolicyFile.read(policy).operations if learned else []
         return {
             **{key: result[key] for key in ("metric", "teacher", "student", "student_best", "wall_seconds")},
+            "folder": name,
             "seed": config.seed,
             "fraction_seed": config.data.fraction_seed,
             "probabilities": {row.operation: row.probability for row in rows},

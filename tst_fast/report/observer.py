@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tst_fast.policy.alignment import Fit
-from tst_fast.policy.file import LearnedOperation
-
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what reads metrics.jsonl does not wait for torch
+    from tst_fast.policy.alignment import Fit
+    from tst_fast.policy.file import LearnedOperation
     from tst_fast.report.metrics import Event
 
 

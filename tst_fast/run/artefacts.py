@@ -1,6 +1,8 @@
 """What a run leaves behind: result.json, the student, and what the policy learned."""
 
+import importlib.metadata
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from tst_fast.run.pictures import draw_answers, fixed_images
 from tst_fast.run.progress import Progress
 from tst_fast.run.session import Session
 from tst_pipelines.writing import write_text_whole
+
+LIBRARIES = ("torch", "torchvision", "triton", "accelerate", "timm", "nvidia-dali-cuda120", "nvidia-dali-cuda130")
 
 
 def open_folder(session: Session, folder: Path) -> None:
@@ -39,7 +43,17 @@ def make_result(session: Session, progress: Progress) -> dict[str, Any]:
         "wall_seconds": clock.total,
         "seed": session.config.seed,
         "processes": session.accelerator.num_processes,
+        "versions": _versions(),
     }
+
+
+def _versions() -> dict[str, str]:
+    """Of the libraries that decide what a run computes, those that are installed."""
+    found = {}
+    for name in LIBRARIES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def write_artefacts(session: Session, progress: Progress, result: dict[str, Any], folder: Path) -> None:

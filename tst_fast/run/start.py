@@ -9,6 +9,8 @@ from accelerate.utils import broadcast_object_list
 
 from tst_fast.config.schema import Config
 from tst_fast.errors import UserError
+from tst_fast.report.html.observer import ReportWriter
+from tst_fast.report.observer import Observer
 from tst_fast.report.terminal import Terminal
 from tst_fast.run.folder import hold, make_folder, require_room
 from tst_fast.run.loop import Run
@@ -49,14 +51,14 @@ def new_folder(config: Config, accelerator: Accelerator, prefix: str = "") -> Pa
 def open_run(
     config: Config, folder: Path | None, accelerator: Accelerator, quiet: bool = False, dry: bool = False
 ) -> Run:
-    """A run that the terminal shows.
+    """A run that the terminal shows, and that leaves a report.
 
     Args:
         config: what to do.
         folder: the run's; None makes one, once all else that a run needs is there.
         accelerator: processes, devices and precision.
-        quiet: show no tables, and take the progress bars away at the end.
-        dry: take two steps of everything, and stop.
+        quiet: show no tables, take the progress bars away at the end, and write no report.
+        dry: take two steps of everything, and stop; there is no report of it.
 
     Raises:
         UserError, tst_pipelines.DataError: something of the configuration or the data cannot work.
@@ -66,4 +68,7 @@ def open_run(
     if accelerator.is_main_process:
         require_room(config.output if folder is None or dry else folder)
     session = Session(config, accelerator, dry, quiet)
-    return Run(session, folder or new_folder(config, accelerator), [Terminal(quiet, dry)])
+    observers: list[Observer] = [Terminal(quiet, dry)]
+    if not quiet and not dry:
+        observers.append(ReportWriter())
+    return Run(session, folder or new_folder(config, accelerator), observers)

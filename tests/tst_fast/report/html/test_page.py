@@ -1,0 +1,133 @@
+"""What is on the page, against what is in the folders."""
+
+import re
+import statistics
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tests.tst_fast.report.html.folders import MadeUp, compare
+from tests.tst_fast.report.html.parsing import page_of
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> & <b>bold</b> {{ 7 * 7 }}"
+
+
+def test_results_are_those_of_the_run(tmp_path):
+    page = page_of(MadeUp().write(tmp_path / "run"))
+    score = 50 + 20 / 3
+    assert page.row("run") == ["run", "metric", "teacher, %", "student, %", "best epoch, %", "minutes", "state"]
+    results = next(row for row in page.rows if row[:2] == ["run", "top1"])
+    assert results[2:] == ["90.00", f"{score:.2f}", f"{score:.2f}", "1.0", "ended"]
+    assert page.row("mean IoU") == ["mean IoU", "45.00", f"{score / 2:.2f}"]
+    assert page.row("Rotate") == ["Rotate", "0.50 → 0.40", "±15 → ±7.5", "degrees"]
+    assert ["run", "tst-fast of made-up", "torch 9.8.7", "2"] in page.rows
+    assert "run: 123 images/s, the search 25 % of its and the student's time." in page.text
+    assert "After its last search, run warned: made-up only weakens" in page.text
+
+
+def test_figures_draw_what_the_events_say(tmp_path):
+    page = page_of(MadeUp().write(tmp_path / "run"))
+    probability, magnitude = page.numbers("Rotate")
+    assert probability == pytest.approx([0.5, 0.45, 0.4]) and magnitude == [15, 7.5, 7.5]
+    assert page.numbers("Rotate", "x") == [[0, 4, 8]] * 2
+    assert page.numbers("Gap: the teacher's confidence minus the student's, in points") == [[40, 40], [20, 20]]
+    student, teacher = page.numbers("top1 on test images, %")
+    assert student == pytest.approx([50, 50 + 10 / 3, 50 + 20 / 3]) and teacher == [90, 90]
+    assert page.numbers("Mean loss: student learns") == [pytest.approx([2, 1, 2 / 3])]
+    # Each pass was made up to be 50 images/s faster than the one before it.
+    assert page.numbers("Images/s of each pass") == [[50, 100, 150], [200, 300], [250, 350, 400]]
+    assert page.numbers("Where the time goes, seconds", "x") == [[4.5], [3], [4.5], [48]]
+    assert page.numbers("Learning rates")[0] == pytest.approx(np.repeat([0.1, 0.05, 0.1 / 3], 4))
+
+
+def test_classes_show_what_the_student_gained_or_lost(tmp_path):
+    page = page_of(MadeUp().write(tmp_path / "run"))
+    teacher, student = page.numbers("top1 by class, %")
+    assert teacher == pytest.approx([90, 80, 70])
+    (gains,) = page.numbers("What the student has more (or less) than its teacher, top1, points")
+    assert gains == pytest.approx(np.subtract(student, teacher)) and gains[-1] == pytest.approx(30)
+    data, layout = page.figures["The student's answers, % of each label"]
+    assert page.numbers("The student's answers, % of each label", "z") == [[[90, 10, 0], [0, 90, 10], [10, 0, 90]]]
+    assert data[0]["y"] == ["cat", "dog", "eel"] and layout["yaxis"]["autorange"] == "reversed"
+
+
+def test_several_runs_have_their_mean_and_spread(tmp_path):
+    shifts = (0.0, 0.1, 0.3)
+    folders = [MadeUp(shift=shift).write(tmp_path / f"run{i}") for i, shift in enumerate(shifts)]
+    page = page_of(*folders)
+    upper, lower, mean, *runs = page.numbers("Rotate")[:6]
+    of_runs = np.array(runs)
+    assert of_runs[:, -1] == pytest.approx([0.4, 0.5, 0.7])
+    assert mean == pytest.approx(of_runs.mean(0))
+    assert upper == pytest.approx(of_runs.mean(0) + of_runs.std(0, ddof=1))
+    assert lower == pytest.approx(of_runs.mean(0) - of_runs.std(0, ddof=1))
+    (cells,) = page.numbers("Probability at the end, by run", "z")
+    assert np.array(cells) == pytest.approx(np.array([[0.4, 0.5, 0.7], [0.3, 0.3, 0.3]]))
+    (levels,) = page.numbers("Level at the end, by run (magnitude as a share of the strongest)", "z")
+    assert levels == [[0.25] * 3]
+
+
+def test_a_comparison_shows_every_seed_and_paired_intervals(tmp_path):
+    scores = {"TST": [0.62, 0.66, 0.61], "KD": [0.60, 0.61, 0.62]}
+    page = page_of(compare(tmp_path / "compared", scores, [("TST", "KD")]))
+    points = page.numbers("Arms: top1 of the last epoch, %, with one standard deviation", "x")
+    assert points == [pytest.approx(one) for one in ([62, 66, 61], [63], [60, 61, 62], [61])]
+    assert page.figures["Arms: top1 of the last epoch, %, with one standard deviation"][0][1]["error_x"][
+        "array"
+    ] == pytest.approx([100 * statistics.stdev(scores["TST"])])
+    differences = np.subtract(scores["TST"], scores["KD"])
+    interval = 100 * np.array(stats.ttest_1samp(differences, 0).confidence_interval(0.95))
+    row = page.row("TST - KD (the question)")
+    assert row[1:] == ["+2.00", "{:+.2f} to {:+.2f}".format(*interval), "2 of 3", "+2.00, +5.00, -1.00"]
+    _, mean = page.figures["Differences by seed, points, with their 95 % interval"][0]
+    assert mean["error_x"]["array"] == pytest.approx([interval[1] - 2])
+    assert page.row("TST")[2:] == ["63.00 ± 2.65", "63.00 ± 2.65", "62.00, 66.00, 61.00"]
+    (gains,) = page.numbers("By class: differences of arms, mean over the seeds, points")
+    assert gains == pytest.approx([2, 2, 0])
+    assert "The question, written down before anything was run: TST is above KD?" in page.text
+    assert {row[0] for row in page.rows if row[1:2] == ["top1"]} == {f"TST, seed {seed}" for seed in range(3)}
+
+
+def test_a_killed_run_says_what_is_missing(tmp_path):
+    made = MadeUp(ended=False, searches=0)
+    page = page_of(made.write(tmp_path / "run"))
+    for line in ("No policy was learned.", "No pictures are in the run's folder.", "No search has ended."):
+        assert page.text.count(line) == 1
+    assert next(row for row in page.rows if row[:2] == ["run", "top1"])[5:] == ["", "not ended: student, after epoch 3"]
+    (tmp_path / "run/metrics.jsonl").write_text("")
+    page = page_of(tmp_path / "run")
+    assert next(row for row in page.rows if row[0] == "run" and row[-1] != "state")[-1] == "not ended: first pass"
+    assert page.figures == {}
+    for line in ("No pass has ended.", "No scores by class are in the run's folder."):
+        assert line in page.text
+
+
+def test_text_of_the_files_stays_text_and_nothing_is_fetched(tmp_path):
+    made = MadeUp(name=HOSTILE, classes=(HOSTILE, "dog", "<a href='//x.y'>eel</a>"))
+    plain, hostile = (page_of(one.write(tmp_path / name)) for one, name in ((MadeUp(), "a"), (made, "<i>b")))
+    names = [tag for tag, _ in plain.tags]
+    assert [tag for tag, _ in hostile.tags] == names
+    assert HOSTILE in hostile.text and "<i>b" in hostile.text
+    drawn = [name for data, _ in hostile.figures.values() for trace in data for name in trace.get("x", [])]
+    assert "&lt;a href='//x.y'&gt;eel&lt;…" in drawn and not any("<" in str(name) for name in drawn)
+    for tag, attributes in hostile.tags:
+        assert not any(name.startswith("on") for name in attributes), (tag, attributes)
+        for name in ("src", "href"):
+            assert re.match(r"data:image/webp;base64,|#section-\d+$", attributes.get(name) or "#section-0")
+        assert tag not in ("link", "iframe", "object")
+
+
+@pytest.mark.parametrize(
+    ("runs", "made"),
+    [
+        (1, MadeUp(epochs=100, searches=8, classes=tuple(f"class {number}" * 9 for number in range(1000)))),
+        (5, MadeUp(epochs=60, searches=8, classes=tuple(f"class {number}" * 9 for number in range(100)), steps=60)),
+    ],
+    ids=["a thousand classes", "long runs"],
+)
+def test_a_page_stays_under_six_million_bytes(tmp_path, runs, made):
+    made.side, made.noise, made.name = 128, True, "x" * 100_000
+    page_of(*(made.write(tmp_path / f"run{number}") for number in range(runs)))
+    size = (tmp_path / "run0-report.html").stat().st_size
+    assert 4_500_000 < size < 6_000_000

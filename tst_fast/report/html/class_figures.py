@@ -1,0 +1,130 @@
+"""Scores by class: what the student gained or lost, and which classes are taken for which."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from tst_fast.report.html.data import Comparison, Run
+from tst_fast.report.html.drawing import OF_ROLE, Drawing, colour_of, drawing, kept, label, words
+from tst_fast.report.metrics import Evaluated
+
+CLASSES = 40
+"""As many are drawn; of more, those that differ most."""
+WITH_TEACHER = 20
+"""Up to as many classes, the teacher's confusion matrix is drawn too, and cells have numbers."""
+
+ByClass = Mapping[str, float]
+
+
+def class_figures(run: Run) -> list[Drawing]:
+    """Of one run: both networks by class, the difference, and confusion matrices."""
+    last = {role: found[-1] for role in ("teacher", "student") if (found := run.evaluations(role))}
+    found = []
+    for metric in last["student"].by_class if "student" in last else ():
+        scores = {role: one.by_class[metric] for role, one in last.items() if metric in one.by_class}
+        found += _of_metric(metric, scores)
+    names = _class_names(last.values())
+    for role, one in last.items():
+        if one.confusion is not None and (role == "student" or len(one.confusion) <= WITH_TEACHER):
+            found.append(_confusion(role, np.asarray(one.confusion), names))
+    return kept(*found)
+
+
+def _of_metric(metric: str, scores: Mapping[str, ByClass]) -> list[Drawing | None]:
+    shared = [name for name in scores["student"] if all(name in one for one in scores.values())]
+    against = scores.get("teacher", {})
+    differences = {name: scores["student"][name] - against[name] for name in shared if name in against}
+    chosen = _furthest(differences) if differences else shared[:CLASSES]
+    of = f" ({len(chosen)} of {len(shared)} classes, those that differ most)" if len(chosen) < len(shared) else ""
+    names = _category(chosen)
+    bars = [
+        go.Bar(x=names, y=[100 * one[name] for name in chosen], name=role, marker_color=OF_ROLE[role])
+        for role, one in scores.items()
+    ]
+    gains = [_gains("student - teacher", {name: differences[name] for name in chosen}, OF_ROLE["student"])]
+    return [
+        drawing(f"{words(metric)} by class, %{of}", bars, y="%", wide=True, barmode="group", xaxis_type="category"),
+        _difference(f"What the student has more (or less) than its teacher, {words(metric)}, points{of}", gains)
+        if differences
+        else None,
+    ]
+
+
+def _gains(name: str, differences: ByClass, colour: str, visible: bool = True) -> go.Bar:
+    values = [100 * value for value in differences.values()]
+    shown = True if visible else "legendonly"
+    return go.Bar(x=_category(differences), y=values, name=label(name), marker_color=colour, visible=shown)
+
+
+def _difference(title: str, bars: Sequence[go.Bar]) -> Drawing | None:
+    return drawing(title, bars, y="points", wide=True, barmode="group", xaxis_type="category")
+
+
+def _furthest(differences: ByClass) -> list[str]:
+    """At most `CLASSES`, those that are furthest from 0, in the order that they have."""
+    ranked = sorted(differences, key=lambda name: -abs(differences[name]))[:CLASSES]
+    return [name for name in differences if name in set(ranked)]
+
+
+def _category(names: Sequence[str] | ByClass) -> list[str]:
+    return [label(str(name), 24) for name in names]
+
+
+def _class_names(evaluations: Sequence[Evaluated] | object) -> list[str]:
+    """Of all classes, where any evaluation names as many as its confusion matrix has rows; else none."""
+    for one in evaluations:  # type: ignore[attr-defined]
+        for by_class in one.by_class.values():
+            if one.confusion is not None and len(by_class) == len(one.confusion):
+                return _category(by_class)
+    return []
+
+
+def _confusion(role: str, counts: np.ndarray, names: Sequence[str]) -> Drawing | None:
+    """Each row in % of its label's test images or pixels."""
+    shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    places = list(names) or [str(number) for number in range(len(counts))]
+    small = len(counts) <= WITH_TEACHER
+    heat = go.Heatmap(
+        z=shares.astype(np.float32),
+        customdata=counts if small else None,
+        x=places,
+        y=places,
+        zmin=0,
+        zmax=100,
+        colorscale="Viridis",
+        texttemplate="%{z:.0f}" if small else None,
+        hovertemplate="%{y} taken for %{x}: %{z:.1f} %" + (", %{customdata:,}" if small else "") + "<extra></extra>",
+        colorbar={"thickness": 10},
+    )
+    found = drawing(f"The {role}'s answers, % of each label", [heat], "answer", "label", height=420)
+    if found is not None:
+        found.figure.update_xaxes(type="category")
+        found.figure.update_yaxes(type="category", autorange="reversed")
+    return found
+
+
+def gains_over_arms(comparison: Comparison) -> Drawing | None:
+    """Of a comparison: what the first arm of the question gains by class over each other arm, mean over the seeds."""
+    means = {arm: found for arm, runs in comparison.runs.items() if (found := _mean_by_class(runs))}
+    pairs = [tuple(found["arms"]) for found in comparison.content["differences"]]
+    pairs = [(one, other) for one, other in pairs if one in means and other in means]
+    if not pairs:
+        return None
+    chosen, bars = None, []
+    for number, (one, other) in enumerate(pairs):
+        differences = {name: means[one][name] - means[other][name] for name in means[one] if name in means[other]}
+        chosen = chosen or _furthest(differences)
+        shown = {name: differences[name] for name in chosen if name in differences}
+        bars.append(_gains(f"{one} - {other}", shown, colour_of(number), visible=number == 0))
+    return _difference("By class: differences of arms, mean over the seeds, points", bars)
+
+
+def _mean_by_class(runs: Sequence[Run]) -> dict[str, float]:
+    """The student's last scores by class, of the first metric that has them, over runs."""
+    last = [found[-1] for run in runs if (found := run.evaluations("student"))]
+    scores = [next(iter(one.by_class.values())) for one in last if one.by_class]
+    if not scores:
+        return {}
+    return {name: statistics.fmean(one[name] for one in scores if name in one) for name in scores[0]}

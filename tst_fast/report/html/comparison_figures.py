@@ -1,0 +1,100 @@
+"""A comparison of arms: every seed, means with their spread, and paired differences with their interval."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from tst_fast.report.html.data import Comparison
+from tst_fast.report.html.drawing import COLOURS, Drawing, colour_of, drawing, kept, label, words
+
+
+def comparison_figures(comparison: Comparison) -> list[Drawing]:
+    """Arms, and differences by seed."""
+    content = comparison.content
+    metric = words(content["metric"] or "")
+    arms = {arm: scores["last"] for arm, scores in content["arms"].items()}
+    rows = [
+        {"name": arm, "mean": one["mean"], "reach": one["standard_deviation"], "runs": one["runs"], "arms": [arm]}
+        for arm, one in arms.items()
+    ]
+    pairs = [
+        {
+            "name": " - ".join(one["arms"]),
+            "mean": one["mean"],
+            "reach": None if one["interval"] is None else one["interval"][1] - one["mean"],
+            "runs": one["runs"],
+            "arms": one["arms"],
+        }
+        for one in content["differences"]
+    ]
+    return kept(
+        _rows(f"Arms: {metric} of the last epoch, %, with one standard deviation", rows, content, "%"),
+        _rows("Differences by seed, points, with their 95 % interval", pairs, content, "points"),
+    )
+
+
+def _rows(title: str, rows: Sequence[Mapping[str, Any]], content: Mapping[str, Any], unit: str) -> Drawing | None:
+    """A row for each thing: its runs as points, and their mean with a bar that reaches as far to each side."""
+    traces = []
+    for number, row in enumerate(rows):
+        name = "<br>- ".join(label(part, 24) for part in row["arms"])
+        seeds = [label(seed) for seed in seeds_of(content, row["arms"][0])][: len(row["runs"])]
+        traces.append(
+            go.Scatter(
+                x=[100 * value for value in row["runs"]],
+                y=[name] * len(row["runs"]),
+                text=seeds,
+                name="a seed",
+                mode="markers",
+                marker={"color": colour_of(number), "size": 8, "opacity": 0.5},
+                hovertemplate="%{text}: %{x:.2f}<extra></extra>",
+            )
+        )
+        reach = None if row["reach"] is None else {"type": "data", "array": [100 * row["reach"]], "thickness": 2}
+        marker = {"color": colour_of(number), "size": 12, "symbol": "diamond"}
+        traces.append(
+            go.Scatter(x=[100 * row["mean"]], y=[name], error_x=reach, name="mean", mode="markers", marker=marker)
+        )
+    found = drawing(title, traces, unit, height=110 + 48 * len(rows), showlegend=False)
+    if found is not None:
+        found.figure.update_yaxes(type="category", autorange="reversed")
+        if unit == "points":
+            found.figure.add_vline(x=0, line={"color": COLOURS[-1], "dash": "dot", "width": 1})
+    return found
+
+
+def seeds_of(content: Mapping[str, Any], arm: str) -> list[str]:
+    """What each run of an arm is called: its seed, and its choice of training images where there are several."""
+    several = len(content["plan"]["fraction_seeds"]) > 1
+    return [
+        f"seed {run['seed']}" + (f", images {run['fraction_seed']}" if several else "") for run in content["runs"][arm]
+    ]
+
+
+def arm_rows(content: Mapping[str, Any]) -> list[list[str]]:
+    """Rows of a table: arm, images seen, last epoch, best epoch, and every run's last score."""
+    rows = []
+    for arm, scores in content["arms"].items():
+        seen = f"{content['plan']['arms'][arm]['images']}"
+        runs = ", ".join(f"{100 * value:.2f}" for value in scores["last"]["runs"])
+        rows.append([arm, seen, _percent(scores["last"]), _percent(scores["best"]), runs])
+    return rows
+
+
+def difference_rows(content: Mapping[str, Any]) -> list[list[str]]:
+    """Rows of a table: pair of arms, mean, interval, in how many runs the first is higher, and every run's."""
+    rows = []
+    for number, found in enumerate(content["differences"]):
+        interval = found["interval"]
+        low_high = "" if interval is None else f"{100 * interval[0]:+.2f} to {100 * interval[1]:+.2f}"
+        runs = ", ".join(f"{100 * value:+.2f}" for value in found["runs"])
+        name = " - ".join(found["arms"]) + (" (the question)" if number == 0 else "")
+        wins = f"{found['wins']} of {len(found['runs'])}"
+        rows.append([name, f"{100 * found['mean']:+.2f}", low_high, wins, runs])
+    return rows
+
+
+def _percent(values: Mapping[str, Any]) -> str:
+    deviation = values["standard_deviation"]
+    return f"{100 * values['mean']:.2f}" + ("" if deviation is None else f" ± {100 * deviation:.2f}")

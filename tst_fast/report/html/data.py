@@ -1,0 +1,242 @@
+"""What run folders hold, read for the report: from their files alone, also those of a run that was killed."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from tst_fast.errors import UserError
+from tst_fast.report.metrics import Evaluated, Event, PassEnded, PolicyMoved, StepsTaken, read_metrics
+
+COMPARISON_VERSION = 2
+"""Of compare.json."""
+
+Kind = TypeVar("Kind", bound=Event)
+
+
+@dataclass(frozen=True)
+class OperationCourse:
+    """One operation over the search.
+
+    Attributes:
+        probabilities: 0..1, at each of the policy's steps.
+        levels: its strength, -1..1, likewise; empty for an operation without one.
+        magnitudes: the levels in `unit`.
+        unit: empty where there is none.
+        signed: whether the magnitude's sign is drawn at random.
+    """
+
+    probabilities: list[float]
+    levels: list[float]
+    magnitudes: list[float]
+    unit: str
+    signed: bool
+
+
+@dataclass(frozen=True)
+class PolicyCourse:
+    """The policy over the search.
+
+    Attributes:
+        steps: of the passes in which the policy learned, counted over all of them; 0 is before the first.
+        operations: by name.
+    """
+
+    steps: list[int]
+    operations: dict[str, OperationCourse]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is in a run's folder.
+
+    Attributes:
+        folder: where.
+        label: what it is called on the page, another for each run.
+        events: of metrics.jsonl.
+        config_text: config.yaml as it is; empty where there is none.
+        config: the same, read.
+        result: result.json; None of a run that did not end.
+        policy: policy.json; None of a run that did not end.
+    """
+
+    folder: Path
+    label: str
+    events: list[Event]
+    config_text: str = ""
+    config: dict[str, Any] = field(default_factory=dict)
+    result: dict[str, Any] | None = None
+    policy: dict[str, Any] | None = None
+
+    def of(self, kind: type[Kind], stage: str | None = None) -> list[Kind]:
+        """Events of a kind, and of a stage if one is given."""
+        return [event for event in self.events if isinstance(event, kind) and stage in (None, event.stage)]
+
+    def evaluations(self, role: str) -> list[Evaluated]:
+        """Of the teacher or the student, in order."""
+        return [event for event in self.of(Evaluated) if event.role == role]
+
+    def headline(self) -> str | None:
+        """The name of the metric that counts; None before the first evaluation."""
+        if self.result:
+            return self.result["metric"]
+        return next((name for event in self.of(Evaluated) for name in event.scores), None)
+
+    def rates(self, stage: str) -> list[float]:
+        """Images/s of each pass of a stage."""
+        return [event.images_per_second for event in self.of(PassEnded, stage)]
+
+    def policy_course(self) -> PolicyCourse | None:
+        """The policy before and after each pass in which it learned; None if it never did.
+
+        What it was before is in policy.json alone: without, the course begins after the first pass.
+        """
+        moves = self.of(PolicyMoved)
+        if not moves:
+            return None
+        history = (self.policy or {}).get("history", {})
+        operations = {name: self._operation(name, moves, history) for name in moves[0].operations}
+        steps = _steps_of_policy(self.events)
+        longest = max(len(course.probabilities) for course in operations.values())
+        return PolicyCourse([0, *steps] if longest > len(steps) else steps, operations)
+
+    def _operation(self, name: str, moves: Sequence[PolicyMoved], history: Mapping[str, Any]) -> OperationCourse:
+        values: dict[str, list[float]] = {}
+        for key in ("probability", "level", "magnitude"):
+            values[key] = [move.operations[name][key] for move in moves if move.operations[name][key] is not None]  # type: ignore[misc]
+            before = history.get(name, {}).get(key, [])
+            if len(before) == len(moves) + 1:
+                values[key] = [before[0], *values[key]]
+        unit, signed = self._unit(name)
+        return OperationCourse(values["probability"], values["level"], values["magnitude"], unit, signed)
+
+    def _unit(self, name: str) -> tuple[str, bool]:
+        """What an operation's magnitude counts, and whether its sign is drawn."""
+        for row in (self.policy or {}).get("operations", []):
+            if row["operation"] == name:
+                return row["unit"], row["signed"]
+        from tst_kernels.operations import OPERATIONS  # imports torch: for a killed run alone
+
+        known = OPERATIONS.get(name)
+        signed = self.config.get("policy", {}).get("sign") == "random"
+        return (known.unit, known.signed and signed) if known else ("", False)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `tst-fast compare` left.
+
+    Attributes:
+        folder: where.
+        label: what it is called on the page.
+        content: compare.json.
+        runs: of each arm, those whose folders are there.
+    """
+
+    folder: Path
+    label: str
+    content: dict[str, Any]
+    runs: dict[str, list[Run]]
+
+
+def read_folders(folders: Sequence[Path]) -> tuple[list[Run], list[Comparison]]:
+    """What is in the folders of runs and of comparisons.
+
+    Raises:
+        UserError: a folder is neither, or was left by another version of the program.
+    """
+    runs, comparisons = [], []
+    for folder, label in zip(folders, _labels(folders), strict=True):
+        if (folder / "compare.json").exists():
+            comparisons.append(read_comparison(folder, label))
+        else:
+            runs.append(read_run(folder, label))
+    return runs, comparisons
+
+
+def read_run(folder: Path, label: str) -> Run:
+    """What is in a run's folder.
+
+    Raises:
+        UserError: it is none, or was left by another version of the program.
+    """
+    if not (folder / "metrics.jsonl").is_file():
+        raise UserError(f"{folder} is no run's folder, nor one of `tst-fast compare`: it has no metrics.jsonl")
+    text = _parsed(folder / "config.yaml", str) or ""
+    config = _parsed(folder / "config.yaml", yaml.safe_load)
+    return Run(
+        folder,
+        label,
+        read_metrics(folder / "metrics.jsonl"),
+        text,
+        config if isinstance(config, dict) else {},
+        _parsed(folder / "result.json", _json_object),
+        _parsed(folder / "policy.json", _json_object),
+    )
+
+
+def read_comparison(folder: Path, label: str) -> Comparison:
+    """What `tst-fast compare` left in a folder.
+
+    Raises:
+        UserError: compare.json cannot be read, or another version of the program wrote it.
+    """
+    content = _parsed(folder / "compare.json", _json_object)
+    if content is None or content.get("version") != COMPARISON_VERSION:
+        raise UserError(
+            f"{folder / 'compare.json'} is no comparison that this program knows (version {COMPARISON_VERSION}): run "
+            "`tst-fast compare` again"
+        )
+    runs = {}
+    for arm, results in content["runs"].items():
+        places = [(folder / result["folder"], result) for result in results if "folder" in result]
+        runs[arm] = [
+            read_run(place, f"{arm}, seed {result['seed']}" + _of_images(content, result))
+            for place, result in places
+            if (place / "metrics.jsonl").is_file()
+        ]
+    return Comparison(folder, label, content, runs)
+
+
+def _of_images(content: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+    return f", images {result['fraction_seed']}" if len(content["plan"]["fraction_seeds"]) > 1 else ""
+
+
+def _labels(folders: Sequence[Path]) -> list[str]:
+    """The shortest ends of paths that differ from each other."""
+    parts = [folder.resolve().parts for folder in folders]
+    for length in range(1, max(map(len, parts)) + 1):
+        labels = ["/".join(one[-length:]) for one in parts]
+        if len(set(labels)) == len(labels):
+            return labels
+    raise UserError("a folder is given twice")
+
+
+def _steps_of_policy(events: Sequence[Event]) -> list[int]:
+    """After each pass in which the policy learned, the steps of all of these passes until then."""
+    counted: dict[int, int] = {}
+    for event in events:
+        if isinstance(event, StepsTaken | PassEnded):
+            counted[event.pass_index] = event.global_step
+    total, steps = 0, []
+    for event in events:
+        if isinstance(event, PolicyMoved):
+            total += event.global_step - counted.get(event.pass_index - 1, 0)
+            steps.append(total)
+    return steps
+
+
+def _json_object(text: str) -> dict[str, Any] | None:
+    value = json.loads(text)
+    return value if isinstance(value, dict) else None
+
+
+def _parsed(file: Path, parse: Callable[[str], Any]) -> Any:
+    """What is in a file; None if it is missing or, of a run that was killed while it wrote, half there."""
+    try:
+        return parse(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None

@@ -1,0 +1,136 @@
+"""How every figure of the report looks, and how much of a long run is drawn."""
+
+import html
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import plotly.graph_objects as go
+
+COLOURS = ("#2f7fd1", "#e0701b", "#1a9e77", "#c4579e", "#b8860b", "#4fa9c9", "#9467bd", "#8c6d5a")
+"""Seen on white and on black, and told apart by most people who are colour-blind."""
+OF_ROLE = {"student": COLOURS[0], "teacher": COLOURS[1], "search": COLOURS[2]}
+FAINT = "rgba(136,136,136,0.3)"
+POINTS = 800
+"""Of all curves of a figure together."""
+CURVES = 12
+"""Of as many runs one is drawn each."""
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with its title.
+
+    Attributes:
+        title: plain text.
+        figure: Plotly's.
+        wide: whether it takes the page's whole width.
+        note: plain text below the title.
+    """
+
+    title: str
+    figure: go.Figure
+    wide: bool = False
+    note: str = ""
+
+    def html(self) -> str:
+        """The figure as a `<div>` and the script that draws it with the Plotly of the page."""
+        settings = {"responsive": True, "displaylogo": False, "displayModeBar": False}
+        return self.figure.to_html(full_html=False, include_plotlyjs=False, config=settings)
+
+
+def drawing(
+    title: str,
+    traces: Iterable[Any],
+    x: str = "",
+    y: str = "",
+    height: int = 300,
+    wide: bool = False,
+    **layout: Any,
+) -> Drawing | None:
+    """A figure of these traces; None where there is none.
+
+    Args:
+        title: plain text.
+        traces: Plotly's.
+        x: title of the axis.
+        y: title of the axis.
+        height: in pixels.
+        wide: whether it takes the page's whole width.
+        layout: Plotly's further settings.
+    """
+    traces = list(traces)
+    if not traces:
+        return None
+    figure = go.Figure(traces)
+    style(figure, height)
+    figure.update_xaxes(title_text=label(x))
+    figure.update_yaxes(title_text=label(y))
+    figure.update_layout(showlegend=sum(trace.showlegend is not False for trace in traces) > 1)
+    figure.update_layout(**layout)
+    return Drawing(title, figure, wide)
+
+
+def style(figure: go.Figure, height: int) -> None:
+    """Give a figure the looks of all; the page colours text and lines, for it knows whether it is dark."""
+    figure.update_layout(
+        template={},
+        height=height,
+        margin={"l": 8, "r": 8, "t": 12, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"size": 12, "family": "system-ui, sans-serif"},
+        colorway=COLOURS,
+        legend={"orientation": "h", "y": -0.25, "yanchor": "top", "x": 0, "bgcolor": "rgba(0,0,0,0)"},
+    )
+    figure.update_xaxes(automargin=True, gridcolor=FAINT, zerolinecolor=FAINT, title_standoff=6)
+    figure.update_yaxes(automargin=True, gridcolor=FAINT, zerolinecolor=FAINT, title_standoff=6)
+
+
+def curve(
+    x: Sequence[float], y: Sequence[float], name: str, colour: str, curves: int = 1, dash: str = "solid", **more: Any
+) -> go.Scatter:
+    """A line through points, thinned so that all `curves` of its figure have `POINTS` together."""
+    x, y = thin(x, POINTS // curves), thin(y, POINTS // curves)
+    mode = "lines+markers" if len(x) <= 40 else "lines"
+    line = {"color": colour, "dash": dash, "width": 2}
+    return go.Scatter(x=x, y=finite(y), name=label(name), mode=mode, line=line, marker={"size": 5}, **more)
+
+
+def thin(values: Sequence[Value], most: int) -> list[Value]:
+    """Values at equal distances, the first and the last among them; at least two."""
+    most = max(2, most)
+    if len(values) <= most:
+        return list(values)
+    return [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)]
+
+
+def finite(values: Iterable[float | None]) -> list[float | None]:
+    """The same, with None, which is a gap in a line, for NaN and infinity."""
+    return [value if value is not None and math.isfinite(value) else None for value in values]
+
+
+def label(text: str, most: int = 60) -> str:
+    """Text that Plotly shows as it is, whatever markup is in it; shortened."""
+    text = text if len(text) <= most else text[: most - 1] + "…"
+    return html.escape(text, quote=False)
+
+
+def words(name: str) -> str:
+    """The name of a metric for people: `mean_iou` is mean IoU."""
+    text = re.sub(r"\bA[PR](?=\d*\b)", lambda found: found[0].upper(), name.replace("_", " "), flags=re.IGNORECASE)
+    return re.sub(r"\biou\b", "IoU", text)
+
+
+def colour_of(number: int) -> str:
+    """Of the n-th of several things."""
+    return COLOURS[number % len(COLOURS)]
+
+
+def kept(*drawings: Drawing | None) -> list[Drawing]:
+    """Those that there are."""
+    return [one for one in drawings if one is not None]

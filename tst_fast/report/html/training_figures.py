@@ -1,0 +1,134 @@
+"""What the networks and the policy did epoch by epoch: losses, learning rates, scores, confidence; and how fast."""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from tst_fast.report.html.data import Run
+from tst_fast.report.html.drawing import CURVES, OF_ROLE, Drawing, colour_of, curve, drawing, kept, label, words
+from tst_fast.report.metrics import PassEnded, StepsTaken
+
+STAGES = {"teacher": "teacher learns", "search": "policy searches", "student": "student learns"}
+METRICS = 4
+"""Of a task, the first are drawn."""
+CONFIDENCES = {
+    "teacher_confidence": ("teacher, augmented images", "teacher", "solid"),
+    "student_confidence": ("student, augmented images", "student", "solid"),
+    "plain_student_confidence": ("student, plain images", "student", "dot"),
+}
+
+
+def loss_figures(runs: Sequence[Run]) -> list[Drawing]:
+    """The mean loss of each pass, a figure a stage, for their scales differ; and the learning rates."""
+    runs = runs[:CURVES]
+    found = []
+    for stage, title in STAGES.items():
+        lines = []
+        for number, run in enumerate(runs):
+            passes = run.of(PassEnded, stage)
+            if passes:
+                losses = [one.mean_loss for one in passes]
+                lines.append(
+                    curve(range(1, len(passes) + 1), losses, run.label, _colour(runs, stage, number), len(runs))
+                )
+        found.append(
+            drawing(f"Mean loss: {title}", lines, "passes of the search" if stage == "search" else "epochs", "loss")
+        )
+    return kept(*found, _learning_rates(runs))
+
+
+def _learning_rates(runs: Sequence[Run]) -> Drawing | None:
+    lines = []
+    for stage, title in STAGES.items():
+        # Runs that are shown together mostly share their schedule: one of them is enough.
+        steps = next((found for run in runs if (found := run.of(StepsTaken, stage))), [])
+        if steps:
+            rates = [one.learning_rate for one in steps]
+            dash = "dot" if stage == "teacher" else "solid"  # it often has the student's rates
+            lines.append(curve([one.stage_step for one in steps], rates, title, OF_ROLE[stage], len(STAGES), dash))
+    title = "Learning rates" + (" of the first run" if len(runs) > 1 else "")
+    return drawing(title, lines, "steps of the stage", yaxis_type="log", yaxis_exponentformat="power")
+
+
+def score_figures(runs: Sequence[Run]) -> list[Drawing]:
+    """Scores of the student by epoch, with the teacher's as a line across, a figure for each of the first metrics."""
+    runs = runs[:CURVES]
+    names = list(dict.fromkeys(name for run in runs for one in run.evaluations("student") for name in one.scores))
+    found = []
+    for metric in names[:METRICS]:
+        lines = []
+        for number, run in enumerate(runs):
+            scored = [one for one in run.evaluations("student") if metric in one.scores]
+            if not scored:
+                continue
+            epochs = [one.epoch + 1 for one in scored]
+            name = "student" if len(runs) == 1 else run.label
+            scores = [100 * one.scores[metric] for one in scored]
+            lines.append(curve(epochs, scores, name, _colour(runs, "student", number), 2 * len(runs)))
+            teacher = [one.scores.get(metric) for one in run.evaluations("teacher")]
+            if teacher and teacher[-1] is not None:
+                colour = OF_ROLE["teacher"] if len(runs) == 1 else colour_of(number)
+                ends = [epochs[0], epochs[-1]] if len(epochs) > 1 else [0, epochs[0]]
+                across = curve(ends, [100 * teacher[-1]] * 2, "teacher", colour, 2 * len(runs), "dot")
+                lines.append(across.update(showlegend=len(runs) == 1, mode="lines"))
+        found.append(drawing(f"{words(metric)} on test images, %", lines, "epochs of the student", "%"))
+    return kept(*found)
+
+
+def confidence_figure(run: Run) -> Drawing | None:
+    """Both networks' mean confidence in the true class of training images, by epoch of the student."""
+    by_epoch: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for event in run.of(StepsTaken, "student"):
+        for name in CONFIDENCES.keys() & event.means.keys():
+            by_epoch[name][event.epoch + 1].append(100 * event.means[name])
+    lines = [
+        curve(list(epochs), [statistics.fmean(one) for one in epochs.values()], title, OF_ROLE[role], 3, dash)
+        for name, (title, role, dash) in CONFIDENCES.items()
+        if (epochs := by_epoch.get(name))
+    ]
+    return drawing("Confidence in the true class, training images, %", lines, "epochs of the student", "%")
+
+
+def speed_figures(runs: Sequence[Run]) -> list[Drawing]:
+    """Images/s of each pass; and the seconds of each stage, and of all else where the whole is known."""
+    shown = runs[:CURVES]
+    rates, bars = [], []
+    for stage, title in STAGES.items():
+        for number, run in enumerate(shown):
+            values = run.rates(stage)
+            if values:
+                name = title if len(shown) == 1 else f"{run.label}, {title}"
+                dash = {"teacher": "dot", "search": "dash"}.get(stage, "solid")
+                colour = _colour(shown, stage, number)
+                curves = len(shown) * len(STAGES)
+                rates.append(curve(range(1, len(values) + 1), values, name, colour, curves, dash))
+    seconds = [seconds_of(run) for run in shown]
+    for stage, colour in {**{title: OF_ROLE[name] for name, title in STAGES.items()}, "all else": "#888888"}.items():
+        values = [of_run.get(stage, 0.0) for of_run in seconds]
+        if any(values):
+            places = [label(run.label, 30) for run in shown]
+            bars.append(go.Bar(x=values, y=places, name=stage, orientation="h", marker_color=colour))
+    where = drawing("Where the time goes, seconds", bars, "seconds", height=180 + 22 * len(shown), barmode="stack")
+    if where is not None:
+        where.figure.update_yaxes(type="category", autorange="reversed")
+    return kept(
+        drawing("Images/s of each pass", rates, "passes of the stage", "images/s", yaxis_rangemode="tozero"), where
+    )
+
+
+def seconds_of(run: Run) -> dict[str, float]:
+    """The seconds that the steps of each stage took, by title; of a run that ended, those of all else too."""
+    found = dict.fromkeys(STAGES.values(), 0.0)
+    for event in run.of(PassEnded):
+        for stage, seconds in event.seconds.items():
+            found[STAGES[stage]] += seconds
+    if run.result:
+        found["all else"] = max(0.0, run.result["wall_seconds"] - sum(found.values()))
+    return found
+
+
+def _colour(runs: Sequence[Run], stage: str, number: int) -> str:
+    """Of one run, that of the stage; of several, that of the run."""
+    return OF_ROLE[stage] if len(runs) == 1 else colour_of(number)
