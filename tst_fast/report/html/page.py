@@ -105,6 +105,7 @@ def render(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> str:
     sections += [
         _results(told),
         _policy(told),
+        _agreement(told),
         _pictures(told),
         _gap(told),
         _training(told),
@@ -124,14 +125,15 @@ def _comparison(comparison: Comparison) -> Section:
     content = comparison.content
     plan = content["plan"]
     section = Section(f"Comparison {comparison.label}")
-    section.text = [f"{len(plan['seeds'])} seeds, {len(plan['fraction_seeds'])} choices of training images."]
+    due = len(plan["seeds"]) * len(plan["fraction_seeds"])
+    section.text = [f"Runs of each arm: {due}."]
     if plan["hypothesis"]:
         section.text.append(f"The question, written down before anything was run: {plan['hypothesis']}?")
     if content["agreement"] is not None:
         section.text.append(
             f"Learned policies agree to {content['agreement']:.2f} (mean correlation of probabilities)."
         )
-    due = len(plan["seeds"]) * len(plan["fraction_seeds"]) * len(plan["arms"])
+    due *= len(plan["arms"])
     done = sum(map(len, content["runs"].values()))
     if done < due:
         section.text.append(f"It did not end: {done} of {due} runs are there.")
@@ -197,17 +199,23 @@ def _policy(runs: Sequence[Run]) -> Section:
     if len(courses) == 1:
         rows = policy_rows(next(iter(courses.values())))
         section.tables.append(Table(["operation", "probability", "magnitude", "unit"], rows))
-        section.text.append("Of several runs, this section shows where their policies agree.")
     elif courses:
         section.text.append(
             "Grey, where all runs took the same steps: their mean, and one standard deviation to each side."
         )
         section.legend = [(label, colour_of(number)) for number, label in enumerate(list(courses)[:CURVES])]
-        section.drawings += agreement_maps(courses)
     for run in runs[:DETAILED]:
         for end in run.of(SearchEnded)[-1:]:
             section.text += [f"After its last search, {run.label} warned: {warning}" for warning in end.warnings]
     return section.or_missing("No policy was learned.")
+
+
+def _agreement(runs: Sequence[Run]) -> Section:
+    section = Section("Where policies agree")
+    courses = {run.label: course for run in runs if (course := run.policy_course())}
+    if len(courses) > 1:
+        section.drawings = agreement_maps(courses)
+    return section.or_missing("It takes several runs: tst-fast report RUN RUN ...")
 
 
 def _pictures(runs: Sequence[Run]) -> Section:
