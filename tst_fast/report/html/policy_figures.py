@@ -61,7 +61,7 @@ def _panel(name: str, courses: Mapping[str, PolicyCourse]) -> Drawing:
 def _unit(course: OperationCourse) -> str:
     if not course.magnitudes:
         return "without a magnitude"
-    return ("magnitude of either sign: " if course.signed else "magnitude: ") + course.unit
+    return ("magnitude: ± " if course.signed else "magnitude: ") + course.unit
 
 
 def _lines(of_runs: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> list[go.Scatter]:
