@@ -154,6 +154,10 @@ def policy(runs: Sequence[Run]) -> Section:
             "Grey, where all runs took the same steps: their mean, and one standard deviation to each side."
         )
         section.legend = [(label, colour_of(number)) for number, label in enumerate(list(courses)[:CURVES])]
+    if any(course.steps[0] for course in courses.values()):
+        section.text.append(
+            "Of a run that did not end, what the policy was before its first pass is not in the folder."
+        )
     for run in runs[:DETAILED]:
         for end in run.of(SearchEnded)[-1:]:
             section.text += [f"After its last search, {run.label} warned: {warning}" for warning in end.warnings]

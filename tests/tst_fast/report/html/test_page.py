@@ -95,6 +95,8 @@ def test_a_killed_run_says_what_is_missing(tmp_path):
     for line in ("No policy was learned.", "No pictures are in the run's folder.", "No search has ended."):
         assert page.text.count(line) == 1
     assert next(row for row in page.rows if row[:2] == ["run", "top1"])[5:] == ["", "not ended: student, after epoch 3"]
+    searched = page_of(MadeUp(ended=False).write(tmp_path / "searched"))
+    assert "what the policy was before its first pass is not in the folder" in searched.text
     (tmp_path / "run/metrics.jsonl").write_text("")
     page = page_of(tmp_path / "run")
     assert next(row for row in page.rows if row[0] == "run" and row[-1] != "state")[-1] == "not ended: first pass"
