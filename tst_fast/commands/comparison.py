@@ -79,7 +79,7 @@ class Comparison:
             self.console.print(f"policies of different seeds agree to {content['agreement']:.2f} (mean correlation)")
         self.console.print(f"everything is in {self.folder}")
         if self.accelerator.is_main_process:
-            self.console.print(report_at_the_end(self.folder))
+            self.console.print(report_at_the_end(self.folder), soft_wrap=True)
         return content
 
     def _teacher(self, config: Config) -> Path:

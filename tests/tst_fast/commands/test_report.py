@@ -8,7 +8,10 @@ import pytest
 from accelerate import Accelerator
 
 from tests.tst_fast.report.html.folders import MadeUp
+from tests.tst_fast.report.html.parsing import Page
 from tst_fast.cli import main
+from tst_fast.commands.arms import ARMS
+from tst_fast.commands.comparison import Comparison
 from tst_fast.report.html import page
 from tst_fast.run.start import open_run
 
@@ -65,3 +68,17 @@ def test_a_report_that_fails_does_not_fail_the_run(short_run, capsys, monkeypatc
     assert short_run.run()["student"] is not None
     assert (short_run.folder / "student.safetensors").exists() and not (short_run.folder / "report.html").exists()
     assert "warning: no report was written: division by zero" in capsys.readouterr().out
+
+
+def test_a_comparison_leaves_one_and_its_runs_none(whole_run, tiny_config, tmp_path, capsys):
+    config = tiny_config(f"--teacher.checkpoint={whole_run.folder / 'teacher.safetensors'}")
+    arms = {name: ARMS[name] for name in ("KD, untrained policy", "TST")}
+    content = Comparison(config, arms, 2, 1, tmp_path, Accelerator(cpu=True)).run()
+    assert [file.parent for file in tmp_path.rglob("report.html")] == [tmp_path]
+    assert f"the report is {tmp_path / 'report.html'}" in capsys.readouterr().out.replace("\n", "")
+    page = Page((tmp_path / "report.html").read_text())
+    for arm, runs in content["runs"].items():
+        assert page.row(arm)[-1] == ", ".join(f"{100 * run['student']['accuracy']:.2f}" for run in runs)
+    (cells,) = page.numbers("Probability at the end, by run", "z")
+    learned = [list(run["probabilities"].values()) for run in content["runs"]["TST"]]
+    assert [list(column) for column in zip(*cells, strict=True)] == learned

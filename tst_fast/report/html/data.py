@@ -151,7 +151,7 @@ def read_folders(folders: Sequence[Path]) -> tuple[list[Run], list[Comparison]]:
     runs, comparisons = [], []
     for folder, label in zip(folders, _labels(folders), strict=True):
         if (folder / "compare.json").exists():
-            comparisons.append(read_comparison(folder, label))
+            comparisons.append(read_comparison(folder, label, prefix=f"{label}: " if len(folders) > 1 else ""))
         else:
             runs.append(read_run(folder, label))
     return runs, comparisons
@@ -178,8 +178,8 @@ def read_run(folder: Path, label: str) -> Run:
     )
 
 
-def read_comparison(folder: Path, label: str) -> Comparison:
-    """What `tst-fast compare` left in a folder.
+def read_comparison(folder: Path, label: str, prefix: str = "") -> Comparison:
+    """What `tst-fast compare` left in a folder; the labels of its runs begin with `prefix`.
 
     Raises:
         UserError: compare.json cannot be read, or another version of the program wrote it.
@@ -194,7 +194,7 @@ def read_comparison(folder: Path, label: str) -> Comparison:
     for arm, results in content["runs"].items():
         places = [(folder / result["folder"], result) for result in results if "folder" in result]
         runs[arm] = [
-            read_run(place, f"{arm}, seed {result['seed']}" + _of_images(content, result))
+            read_run(place, f"{prefix}{arm}, seed {result['seed']}{_of_images(content, result)}")
             for place, result in places
             if (place / "metrics.jsonl").is_file()
         ]

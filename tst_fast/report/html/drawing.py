@@ -116,8 +116,13 @@ def finite(values: Iterable[float | None]) -> list[float | None]:
 
 def label(text: str, most: int = 60) -> str:
     """Text that Plotly shows as it is, whatever markup is in it; shortened."""
-    text = text if len(text) <= most else text[: most - 1] + "…"
-    return html.escape(text, quote=False)
+    return html.escape(shortened(text, most), quote=False)
+
+
+def shortened(text: str, most: int = 28) -> str:
+    """Text without its middle, where it is longer; by default so short that a legend of a narrow page takes it."""
+    half = most // 2
+    return text if len(text) <= most else f"{text[:half]}…{text[half + 1 - most :]}"
 
 
 def words(name: str) -> str:

@@ -1,7 +1,6 @@
 """The page: what is told of runs and comparisons, section by section, laid out by template.html.jinja."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -9,69 +8,9 @@ from plotly.offline import get_plotlyjs
 
 from tst_fast import __version__
 from tst_fast.errors import UserError
-from tst_fast.report.html.class_figures import class_figures, gains_over_arms
-from tst_fast.report.html.comparison_figures import arm_rows, comparison_figures, difference_rows
+from tst_fast.report.html import sections
 from tst_fast.report.html.data import Comparison, Run, read_folders
-from tst_fast.report.html.drawing import CURVES, Drawing, colour_of, kept, words
-from tst_fast.report.html.pictures import Gallery, Picture, answers, gallery
-from tst_fast.report.html.policy_figures import agreement_maps, gap_figures, operation_panels, policy_rows
-from tst_fast.report.html.training_figures import confidence_figure, loss_figures, score_figures, speed_figures
-from tst_fast.report.metrics import Evaluated, PassEnded, SearchEnded
-
-DETAILED = 3
-"""Of as many runs there are pictures, scores by class and the configuration."""
-PICTURE_BYTES = 400_000
-"""Of all galleries together: Plotly takes nearly 5 MB of a page of at most 6."""
-ANSWER_BYTES = 150_000
-"""Of all pictures of answers together."""
-MOST_TEXT = 20_000
-"""Characters of a configuration."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of text.
-
-    Attributes:
-        header: of the columns.
-        rows: as many texts each.
-    """
-
-    header: list[str]
-    rows: list[list[str]]
-
-
-@dataclass
-class Section:
-    """A part of the page.
-
-    Attributes:
-        title: of the part.
-        text: paragraphs at its beginning.
-        legend: label and colour of what every figure of the section draws.
-        tables: of numbers.
-        drawings: figures.
-        small: whether the figures are many and small.
-        galleries: pictures of searches.
-        pictures: others.
-        listings: title and text of files.
-    """
-
-    title: str
-    text: list[str] = field(default_factory=list)
-    legend: list[tuple[str, str]] = field(default_factory=list)
-    tables: list[Table] = field(default_factory=list)
-    drawings: list[Drawing] = field(default_factory=list)
-    small: bool = False
-    galleries: list[Gallery] = field(default_factory=list)
-    pictures: list[Picture] = field(default_factory=list)
-    listings: list[tuple[str, str]] = field(default_factory=list)
-
-    def or_missing(self, why: str) -> "Section":
-        """The section, with a line that says why there is nothing in it, if there is not."""
-        if not (self.tables or self.drawings or self.galleries or self.pictures or self.listings):
-            self.text = [why]
-        return self
+from tst_fast.report.metrics import SearchEnded
 
 
 def write_report(folders: Sequence[Path], file: Path) -> None:
@@ -96,187 +35,15 @@ def render(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> str:
 
     Args:
         runs: each told of by itself.
-        comparisons: whose runs come after them.
+        comparisons: each told of first; of their runs, those whose policy learned come after the others, or all.
     """
-    # A comparison's first arm that has one is the one with the learned policy; the others serve as its baselines.
-    learned = [run for one in comparisons for arm in one.runs.values() for run in arm if run.of(SearchEnded)]
-    told = [*runs, *(learned or [run for one in comparisons for arm in one.runs.values() for run in arm])]
-    sections = [_comparison(one) for one in comparisons]
-    sections += [
-        _results(told),
-        _policy(told),
-        _pictures(told),
-        _gap(told),
-        _training(told),
-        _classes(told),
-        _speed(told),
-        _configuration(told),
-    ]
+    in_arms = [run for one in comparisons for arm in one.runs.values() for run in arm]
+    learned = [run for run in in_arms if run.of(SearchEnded)]
+    told = [*runs, *(learned or in_arms)]
+    found = [sections.comparison(one) for one in comparisons] + [section(told) for section in sections.OF_RUNS]
     names = [*(run.label for run in runs), *(one.label for one in comparisons)]
     environment = Environment(
         loader=PackageLoader("tst_fast.report", "html"), autoescape=True, undefined=StrictUndefined
     )
     template = environment.get_template("template.html.jinja")
-    return template.render(names=names, sections=sections, plotly=get_plotlyjs(), version=__version__)
-
-
-def _comparison(comparison: Comparison) -> Section:
-    content = comparison.content
-    plan = content["plan"]
-    section = Section(f"Comparison {comparison.label}")
-    section.text = [f"{len(plan['seeds'])} seeds, {len(plan['fraction_seeds'])} choices of training images."]
-    if plan["hypothesis"]:
-        section.text.append(f"The question, written down before anything was run: {plan['hypothesis']}?")
-    if content["agreement"] is not None:
-        section.text.append(
-            f"Learned policies agree to {content['agreement']:.2f} (mean correlation of probabilities)."
-        )
-    due = len(plan["seeds"]) * len(plan["fraction_seeds"]) * len(plan["arms"])
-    done = sum(map(len, content["runs"].values()))
-    if done < due:
-        section.text.append(f"It did not end: {done} of {due} runs are there.")
-    if content["arms"]:
-        header = ["arm", "images seen", "last epoch, %", "best epoch, %", "last epoch of each run, %"]
-        section.tables.append(Table(header, arm_rows(content)))
-    if content["differences"]:
-        header = ["difference, points", "mean", "95 % interval", "higher in", "each run"]
-        section.tables.append(Table(header, difference_rows(content)))
-    section.drawings = kept(*comparison_figures(comparison), gains_over_arms(comparison))
-    return section
-
-
-def _results(runs: Sequence[Run]) -> Section:
-    section = Section("Results")
-    header = ["run", "metric", "teacher, %", "student, %", "best epoch, %", "minutes", "state"]
-    rows = [_result_row(run) for run in runs]
-    if rows:
-        section.tables.append(Table(header, rows))
-    for run in runs[:DETAILED]:
-        last = {role: found[-1] for role in ("teacher", "student") if (found := run.evaluations(role))}
-        names = dict.fromkeys(name for one in last.values() for name in one.scores)
-        if len(names) > 1:
-            scores = [
-                [words(name), *(_percent(last.get(role), name) for role in ("teacher", "student"))] for name in names
-            ]
-            section.tables.append(Table([f"{run.label}, %", "teacher", "student"], scores))
-    return section.or_missing("No run is told of by itself.")
-
-
-def _result_row(run: Run) -> list[str]:
-    metric = run.headline()
-    if metric is None:
-        return [run.label, "", "", "", "", "", _state(run)]
-    teacher, student = (run.evaluations(role)[-1:] for role in ("teacher", "student"))
-    best = max((one.scores[metric] for one in run.evaluations("student")), default=None)
-    return [
-        run.label,
-        words(metric),
-        _percent(teacher[0] if teacher else None, metric),
-        _percent(student[0] if student else None, metric),
-        "" if best is None else f"{100 * best:.2f}",
-        f"{run.result['wall_seconds'] / 60:.1f}" if run.result else "",
-        _state(run),
-    ]
-
-
-def _state(run: Run) -> str:
-    if run.result:
-        return "ended"
-    passes = run.of(PassEnded)
-    return f"not ended: {passes[-1].stage}, after epoch {passes[-1].epoch + 1}" if passes else "not ended: first pass"
-
-
-def _percent(evaluated: Evaluated | None, metric: str) -> str:
-    return "" if evaluated is None or metric not in evaluated.scores else f"{100 * evaluated.scores[metric]:.2f}"
-
-
-def _policy(runs: Sequence[Run]) -> Section:
-    section = Section("The policy over the search", small=True)
-    courses = {run.label: course for run in runs if (course := run.policy_course())}
-    section.drawings = operation_panels(courses)
-    if len(courses) == 1:
-        rows = policy_rows(next(iter(courses.values())))
-        section.tables.append(Table(["operation", "probability", "magnitude", "unit"], rows))
-        section.text.append("Of several runs, this section shows where their policies agree.")
-    elif courses:
-        section.text.append(
-            "Grey, where all runs took the same steps: their mean, and one standard deviation to each side."
-        )
-        section.legend = [(label, colour_of(number)) for number, label in enumerate(list(courses)[:CURVES])]
-        section.drawings += agreement_maps(courses)
-    for run in runs[:DETAILED]:
-        for end in run.of(SearchEnded)[-1:]:
-            section.text += [f"After its last search, {run.label} warned: {warning}" for warning in end.warnings]
-    return section.or_missing("No policy was learned.")
-
-
-def _pictures(runs: Sequence[Run]) -> Section:
-    section = Section("What the images become")
-    searched = [run for run in runs if run.of(SearchEnded)][:DETAILED]
-    found = [gallery(run, PICTURE_BYTES // len(searched)) for run in searched]
-    section.galleries = [one for one in found if one]
-    if section.galleries:
-        section.text.append(
-            "The same test images before and after each search, with both networks' confidence in the truth. Label "
-            "maps and boxes that are drawn in are the student's answers; answers that are a class are not kept."
-        )
-    shown = runs[:DETAILED]
-    section.pictures = [one for run in shown if (one := answers(run, ANSWER_BYTES // len(shown)))]
-    return section.or_missing("No pictures are in the run's folder.")
-
-
-def _gap(runs: Sequence[Run]) -> Section:
-    section = Section("The gap on test images", drawings=gap_figures(runs))
-    section.text.append(
-        "On augmented test images after each search: what the policy is to raise. Dashed: under the untrained policy."
-    )
-    return section.or_missing("No search has ended.")
-
-
-def _training(runs: Sequence[Run]) -> Section:
-    confidence = confidence_figure(runs[0]) if len(runs) == 1 else None
-    section = Section("Training", drawings=kept(*score_figures(runs), *loss_figures(runs), confidence))
-    return section.or_missing("No pass has ended.")
-
-
-def _classes(runs: Sequence[Run]) -> Section:
-    found = [(run.label, class_figures(run)) for run in runs[:DETAILED]]
-    titled = [(label, one) for label, drawings in found for one in drawings]
-    section = Section("Classes")
-    if len(runs) == 1:
-        section.drawings = [one for _, one in titled]
-    else:
-        section.drawings = [Drawing(f"{label}: {one.title}", one.figure, one.wide) for label, one in titled]
-    return section.or_missing("No scores by class are in the run's folder.")
-
-
-def _speed(runs: Sequence[Run]) -> Section:
-    section = Section("Speed", drawings=speed_figures(runs))
-    for run in runs[:DETAILED]:
-        if run.result and run.result["images_per_second"] is not None:
-            share = run.result["search_share"]
-            searched = "" if share is None else f", the search {100 * share:.0f} % of its and the student's time"
-            section.text.append(f"{run.label}: {run.result['images_per_second']:,.0f} images/s{searched}.")
-    return section.or_missing("No pass has ended.")
-
-
-def _configuration(runs: Sequence[Run]) -> Section:
-    section = Section("Configuration and versions")
-    by_text: dict[str, list[str]] = {}
-    for run in runs:
-        if run.config_text:
-            by_text.setdefault(run.config_text, []).append(run.label)
-    for text, labels in list(by_text.items())[:DETAILED]:
-        shown = text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}\n... shortened"
-        section.listings.append((f"config.yaml of {', '.join(labels)}", shown))
-    rows = [[run.label, *_versions(run)] for run in runs if run.result or run.policy]
-    if rows:
-        section.tables.append(Table(["run", "program", "libraries", "processes"], rows))
-    return section.or_missing("No configuration is in the run's folder.")
-
-
-def _versions(run: Run) -> list[str]:
-    result = run.result or {}
-    libraries = ", ".join(f"{name} {version}" for name, version in result.get("versions", {}).items())
-    program = (run.policy or {}).get("provenance", {}).get("program", "")
-    return [str(program), libraries, str(result.get("processes", ""))]
+    return template.render(names=names, sections=found, plotly=get_plotlyjs(), version=__version__)

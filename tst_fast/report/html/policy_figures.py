@@ -17,6 +17,7 @@ from tst_fast.report.html.drawing import (
     finite,
     kept,
     label,
+    shortened,
     style,
     thin,
 )
@@ -60,7 +61,7 @@ def _panel(name: str, courses: Mapping[str, PolicyCourse]) -> Drawing:
 def _unit(course: OperationCourse) -> str:
     if not course.magnitudes:
         return "without a magnitude"
-    return ("magnitude of either sign: " if course.signed else "magnitude: ") + course.unit
+    return ("magnitude: ± " if course.signed else "magnitude: ") + course.unit
 
 
 def _lines(of_runs: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> list[go.Scatter]:
@@ -117,7 +118,7 @@ def _map(
     signed = any(value is not None and value < 0 for _, row in rows for value in row)
     heat = go.Heatmap(
         z=[row for _, row in rows],
-        x=[label(run, 40) for run in courses],
+        x=[label(run, 28) for run in courses],
         y=[name for name, _ in rows],
         zmin=lowest if signed else 0,
         zmax=1,
@@ -140,14 +141,14 @@ def gap_figures(runs: Sequence[Run]) -> list[Drawing]:
     gaps, networks = [], []
     for number, (run, ends) in enumerate(searched):
         for policy, dash in (("trained", "solid"), ("untrained", "dash")):
-            name = f"{policy} policy" if len(searched) == 1 else f"{run.label}, {policy}"
+            name = f"{policy} policy" if len(searched) == 1 else f"{shortened(run.label)}, {policy}"
             gaps.append(_over_searches(ends, policy, "gap", name, colour_of(number), dash))
     if len(searched) == 1:
         for role in ("teacher", "student"):
             for policy, dash in (("trained", "solid"), ("untrained", "dash")):
                 name = f"{role}, {policy} policy"
                 networks.append(_over_searches(searched[0][1], policy, role, name, OF_ROLE[role], dash))
-    x = "epochs of the student before the search"
+    x = "epochs before the search"
     return kept(
         drawing("Gap: the teacher's confidence minus the student's, in points", gaps, x, "points"),
         drawing("Confidence of each network, %", networks, x, "%"),

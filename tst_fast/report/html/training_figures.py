@@ -7,7 +7,18 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from tst_fast.report.html.data import Run
-from tst_fast.report.html.drawing import CURVES, OF_ROLE, Drawing, colour_of, curve, drawing, kept, label, words
+from tst_fast.report.html.drawing import (
+    CURVES,
+    OF_ROLE,
+    Drawing,
+    colour_of,
+    curve,
+    drawing,
+    kept,
+    label,
+    shortened,
+    words,
+)
 from tst_fast.report.metrics import PassEnded, StepsTaken
 
 STAGES = {"teacher": "teacher learns", "search": "policy searches", "student": "student learns"}
@@ -31,7 +42,9 @@ def loss_figures(runs: Sequence[Run]) -> list[Drawing]:
             if passes:
                 losses = [one.mean_loss for one in passes]
                 lines.append(
-                    curve(range(1, len(passes) + 1), losses, run.label, _colour(runs, stage, number), len(runs))
+                    curve(
+                        range(1, len(passes) + 1), losses, shortened(run.label), _colour(runs, stage, number), len(runs)
+                    )
                 )
         found.append(
             drawing(f"Mean loss: {title}", lines, "passes of the search" if stage == "search" else "epochs", "loss")
@@ -56,6 +69,7 @@ def score_figures(runs: Sequence[Run]) -> list[Drawing]:
     """Scores of the student by epoch, with the teacher's as a line across, a figure for each of the first metrics."""
     runs = runs[:CURVES]
     names = list(dict.fromkeys(name for run in runs for one in run.evaluations("student") for name in one.scores))
+    dotted = " (dotted: the teacher)" if len(runs) > 1 else ""
     found = []
     for metric in names[:METRICS]:
         lines = []
@@ -64,7 +78,7 @@ def score_figures(runs: Sequence[Run]) -> list[Drawing]:
             if not scored:
                 continue
             epochs = [one.epoch + 1 for one in scored]
-            name = "student" if len(runs) == 1 else run.label
+            name = "student" if len(runs) == 1 else shortened(run.label)
             scores = [100 * one.scores[metric] for one in scored]
             lines.append(curve(epochs, scores, name, _colour(runs, "student", number), 2 * len(runs)))
             teacher = [one.scores.get(metric) for one in run.evaluations("teacher")]
@@ -73,7 +87,7 @@ def score_figures(runs: Sequence[Run]) -> list[Drawing]:
                 ends = [epochs[0], epochs[-1]] if len(epochs) > 1 else [0, epochs[0]]
                 across = curve(ends, [100 * teacher[-1]] * 2, "teacher", colour, 2 * len(runs), "dot")
                 lines.append(across.update(showlegend=len(runs) == 1, mode="lines"))
-        found.append(drawing(f"{words(metric)} on test images, %", lines, "epochs of the student", "%"))
+        found.append(drawing(f"{words(metric)} on test images, %{dotted}", lines, "epochs of the student", "%"))
     return kept(*found)
 
 
@@ -99,7 +113,7 @@ def speed_figures(runs: Sequence[Run]) -> list[Drawing]:
         for number, run in enumerate(shown):
             values = run.rates(stage)
             if values:
-                name = title if len(shown) == 1 else f"{run.label}, {title}"
+                name = title if len(shown) == 1 else f"{shortened(run.label)}, {title}"
                 dash = {"teacher": "dot", "search": "dash"}.get(stage, "solid")
                 colour = _colour(shown, stage, number)
                 curves = len(shown) * len(STAGES)

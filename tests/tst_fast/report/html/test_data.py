@@ -53,6 +53,9 @@ def test_real_runs_are_read(whole_run):
 def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path):
     folders = [MadeUp().write(tmp_path / parent / "run") for parent in "ab"]
     assert [run.label for run in read_folders(folders)[0]] == ["a/run", "b/run"]
+    compared = [compare(tmp_path / name, {"TST": [0.5]}, [("TST", "TST")]) for name in "cd"]
+    assert [one.runs["TST"][0].label for one in read_folders(compared)[1]] == ["c: TST, seed 0", "d: TST, seed 0"]
+    assert read_folders(compared[:1])[1][0].runs["TST"][0].label == "TST, seed 0"
     with pytest.raises(UserError, match="given twice"):
         read_folders([folders[0], folders[0]])
 
