@@ -65,7 +65,7 @@ $(VENV)/.tst-fast-installed: setup.py pyproject.toml kernels/pyproject.toml
 	touch $@
 
 # What it costs on a CPU: JSON under benchmarks/results/, Markdown beside it, and the tables of README. Under ten minutes.
-# `make bench IMAGES=FOLDER CIFAR=FOLDER PAIRS=FOLDER` loads these images; else they are made from scikit-learn's two
+# `make bench IMAGES=FOLDER CIFAR=FOLDER PAIRS=FOLDER COCO=FOLDER` loads these images; else they are made from scikit-learn's two
 # photographs.
 bench: install
 ifdef INSTALLED
@@ -75,6 +75,7 @@ endif
 	$(PYTHON) -m benchmarks.loaders --json benchmarks/results/loaders-cpu.json \
 		$(if $(IMAGES),--images $(IMAGES)) $(if $(CIFAR),--cifar $(CIFAR))
 	$(PYTHON) -m benchmarks.segmentation --json benchmarks/results/segmentation-cpu.json $(if $(PAIRS),--pairs $(PAIRS))
+	$(PYTHON) -m benchmarks.detection --json benchmarks/results/detection-cpu.json $(if $(COCO),--coco $(COCO))
 	$(PYTHON) -m benchmarks.bounds --json benchmarks/results/bounds.json
 	$(PYTHON) -m benchmarks.report
 

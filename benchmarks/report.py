@@ -154,6 +154,25 @@ def segmentation_block() -> str:
     )
 
 
+def detection_block() -> str:
+    """Boxes on a CPU: a detector's step, augmentation, loading."""
+    result = _read("detection-cpu")
+    rows = result["rows"]
+    labels = _find(rows, name="ours, labels only, backward")
+    augmentation, search = (_find(rows, name=name) for name in ("augmentation with boxes", "search step"))
+    loaders = [row for row in rows if "images_per_second" in row]
+    body = ([row["name"], _rate(row), f"{row['cpu_ms_per_image']:.2f}"] for row in loaders)
+    return _block(
+        table(("images with boxes to 512 x 640 px", "images/s", "CPU ms an image"), body),
+        f"(`make bench`, {_hardware(result)},",
+        f"{_versions(result, 'torch', 'torchvision', 'nvidia-dali-cuda130')}; {result['images']}; medians of",
+        f"{result['rounds']} interleaved rounds. Forward, loss and backward on labels alone take",
+        f"{labels['ratio_to_torchvision']:.2f} times what torchvision's own `model(images, targets)` takes;",
+        f"augmentation with boxes is {100 * augmentation['ratio_to_student_step']:.0f} % of a student's step, and a",
+        f"step of the search {search['ratio_to_student_step']:.2f} times it. [Every row]({LINK}/detection-cpu.md).)",
+    )
+
+
 def bounds_block() -> str:
     """What instructions and memory allow on a GPU."""
     result = _read("bounds")
@@ -227,6 +246,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "kernels": kernels_block,
     "loaders": loaders_block,
     "segmentation": segmentation_block,
+    "detection": detection_block,
     "bounds": bounds_block,
     "gpu": gpu_block,
     "differences": differences_block,
