@@ -11,6 +11,7 @@ import pytest
 from benchmarks.gpu.__main__ import PARTS
 from benchmarks.gpu.goals import GOALS
 
+pytestmark = pytest.mark.long  # a minute of a core; its parts are tested one by one in `test_gpu_parts`
 ROOT = Path(__file__).parents[2]
 MACHINE = """
 import sys

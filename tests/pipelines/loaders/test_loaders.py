@@ -264,6 +264,7 @@ for kind in kinds:
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_fifty_epochs_and_twenty_rebuilds_leave_nothing(tiles: ImageDataset) -> None:
     command = [sys.executable, "-c", ENDURANCE, str(tiles.root)]
