@@ -239,6 +239,7 @@ COMPARISONS = {
     "digits": "compare-digits",
     "CIFAR-10, resnet56 to resnet20": "compare-cifar10",
     "CIFAR-10, resnet20 to convnet": "compare-cifar10-convnet",
+    "boxes on scenes, FCOS to FCOS": "compare-detection-scenes",
 }
 """Title to file."""
 
