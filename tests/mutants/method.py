@@ -59,7 +59,7 @@ MUTANTS = [
         "tst_fast/run/search.py",
         "(teacher, student, asked.labels, asked.weights)",
         "(student, teacher, asked.labels, asked.weights)",
-        "tst_fast/run/test_search.py::test_probability_rises_where_only_the_student_is_fooled",
+        "tst_fast/run/test_search.py::test_straight_through_gates_lead_there_too_and_their_gradient_stands_out",
     ),
     Mutant(
         "the policy climbs",
