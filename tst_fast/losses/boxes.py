@@ -7,12 +7,21 @@ SMALLEST = 1e-6
 """What probabilities and overlaps are raised to: a power below 1 has no derivative at 0."""
 
 
-def overlap(one: Tensor, other: Tensor) -> Tensor:
-    """Intersection over union of boxes [..., 4] (left, top, right, bottom), broadcast; differentiable, 0..1."""
+def area(boxes: Tensor) -> Tensor:
+    """Of boxes [..., 4] (left, top, right, bottom): [...]; 0 of those that are none."""
+    return (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(dim=-1)
+
+
+def intersection(one: Tensor, other: Tensor) -> Tensor:
+    """The area that boxes [..., 4] share, broadcast."""
     low, high = torch.maximum(one[..., :2], other[..., :2]), torch.minimum(one[..., 2:], other[..., 2:])
-    shared = (high - low).clamp(min=0).prod(dim=-1)
-    areas = [(boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(dim=-1) for boxes in (one, other)]
-    return shared / (areas[0] + areas[1] - shared).clamp(min=SMALLEST)
+    return area(torch.cat([low, high], dim=-1))
+
+
+def overlap(one: Tensor, other: Tensor) -> Tensor:
+    """Intersection over union of boxes [..., 4], broadcast; differentiable, 0..1."""
+    shared = intersection(one, other)
+    return shared / (area(one) + area(other) - shared).clamp(min=SMALLEST)
 
 
 def object_score(probability: Tensor, shared: Tensor, quality_weight: float) -> Tensor:

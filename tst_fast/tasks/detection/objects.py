@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from tst_fast.config.policy import PolicyConfig
+from tst_fast.losses.boxes import area, intersection
 from tst_fast.policy.augmenter import Geometry
 from tst_kernels import warp_boxes
 from tst_pipelines import Targets
@@ -28,7 +29,7 @@ def moved_objects(targets: Targets, geometry: Geometry, policy: PolicyConfig) ->
     assert boxes is not None  # as those of detection have
     moved, share = warp_boxes(boxes, geometry.theta, targets.sizes, *geometry.size, policy.box_rule)
     with torch.no_grad():
-        uncovered = 1 - _covered(boxes, geometry.erased)
+        uncovered = 1 - intersection(boxes, geometry.erased[:, None]) / area(boxes).clamp(min=1e-6)
         sides = (moved[..., 2:] - moved[..., :2]).amin(dim=-1)
         kept = (share >= policy.visible) & (uncovered >= policy.visible) & (sides >= SMALLEST_SIDE)
         kept &= targets.labels >= 0
@@ -48,11 +49,3 @@ def score_logits(scores: Tensor) -> Tensor:
     smallest = torch.finfo(flat.dtype).eps
     found = flat.clamp(smallest, 1 - smallest).logit()
     return torch.stack([torch.zeros_like(found), found], dim=1)
-
-
-def _covered(boxes: Tensor, erased: Tensor) -> Tensor:
-    """The share of each box [B, M, 4] that lies in a box [B, 4] of its image: [B, M]."""
-    erased = erased[:, None]
-    low, high = torch.maximum(boxes[..., :2], erased[..., :2]), torch.minimum(boxes[..., 2:], erased[..., 2:])
-    areas = [(b - a).clamp(min=0).prod(dim=-1) for a, b in ((low, high), (boxes[..., :2], boxes[..., 2:]))]
-    return areas[0] / areas[1].clamp(min=1e-6)
