@@ -1,11 +1,30 @@
 """What every task's loaders are told by the configuration and by Accelerate."""
 
+from pathlib import Path
+from typing import TypeVar
+
 from accelerate import Accelerator
 
 from tst_fast.config.data import DataConfig
-from tst_pipelines import DaliLoader, GpuDecoding, Share
+from tst_fast.errors import UserError
+from tst_pipelines import (
+    CACHE_LIMIT,
+    CachedLoader,
+    DaliLoader,
+    DetectionDataset,
+    GpuDecoding,
+    Loader,
+    PairDataset,
+    Share,
+    cached_bytes,
+    leave_out,
+    random_share,
+)
 from tst_pipelines.datasets.files import ImageFiles
 from tst_pipelines.transforms import PlacingTransform, Transform
+
+Placed = TypeVar("Placed", PairDataset, DetectionDataset)
+"""Image files whose targets have places in the image."""
 
 
 def own_share(accelerator: Accelerator, training: bool, seed: int) -> Share:
@@ -28,3 +47,50 @@ def dali_loader(
     gpu = GpuDecoding(data.hw_decoder_load, data.preallocate_width_hint, data.preallocate_height_hint)
     how = {"threads": data.threads, "prefetch": data.prefetch}
     return DaliLoader(dataset, transform, batch_size, share, **how, gpu_decoding=gpu)
+
+
+def open_loader(
+    data: DataConfig,
+    dataset: PairDataset | DetectionDataset,
+    transform: PlacingTransform,
+    batch_size: int,
+    share: Share,
+) -> Loader:
+    """What loads images with targets in places, cached or by DALI, as `data.loader` says.
+
+    Args:
+        data: of the configuration.
+        dataset: image files, and their label maps or boxes.
+        transform: what becomes of an image and its targets.
+        batch_size: of this process.
+        share: what this process loads.
+    """
+    if data.loader == "cached" or (data.loader == "auto" and cached_bytes(dataset, transform) <= CACHE_LIMIT):
+        return CachedLoader(dataset, transform, batch_size, share, threads=data.threads)
+    return dali_loader(data, dataset, transform, batch_size, share)
+
+
+def root_folder(data: DataConfig) -> Path:
+    """The folder of a data set that has one.
+
+    Raises:
+        UserError: it is not there.
+    """
+    assert data.root is not None  # `checks.check` demands it
+    if not data.root.is_dir():
+        raise UserError(f"--data.root {data.root}: there is no such folder")
+    return data.root
+
+
+def selected(data: DataConfig, train: Placed, test: Placed) -> tuple[Placed, Placed]:
+    """The splits without the images to exclude; of the training images, the share that `data` asks for.
+
+    Raises:
+        tst_pipelines.DataError: see `leave_out`.
+    """
+    if data.exclude:
+        assert data.root is not None  # `checks.check` demands it
+        train, test = leave_out((train, test), data.root, data.exclude)
+    if data.fraction < 1:
+        train = train.select(random_share(len(train), data.fraction, data.fraction_seed))
+    return train, test

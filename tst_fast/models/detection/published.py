@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tst_fast.errors import UserError
 
 NUMBERS = 91
-Detector = TypeVar("Detector", bound=nn.Module)
+Network = TypeVar("Network", bound=nn.Module)
 UNUSED = ("__background__", "N/A")
 ROWS = {
     "head.classification_head.cls_logits.weight": 1,
@@ -68,7 +68,7 @@ def used_rows(state: dict[str, Tensor], used: Sequence[int]) -> dict[str, Tensor
     return cut
 
 
-def without_unused_classes(detector: Detector, used: Sequence[int]) -> Detector:
+def without_unused_classes(detector: Network, used: Sequence[int]) -> Network:
     """The same detector, its 91 rows of classes cut to the used ones."""
     state = used_rows(detector.state_dict(), used)
     for name, values in state.items():

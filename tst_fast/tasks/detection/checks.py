@@ -9,6 +9,7 @@ from tst_fast.config.schema import Config
 from tst_fast.errors import Finding, UserError
 from tst_fast.models.detection import DenseOutput, DetectionOutput, Detector
 from tst_fast.models.frozen import frozen
+from tst_fast.tasks.dense import check_crop, check_dense_options
 from tst_fast.tasks.task import Splits
 from tst_pipelines import DetectionDataset
 
@@ -19,15 +20,9 @@ def check_options(config: Config) -> None:
     Raises:
         UserError: with the flag and the remedy.
     """
-    data = config.data
-    if data.name not in BOXES:
-        raise UserError(f"--data.name {data.name} has no boxes: give one of {', '.join(BOXES)}")
-    if data.crop != "fit":
-        raise UserError(f"--data.crop {data.crop} is not for boxes: give --data.crop fit")
-    if data.window is not None:
+    check_dense_options(config, BOXES, "fit", "boxes")
+    if config.data.window is not None:
         raise UserError("--data.window is for label maps: leave it out")
-    if config.policy.prior != "exact":
-        raise UserError(f"--policy.prior {config.policy.prior} is not for detection: give --policy.prior exact")
     if config.policy.objective != "confidence":
         raise UserError(
             f"--policy.objective {config.policy.objective} is not for detection: an object has a score, not a "
@@ -38,10 +33,6 @@ def check_options(config: Config) -> None:
             "--loss.name dkd, dist and --loss.standardise are for classes that exclude each other, which a detector's "
             "are not: give --loss.name kd and --loss.standardise false"
         )
-    for training in ("teacher_training", "student_training"):
-        for option in ("mixup", "cutmix", "label_smoothing"):
-            if getattr(getattr(config, training), option) > 0:
-                raise UserError(f"--{training}.{option} is not for detection: set it to 0")
 
 
 def look(network: Detector, size: tuple[int, int], role: str) -> DetectionOutput:
@@ -64,12 +55,7 @@ def look(network: Detector, size: tuple[int, int], role: str) -> DetectionOutput
         handle.remove()
     rows, columns = seen[-1]
     coarsest = 1 << max(round(np.log2(size[0] / rows)), round(np.log2(size[1] / columns)), 0)
-    if any(side % coarsest for side in size):
-        fitting = [-(-side // coarsest) * coarsest for side in size]
-        raise UserError(
-            f"--data.crop_size is {list(size)}, but both sides must be multiples of {coarsest} for --{role}.name, as "
-            f"{fitting}"
-        )
+    check_crop(size, coarsest, role)
     return output
 
 
@@ -88,7 +74,7 @@ def check_pair(config: Config, student: DetectionOutput, teacher: DetectionOutpu
     Raises:
         UserError: the detectors differ in kind or anchors, and answers or boxes are to be compared.
     """
-    if config.loss.alpha == config.loss.box_weight == 0 or not config.distillation.teacher:
+    if config.loss.alpha == config.loss.box_weight == 0:
         return
     remedy = (
         "give --loss.alpha 0 --loss.box_weight 0, and let the student imitate features (--loss.features), or take "

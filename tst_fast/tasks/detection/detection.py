@@ -1,31 +1,29 @@
 """Object detection: which objects are where."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
-from tst_fast.config.schema import Config, TrainingConfig
 from tst_fast.errors import Finding
 from tst_fast.models.detection import DenseOutput, DetectionOutput, Detector, build_detector
 from tst_fast.policy.augmenter import Geometry
+from tst_fast.tasks.dense import DenseTask
 from tst_fast.tasks.detection.checks import absent_classes, check_options, check_pair, look
-from tst_fast.tasks.detection.data import inspection, load_splits, open_loader
+from tst_fast.tasks.detection.data import inspection, load_splits
 from tst_fast.tasks.detection.imitation import dense_distance, two_stage_distance
 from tst_fast.tasks.detection.objects import moved_objects, object_weights, score_logits
 from tst_fast.tasks.detection.pictures import with_detections, with_targets
 from tst_fast.tasks.detection.predictions import write_predictions
-from tst_fast.tasks.loading import own_share
 from tst_fast.tasks.metrics.detection import CocoScore
 from tst_fast.tasks.picture_table import draw_table
 from tst_fast.tasks.task import Answered, Decisions, Metric, Role, Shown, Splits
-from tst_pipelines import Batch, Dataset, FitAndJitter, FitAndPad, Inspection, Loader, Targets
+from tst_pipelines import Dataset, FitAndJitter, FitAndPad, Inspection, Targets
 
 
-class Detection:
+class Detection(DenseTask):
     """The `Task` of detection: an output is a `DetectionOutput`, targets are boxes and labels in rows, -1 for none.
 
     What is decided is an object: whether it is found, of its class and where it is. A network is asked where it finds
@@ -38,17 +36,6 @@ class Detection:
         Metric("box_ap50", "box AP at IoU 0.5"),
         Metric("box_ap75", "box AP at IoU 0.75"),
     )
-    composes_warps = True
-
-    def __init__(self, config: Config, accelerator: Accelerator) -> None:
-        self.config, self.accelerator = config, accelerator
-        self.classes: tuple[str, ...] = ()  # of the data; known when a network is made
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        """Of the canvas."""
-        height, width = self.config.data.crop_size
-        return height, width
 
     def check(self) -> None:
         """See `check_options`; and that what computes the score is there."""
@@ -63,33 +50,16 @@ class Detection:
         """See `data.inspection`."""
         return inspection(self.config.data)
 
-    def training_loader(self, dataset: Dataset, seed: int) -> Loader:
-        """See `Task`; fitted into the canvas, resized, cropped and mirrored at random."""
+    @property
+    def training_transform(self) -> FitAndJitter:
+        """Fitted into the canvas, resized, cropped and mirrored at random."""
         data, (low, high) = self.config.data, self.config.data.scale
-        transform = FitAndJitter(self.image_size, (low, high), data.flip, self._fill)
-        share = own_share(self.accelerator, True, seed)
-        return open_loader(data, dataset, transform, data.batch_size // share.world_size, share)
-
-    def evaluation_loader(self, dataset: Dataset) -> Loader:
-        """See `Task`; whole images, fitted into the canvas."""
-        data, share = self.config.data, own_share(self.accelerator, False, 0)
-        batch_size = data.test_batch_size or data.batch_size // share.world_size
-        return open_loader(data, dataset, self.evaluation_transform, batch_size, share)
+        return FitAndJitter(self.image_size, (low, high), data.flip, self.fill)
 
     @property
     def evaluation_transform(self) -> FitAndPad:
-        """See `Task`; in the canvas."""
-        return FitAndPad(self.image_size, self._fill)
-
-    @property
-    def _fill(self) -> tuple[int, int, int]:
-        """What is beside an image: its colour is the mean, 0 once it is normalised."""
-        red, green, blue = (round(255 * value) for value in self.config.data.mean)
-        return red, green, blue
-
-    def mixing(self, training: TrainingConfig, dataset: Dataset) -> Callable[[Batch], Batch]:
-        """Nothing: `check` has refused all of it."""
-        return lambda batch: batch
+        """See `Task`; whole images, fitted into the canvas."""
+        return FitAndPad(self.image_size, self.fill)
 
     def network(self, role: Role, dataset: Dataset) -> Detector:
         """See `build_detector`."""

@@ -9,8 +9,6 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from tst_fast.config.data import LABEL_MAPS
-from tst_fast.config.schema import Config
 from tst_fast.errors import Finding, State, UserError
 from tst_fast.losses.pixels import IGNORED
 from tst_fast.models.frozen import frozen
@@ -19,47 +17,6 @@ from tst_pipelines import Dataset, Loader, PairDataset
 
 SAMPLED = 500
 """Label maps of each split in which classes are looked for."""
-
-
-def check_options(config: Config) -> None:
-    """Refuse what has no meaning for label maps.
-
-    Raises:
-        UserError: with the flag and the remedy.
-    """
-    data = config.data
-    if data.name not in LABEL_MAPS:
-        raise UserError(f"--data.name {data.name} has no label maps: give one of {', '.join(LABEL_MAPS)}")
-    if data.crop != "scale":
-        raise UserError(f"--data.crop {data.crop} is not for label maps: give --data.crop scale")
-    if config.policy.prior != "exact":
-        raise UserError(f"--policy.prior {config.policy.prior} is not for segmentation: give --policy.prior exact")
-    for training in ("teacher_training", "student_training"):
-        for option in ("mixup", "cutmix", "label_smoothing"):
-            if getattr(getattr(config, training), option) > 0:
-                raise UserError(f"--{training}.{option} is not for segmentation: set it to 0")
-
-
-def check_crop(size: tuple[int, int], multiple: int, role: str, flag: str = "data.crop_size") -> None:
-    """Refuse crops whose pixels do not fill the cells of a network's map.
-
-    Args:
-        size: height and width, in pixels.
-        multiple: of a `SegmentationNetwork`.
-        role: what the network is to the user: "teacher" or "student".
-        flag: where the size is from.
-
-    Raises:
-        UserError: with the next sizes that do.
-    """
-    if any(side % multiple for side in size):
-        below, above = ([max(side // multiple + more, 1) * multiple for side in size] for more in (0, 1))
-        fitting = [side if side % multiple == 0 else next_ for side, next_ in zip(size, above, strict=True)]
-        smaller = [side if side % multiple == 0 else last for side, last in zip(size, below, strict=True)]
-        raise UserError(
-            f"--{flag} is {list(size)}, but both sides must be multiples of {multiple} for --{role}.name: take "
-            f"{smaller} or {fitting}"
-        )
 
 
 def check_batch(network: nn.Module, size: tuple[int, int], images: int, role: str) -> None:

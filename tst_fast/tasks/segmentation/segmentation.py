@@ -1,6 +1,6 @@
 """Semantic segmentation: a class for each pixel."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,28 +9,29 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from tst_fast.config.schema import Config, TrainingConfig
+from tst_fast.config.data import LABEL_MAPS
+from tst_fast.config.schema import Config
 from tst_fast.errors import Finding, UserError
 from tst_fast.losses.dense import cwd, rows
 from tst_fast.losses.distillation import make_term
 from tst_fast.losses.pixels import IGNORED, cell_labels, cell_weights, pixel_cross_entropy, pixel_weights
 from tst_fast.models.segmentation import SegmentationNetwork, SegmentationOutput, build_segmenter, without_published
 from tst_fast.policy.augmenter import Geometry
-from tst_fast.tasks.loading import own_share
+from tst_fast.tasks.dense import DenseTask, check_crop, check_dense_options
 from tst_fast.tasks.metrics.segmentation import ConfusionMatrix
 from tst_fast.tasks.picture_table import draw_table
-from tst_fast.tasks.segmentation.checks import absent_classes, check_batch, check_crop, check_one_size, check_options
-from tst_fast.tasks.segmentation.data import inspection, load_splits, open_loader
+from tst_fast.tasks.segmentation.checks import absent_classes, check_batch, check_one_size
+from tst_fast.tasks.segmentation.data import inspection, load_splits
 from tst_fast.tasks.segmentation.pictures import colour_of, overlaid
 from tst_fast.tasks.segmentation.plain_frame import augmented_positions, pulled_back, seen_labels
 from tst_fast.tasks.segmentation.predictions import write_predictions
 from tst_fast.tasks.segmentation.sliding import slide
 from tst_fast.tasks.task import Answered, Decisions, Metric, Role, Shown, Splits
 from tst_kernels import box_mask, warp
-from tst_pipelines import Batch, Dataset, Inspection, Loader, ScaleCropFlip, Targets, Whole
+from tst_pipelines import Dataset, Inspection, Loader, ScaleCropFlip, Targets, Whole
 
 
-class Segmentation:
+class Segmentation(DenseTask):
     """The `Task` of segmentation: an output is a `SegmentationOutput`, targets are label maps, 255 where ignored.
 
     The student learns from the cells of its own map, the policy from the pixels of the plain images.
@@ -38,22 +39,15 @@ class Segmentation:
 
     name = "segmentation"
     metrics = (Metric("mean_iou", "mean IoU"), Metric("pixel_accuracy", "pixel accuracy"))
-    composes_warps = True
 
     def __init__(self, config: Config, accelerator: Accelerator) -> None:
-        self.config, self.accelerator = config, accelerator
+        super().__init__(config, accelerator)
         self.term = make_term(config.loss.name, config.loss.standardise, vars(config.loss))
-        self.classes: tuple[str, ...] = ()  # of the data
-        self.stride = 1  # of the student; both are known when it is made
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        """Of the crops."""
-        return _pair(self.config.data.crop_size)
+        self.stride = 1  # of the student; known when it is made
 
     def check(self) -> None:
-        """See `check_options`."""
-        check_options(self.config)
+        """See `check_dense_options`."""
+        check_dense_options(self.config, LABEL_MAPS, "scale", "label maps")
 
     def splits(self) -> Splits:
         """See `load_splits`."""
@@ -63,34 +57,21 @@ class Segmentation:
         """See `data.inspection`."""
         return inspection(self.config.data)
 
-    def training_loader(self, dataset: Dataset, seed: int) -> Loader:
-        """See `Task`; resized, cropped and mirrored at random."""
+    @property
+    def training_transform(self) -> ScaleCropFlip:
+        """Resized, cropped and mirrored at random."""
         data, (low, high) = self.config.data, self.config.data.scale
-        transform = ScaleCropFlip(self.image_size, (low, high), data.flip, self._fill)
-        share = own_share(self.accelerator, True, seed)
-        return open_loader(data, dataset, transform, data.batch_size // share.world_size, share)
-
-    def evaluation_loader(self, dataset: Dataset) -> Loader:
-        """See `Task`; whole images."""
-        data, share = self.config.data, own_share(self.accelerator, False, 0)
-        batch_size = data.test_batch_size or data.batch_size // share.world_size
-        check_one_size(dataset, batch_size)
-        return open_loader(data, dataset, self.evaluation_transform, batch_size, share)
+        return ScaleCropFlip(self.image_size, (low, high), data.flip, self.fill)
 
     @property
     def evaluation_transform(self) -> Whole:
         """All of it."""
-        return Whole(fill=self._fill)
+        return Whole(fill=self.fill)
 
-    @property
-    def _fill(self) -> tuple[int, int, int]:
-        """What is beyond an image: its colour is the mean, 0 once it is normalised."""
-        red, green, blue = (round(255 * value) for value in self.config.data.mean)
-        return red, green, blue
-
-    def mixing(self, training: TrainingConfig, dataset: Dataset) -> Callable[[Batch], Batch]:
-        """Nothing: `check` has refused all of it."""
-        return lambda batch: batch
+    def evaluation_loader(self, dataset: Dataset) -> Loader:
+        """See `Task`; whole images, of one size in a batch."""
+        check_one_size(dataset, self.test_batch_size)
+        return super().evaluation_loader(dataset)
 
     def network(self, role: Role, dataset: Dataset) -> SegmentationNetwork:
         """See `build_segmenter`."""

@@ -13,7 +13,8 @@ from tst_fast.config import reading
 from tst_fast.errors import UserError
 from tst_fast.models.segmentation import build_segmenter
 from tst_fast.tasks import make_task
-from tst_fast.tasks.segmentation.checks import check_batch, check_crop
+from tst_fast.tasks.dense import check_crop
+from tst_fast.tasks.segmentation.checks import check_batch
 
 POOLED = {"deeplabv3/resnet18": "context.pool.1", "pspnet/mobilenetv2_100": "context.branches.0.1"}
 
