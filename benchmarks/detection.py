@@ -11,7 +11,6 @@ without padding.
 import argparse
 import copy
 import json
-import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -28,15 +27,15 @@ from torchvision import tv_tensors
 from torchvision.models.detection import FCOS
 from torchvision.transforms import v2
 
-from benchmarks.loaders import DALI, endless, rows_of
-from benchmarks.results import Results, Row, machine, show
+from benchmarks.loaders import DALI, both_loaders, endless, rows_of
+from benchmarks.results import Results, Row, add_options, machine, measure, step_rows
 from benchmarks.timing import Timed, interleaved, steady
 from tst_fast.config import reading
 from tst_fast.models.detection import DenseDetector
 from tst_fast.models.detection.anchors import listed
 from tst_fast.run.session import Session
 from tst_kernels import normalise
-from tst_pipelines import CachedLoader, DaliLoader, DetectionDataset, FitAndJitter, Share, coco_detection
+from tst_pipelines import DetectionDataset, FitAndJitter, coco_detection
 
 CANVAS, BATCH, SETTLE = (512, 640), 8, 4
 MADE = 32  # images made where no folder is given
@@ -73,20 +72,11 @@ def steps(rounds: int) -> list[Row]:
         }
         arms: dict[str, Timed] = {name: (lambda: None, function) for name, function in functions.items()}
         seconds = interleaved(arms, 3 * rounds, warmup=3)
-    median = {name: statistics.median(times) for name, times in seconds.items()}
-    first = next(iter(median))
-    return [
-        {
-            "name": name,
-            "images": len(batch),
-            "milliseconds": 1000 * median[name],
-            "least": 1000 * min(times),
-            "most": 1000 * max(times),
-            "ratio_to_torchvision": median[name] / median[first] if name.endswith("backward") else None,
-            "ratio_to_student_step": median[name] / median["student step"],
-        }
-        for name, times in seconds.items()
-    ]
+    rows = step_rows(seconds, len(batch))
+    for row in rows:
+        ratio = row["milliseconds"] / rows[0]["milliseconds"]
+        row["ratio_to_torchvision"] = ratio if row["name"].endswith("backward") else None
+    return rows
 
 
 @torch.no_grad()
@@ -141,16 +131,9 @@ def _reference(dataset: DetectionDataset, index: int, chain: nn.Module) -> objec
 def loading(dataset: DetectionDataset, threads: int, seconds: float, rounds: int) -> list[Row]:
     """images/s and CPU time an image of the loaders."""
     torch.set_num_threads(1)  # the loaders have threads of their own
-    transform = FitAndJitter(CANVAS)
-
-    def open_as(kind: Callable[..., DaliLoader | CachedLoader]) -> DaliLoader | CachedLoader:
-        return kind(dataset, transform, BATCH, Share(training=True, seed=SEED), threads=threads)
-
-    arms = {
-        "torchvision's references, bare loop": partial(references, dataset),
-        "DaliLoader": partial(endless, partial(open_as, DaliLoader)),
-        "CachedLoader": partial(endless, partial(open_as, CachedLoader)),
-    }
+    ours = both_loaders(dataset, FitAndJitter(CANVAS), BATCH, threads, SEED)
+    arms = {"torchvision's references, bare loop": partial(references, dataset)}
+    arms |= {name: partial(endless, opened) for name, opened in ours.items()}
     return rows_of(steady(arms, BATCH, seconds, SETTLE, rounds), "torchvision's references, bare loop", None)
 
 
@@ -158,10 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print the tables, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--coco", type=Path, help="holds images and annotations/instances.json; else images are made")
-    parser.add_argument("--threads", type=int, default=2, help="of torch, and of the loaders")
-    parser.add_argument("--seconds", type=float, default=1.5, help="how long each loader is timed in each round")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--json", type=Path, help="write the rows here")
+    add_options(parser)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     about = machine("torchvision", "pillow", *DALI) | {"rounds": options.rounds}
@@ -176,11 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 loading, dataset, options.threads, options.seconds, options.rounds
             ),
         }
-        for title, measure in tables.items():
-            rows = measure()
-            for row in rows:
-                results.add({"table": title, **row})
-            show(title, rows)
+        measure(tables, results)
 
 
 if __name__ == "__main__":

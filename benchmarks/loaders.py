@@ -30,15 +30,18 @@ from tst_pipelines import (
     ArrayDataset,
     CachedLoader,
     DaliLoader,
+    DetectionDataset,
     GpuDecoding,
     ImageDataset,
     Loader,
     PadAndCrop,
+    PairDataset,
     RandomResizedCrop,
     ResizeCenterCrop,
     Share,
     cifar,
 )
+from tst_pipelines.transforms import PlacingTransform
 
 SIZE = 224
 HARDWARE_LOADS = (0.0, 0.35, 0.65, 0.8, 0.95)
@@ -203,6 +206,17 @@ def rows_of(measured: dict[str, list[Steady]], baseline: str, decode: str | None
         }
         for name, rounds in measured.items()
     ]
+
+
+def both_loaders(
+    dataset: PairDataset | DetectionDataset, transform: PlacingTransform, batch: int, threads: int, seed: int
+) -> dict[str, Callable[[], DaliLoader | CachedLoader]]:
+    """What opens each of our loaders of images with targets in places, by its name."""
+
+    def open_as(kind: Callable[..., DaliLoader | CachedLoader]) -> DaliLoader | CachedLoader:
+        return kind(dataset, transform, batch, Share(training=True, seed=seed), threads=threads)
+
+    return {kind.__name__: partial(open_as, kind) for kind in (DaliLoader, CachedLoader)}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

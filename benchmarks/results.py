@@ -1,12 +1,14 @@
 """What was measured, and on what: rows in a JSON file that is whole after each of them."""
 
+import argparse
 import contextlib
 import importlib.metadata
 import json
 import os
 import platform
+import statistics
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,44 @@ def cell(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {cell(one)}" for key, one in value.items())
     return "" if value is None else str(value)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What benchmarks of several tables on a CPU can be told."""
+    parser.add_argument("--threads", type=int, default=2, help="of torch, and of the loaders")
+    parser.add_argument("--seconds", type=float, default=1.5, help="how long each loader is timed in each round")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--json", type=Path, help="write the rows here")
+
+
+def measure(tables: Mapping[str, Callable[[], list[Row]]], results: Results) -> None:
+    """Make each table, keep its rows and print them."""
+    for title, make in tables.items():
+        rows = make()
+        for row in rows:
+            results.add({"table": title, **row})
+        show(title, rows)
+
+
+def step_rows(seconds: Mapping[str, Sequence[float]], images: int) -> list[Row]:
+    """Medians of steps, in milliseconds, one of which is the "student step" that the others are compared with.
+
+    Args:
+        seconds: of each round, by the step's name.
+        images: of a step.
+    """
+    median = {name: statistics.median(times) for name, times in seconds.items()}
+    return [
+        {
+            "name": name,
+            "images": images,
+            "milliseconds": 1000 * median[name],
+            "least": 1000 * min(times),
+            "most": 1000 * max(times),
+            "ratio_to_student_step": median[name] / median["student step"],
+        }
+        for name, times in seconds.items()
+    ]
 
 
 def show(title: str, rows: list[Row]) -> None:

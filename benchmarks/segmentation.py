@@ -28,8 +28,8 @@ from torchvision import tv_tensors
 from torchvision.io import ImageReadMode, decode_image, read_file
 from torchvision.transforms import v2
 
-from benchmarks.loaders import DALI, endless, rows_of
-from benchmarks.results import Results, Row, machine, show
+from benchmarks.loaders import DALI, both_loaders, endless, rows_of
+from benchmarks.results import Results, Row, add_options, machine, measure, step_rows
 from benchmarks.timing import Timed, interleaved, steady
 from tst_fast.config import reading
 from tst_fast.config.data import DataConfig
@@ -37,7 +37,7 @@ from tst_fast.config.policy import PolicyConfig
 from tst_fast.policy.augmenter import Augmenter
 from tst_fast.run.session import Session
 from tst_kernels import OPERATIONS, Draw, box_mask, warp
-from tst_pipelines import CachedLoader, DaliLoader, PairDataset, ScaleCropFlip, Share, image_pairs
+from tst_pipelines import CachedLoader, DaliLoader, PairDataset, ScaleCropFlip, image_pairs
 from tst_pipelines.sampling import uniforms
 
 SIZE, BATCH, SETTLE = 256, 8, 8
@@ -165,18 +165,12 @@ def _torchvision_pair(dataset: PairDataset, index: int, random: np.random.Genera
 def loading(dataset: PairDataset, threads: int, seconds: float, rounds: int) -> list[Row]:
     """pairs/s and CPU time a pair of the loaders; and whether their labels are those that Pillow's nearest gives."""
     torch.set_num_threads(1)  # the loaders have threads of their own
-
-    def open_as(kind: Callable[..., DaliLoader | CachedLoader]) -> DaliLoader | CachedLoader:
-        return kind(dataset, CROP, BATCH, Share(training=True, seed=SEED), threads=threads)
-
-    arms = {
-        "torchvision, bare loop": partial(torchvision_pairs, dataset),
-        "DaliLoader": partial(endless, partial(open_as, DaliLoader)),
-        "CachedLoader": partial(endless, partial(open_as, CachedLoader)),
-    }
+    ours = both_loaders(dataset, CROP, BATCH, threads, SEED)
+    arms = {"torchvision, bare loop": partial(torchvision_pairs, dataset)}
+    arms |= {name: partial(endless, opened) for name, opened in ours.items()}
     rows = rows_of(steady(arms, BATCH, seconds, SETTLE, rounds), "torchvision, bare loop", None)
-    for row, kind in zip(rows[1:], (DaliLoader, CachedLoader), strict=True):
-        with closing(open_as(kind)) as loader:
+    for row, opened in zip(rows[1:], ours.values(), strict=True):
+        with closing(opened()) as loader:
             row["labels_equal_to_pillows"] = labels_equal(loader)
     return rows
 
@@ -217,18 +211,7 @@ def steps(rounds: int) -> list[Row]:
             name: (lambda: None, lambda _, one=one: one.step(batch)) for name, one in learners.items()
         }
         seconds = interleaved(arms, 3 * rounds, warmup=3)
-    median = {name: statistics.median(times) for name, times in seconds.items()}
-    return [
-        {
-            "name": name,
-            "images": len(batch),
-            "milliseconds": 1000 * median[name],
-            "least": 1000 * min(times),
-            "most": 1000 * max(times),
-            "ratio_to_student_step": median[name] / median["student step"],
-        }
-        for name, times in seconds.items()
-    ]
+    return step_rows(seconds, len(batch))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -237,10 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--pairs", type=Path, help="holds images/train and labels/train, as CamVid; else pairs are made"
     )
-    parser.add_argument("--threads", type=int, default=2, help="of torch, and of the loaders")
-    parser.add_argument("--seconds", type=float, default=1.5, help="how long each loader is timed in each round")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--json", type=Path, help="write the rows here")
+    add_options(parser)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     about = machine("torchvision", "pillow", *DALI) | {"rounds": options.rounds}
@@ -256,11 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 loading, dataset, options.threads, options.seconds, options.rounds
             ),
         }
-        for title, measure in tables.items():
-            rows = measure()
-            for row in rows:
-                results.add({"table": title, **row})
-            show(title, rows)
+        measure(tables, results)
 
 
 if __name__ == "__main__":

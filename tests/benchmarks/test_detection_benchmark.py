@@ -9,11 +9,9 @@ from tst_fast.models.detection.anchors import listed
 
 
 @pytest.fixture
-def made(tmp_path, monkeypatch):
-    threads = torch.get_num_threads()
+def made(tmp_path, monkeypatch, threads_restored):
     monkeypatch.setattr(detection, "MADE", 8)
-    yield detection.images_of(None, tmp_path)
-    torch.set_num_threads(threads)
+    return detection.images_of(None, tmp_path)
 
 
 def test_every_loader_has_a_row(made):

@@ -12,11 +12,9 @@ from tst_pipelines import DaliLoader, Share
 
 
 @pytest.fixture
-def pairs(tmp_path, monkeypatch):
-    threads = torch.get_num_threads()
+def pairs(tmp_path, monkeypatch, threads_restored):
     monkeypatch.setattr(segmentation, "MADE", 8)
-    yield segmentation.pairs_of(None, tmp_path)
-    torch.set_num_threads(threads)
+    return segmentation.pairs_of(None, tmp_path)
 
 
 def test_every_loader_has_a_row_and_labels_of_pillow(pairs):
