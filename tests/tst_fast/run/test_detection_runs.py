@@ -11,9 +11,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from tests.tst_fast.boxes import CLASSES, coco_flags, write_coco
-from tests.tst_fast.events import events_of
 from tests.tst_fast.processes import only, output_of
 from tests.tst_fast.run.test_two_processes import LAUNCH
+from tests.tst_fast.same_run import assert_same_run
 from tst_fast.config import reading
 from tst_fast.models.detection import build_detector
 from tst_fast.policy.file import PolicyFile
@@ -65,12 +65,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(whole_run, make_run, stop_run, u
     stop_run(whole.config, updates)
     resumed = make_run(whole.config)
     resumed.resume()
-    again = resumed.run()
-    for name in ("student.safetensors", "teacher.safetensors", "policy.json"):
-        assert (resumed.folder / name).read_bytes() == (whole.folder / name).read_bytes(), name
-    assert events_of(resumed.folder) == events_of(whole.folder)
-    for key in ("teacher", "student", "student_best", "held_out_gaps"):
-        assert again[key] == result[key]
+    assert_same_run(resumed.folder, resumed.run(), whole.folder, result)
 
 
 def test_what_is_left_of_a_run(whole_run, flags, capsys):

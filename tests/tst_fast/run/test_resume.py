@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.tst_fast.events import events_of
+from tests.tst_fast.same_run import assert_same_run
 from tst_fast.errors import UserError
 from tst_pipelines import DataError
 
@@ -24,12 +24,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(whole_run_of, make_run, stop_run
     stop_run(whole_run.config, steps)
     resumed = make_run(whole_run.config)
     resumed.resume()
-    again = resumed.run()
-    for name in ("student.safetensors", "teacher.safetensors", "policy.json"):
-        assert (resumed.folder / name).read_bytes() == (whole_run.folder / name).read_bytes(), name
-    assert events_of(resumed.folder) == events_of(whole_run.folder)
-    for key in ("teacher", "student", "student_best", "held_out_gaps"):
-        assert again[key] == whole_run.result[key]
+    assert_same_run(resumed.folder, resumed.run(), whole_run.folder, whole_run.result)
     for stage in ("student", "search"):
         states = [run.learners.of(stage).state_dict() for run in (whole_run.run, resumed)]
         torch.testing.assert_close(states[0], states[1], atol=0, rtol=0)

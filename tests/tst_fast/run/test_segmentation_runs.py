@@ -14,6 +14,7 @@ from tests.tst_fast.events import events_of
 from tests.tst_fast.label_maps import CLASSES, pairs_flags, write_pairs
 from tests.tst_fast.processes import only, output_of
 from tests.tst_fast.run.test_two_processes import LAUNCH
+from tests.tst_fast.same_run import assert_same_run
 from tst_fast.config import reading
 from tst_fast.errors import UserError
 from tst_fast.models.segmentation import build_segmenter
@@ -66,12 +67,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(whole_run, make_run, stop_run, u
     stop_run(whole.config, updates)
     resumed = make_run(whole.config)
     resumed.resume()
-    again = resumed.run()
-    for name in ("student.safetensors", "teacher.safetensors", "policy.json"):
-        assert (resumed.folder / name).read_bytes() == (whole.folder / name).read_bytes(), name
-    assert events_of(resumed.folder) == events_of(whole.folder)
-    for key in ("teacher", "student", "student_best", "held_out_gaps"):
-        assert again[key] == result[key]
+    assert_same_run(resumed.folder, resumed.run(), whole.folder, result)
 
 
 def test_a_run_on_scenes(tmp_path):
