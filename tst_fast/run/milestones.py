@@ -100,7 +100,7 @@ class Milestones:
         session, scores = self.session, self.progress.teacher_scores
         metric, classes = session.task.metrics[0], len(session.splits.test.classes)
         assert scores is not None  # it was just evaluated
-        chance, score = 1 / classes, scores[metric.name]
+        chance, score = metric.of_a_guess(classes), scores[metric.name]
         if classes > 1 and score <= chance + 3 * (chance * (1 - chance) / len(session.splits.test)) ** 0.5:
             self.announcer.noticed(
                 f"the teacher is no better than chance ({metric.title} {100 * score:.1f} % with {classes} classes): "

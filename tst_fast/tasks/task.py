@@ -41,10 +41,16 @@ class Metric:
     Attributes:
         name: its key in result.json and metrics.jsonl, such as "accuracy".
         title: for people, such as "mean IoU".
+        guessable: whether a guess among C classes scores about 1 / C; else it scores nothing.
     """
 
     name: str
     title: str
+    guessable: bool = True
+
+    def of_a_guess(self, classes: int) -> float:
+        """The score of a network that guesses, 0..1."""
+        return 1 / classes if self.guessable else 0.0
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ import dataclasses
 import pytest
 from PIL import Image
 
+from tests.tst_fast.boxes import coco_flags, write_coco
 from tests.tst_fast.events import events_of
+from tests.tst_fast.run.test_detection_runs import TINY
 from tst_fast.config import reading
 from tst_fast.run import milestones
 
@@ -31,6 +33,17 @@ def test_a_teacher_at_chance_is_noticed_once(whole_run, tiny_config, make_run, m
     again.resume()
     again.run()
     assert _count(capsys, "chance") == 0
+
+
+@pytest.mark.parametrize(("score", "warnings"), [(0.0, 1), (0.02, 0)])
+def test_a_guess_finds_no_boxes(make_run, monkeypatch, capsys, tmp_path, score, warnings):
+    """So that of two classes an average precision of 2 % is better than chance."""
+    real, scores = milestones.evaluate, dict.fromkeys(("box_ap", "box_ap50", "box_ap75"), score)
+    monkeypatch.setattr(milestones, "evaluate", lambda *given: dataclasses.replace(real(*given), scores=scores))
+    short = "--teacher_training.epochs=1", "--teacher_training.optimizer.warmup_epochs=0", "--policy.search=none"
+    flags = [*TINY, *coco_flags(write_coco(tmp_path / "coco")), *short, "--student_training.epochs=1"]
+    make_run(reading.from_flags(flags)).run()
+    assert _count(capsys, "the teacher is no better than chance (box AP") == warnings
 
 
 def test_a_student_that_is_surer_than_the_teacher_is_noticed_once(tiny_config, make_run, monkeypatch):

@@ -32,9 +32,9 @@ class Detection(DenseTask):
 
     name = "detection"
     metrics = (
-        Metric("box_ap", "box AP"),
-        Metric("box_ap50", "box AP at IoU 0.5"),
-        Metric("box_ap75", "box AP at IoU 0.75"),
+        Metric("box_ap", "box AP", guessable=False),
+        Metric("box_ap50", "box AP at IoU 0.5", guessable=False),
+        Metric("box_ap75", "box AP at IoU 0.75", guessable=False),
     )
 
     def check(self) -> None:
