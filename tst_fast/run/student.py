@@ -73,13 +73,11 @@ class FromTeacher:
     def _half(self, student: Any, teacher: Any, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss on the augmented or the plain images, and both networks' confidence there."""
         asked = self.task.decisions(targets)
-        answers = {
-            role: self.task.answers(output, asked) for role, output in (("student", student), ("teacher", teacher))
-        }
+        answers = self.task.answers(student, asked), self.task.answers(teacher, asked)
         loss = self.config.cross_entropy_weight * self.task.supervised(student, targets)
-        return loss + self.task.imitation(student, teacher, asked), {
+        return loss + self.task.imitation(student, teacher, asked, answers), {
             f"{role}_confidence": confidence(logits.detach(), asked.labels, asked.weights)
-            for role, logits in answers.items()
+            for role, logits in zip(("student", "teacher"), answers, strict=True)
         }
 
     @torch.no_grad()

@@ -159,9 +159,10 @@ class Classification:
         """Cross-entropy."""
         return F.cross_entropy(output.float(), targets.labels)
 
-    def imitation(self, student: Tensor, teacher: Tensor, decisions: Decisions) -> Tensor:
+    def imitation(
+        self, student: Tensor, teacher: Tensor, decisions: Decisions, answers: tuple[Tensor, Tensor]
+    ) -> Tensor:
         """The distillation term."""
-        answers = self.answers(student, decisions), self.answers(teacher, decisions)
         return self.config.loss.alpha * self.term(*answers, decisions.labels, decisions.weights)
 
     def evaluator(self, dataset: Dataset) -> Accuracy:

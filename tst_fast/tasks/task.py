@@ -198,8 +198,15 @@ class Task(Protocol):
         """The task's own loss, from the targets alone: a scalar, the mean over the images."""
         ...
 
-    def imitation(self, student: Any, teacher: Any, decisions: Decisions) -> Tensor:
-        """How far the student's output is from the teacher's, weighed as the configuration says: a scalar."""
+    def imitation(self, student: Any, teacher: Any, decisions: Decisions, answers: tuple[Tensor, Tensor]) -> Tensor:
+        """How far the student's output is from the teacher's, weighed as the configuration says: a scalar.
+
+        Args:
+            student: its output.
+            teacher: its output for the same images.
+            decisions: what their targets ask.
+            answers: the student's and the teacher's to these, as `answers` gives them.
+        """
         ...
 
     def evaluator(self, dataset: Dataset) -> Evaluator:

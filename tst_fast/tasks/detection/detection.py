@@ -111,7 +111,13 @@ class Detection(DenseTask):
         """The detector's own loss, as torchvision has it."""
         return output.loss(targets)
 
-    def imitation(self, student: DetectionOutput, teacher: DetectionOutput, decisions: Decisions) -> Tensor:
+    def imitation(
+        self,
+        student: DetectionOutput,
+        teacher: DetectionOutput,
+        decisions: Decisions,
+        answers: tuple[Tensor, Tensor],
+    ) -> Tensor:
         """Classes and boxes, as far as the configuration asks for them; see `imitation`."""
         loss = self.config.loss
         if loss.alpha == loss.box_weight == 0:

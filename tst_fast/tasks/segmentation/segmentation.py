@@ -166,10 +166,15 @@ class Segmentation(DenseTask):
             return loss
         return loss + weight * pixel_cross_entropy(output.resized(output.auxiliary, size), labels, weights)
 
-    def imitation(self, student: SegmentationOutput, teacher: SegmentationOutput, decisions: Decisions) -> Tensor:
+    def imitation(
+        self,
+        student: SegmentationOutput,
+        teacher: SegmentationOutput,
+        decisions: Decisions,
+        answers: tuple[Tensor, Tensor],
+    ) -> Tensor:
         """The distillation term, and channel-wise distillation and that of the auxiliary heads where they are asked."""
         loss, asked = self.config.loss, decisions
-        answers = self.answers(student, asked), self.answers(teacher, asked)
         total = loss.alpha * self.term(*answers, asked.labels, asked.weights)
         if loss.cwd_weight:
             of_student, of_teacher = asked.rows(student), asked.rows(teacher)

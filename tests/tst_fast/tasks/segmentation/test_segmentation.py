@@ -29,6 +29,11 @@ def _task(**changes):
     return task
 
 
+def _imitation(task, student, teacher, asked):
+    answers = task.answers(student, asked), task.answers(teacher, asked)
+    return task.imitation(student, teacher, asked, answers).item()
+
+
 def _labels(ignored=True):
     labels = torch.randint(0, CLASSES, (2, HEIGHT, WIDTH), generator=torch.Generator().manual_seed(0)).byte()
     if ignored:
@@ -81,16 +86,16 @@ def test_auxiliary_heads_and_channels_are_distilled_where_asked():
     asked = _task().decisions(targets)
     cells = [rows(output.logits) for output in (student, teacher)]
     alone = LOSSES["kd"](*cells, asked.labels, asked.weights, tau=4.0).item()
-    assert _task(loss__alpha=0.5).imitation(student, teacher, asked).item() == pytest.approx(0.5 * alone, rel=1e-5)
+    assert _imitation(_task(loss__alpha=0.5), student, teacher, asked) == pytest.approx(0.5 * alone, rel=1e-5)
     heads = [rows(output.auxiliary) for output in (student, teacher)]
     expected = 0.7 * LOSSES["kd"](*heads, asked.labels, asked.weights, tau=2.0).item()
     of_heads = _task(loss__alpha=0.0, loss__auxiliary_alpha=0.7, loss__tau=2.0)
-    assert of_heads.imitation(student, teacher, asked).item() == pytest.approx(expected, rel=1e-5)
+    assert _imitation(of_heads, student, teacher, asked) == pytest.approx(expected, rel=1e-5)
     p, q = ((maps.logits / 3).flatten(2).softmax(2) for maps in (teacher, student))
     by_channel = 9 * (p * (p / q).log()).sum(2).mean()
     of_channels = _task(loss__alpha=0.0, loss__cwd_weight=0.5, loss__cwd_tau=3.0)
     labelled = of_channels.decisions(Targets(_labels(ignored=False)))
-    found = of_channels.imitation(student, teacher, labelled).item()
+    found = _imitation(of_channels, student, teacher, labelled)
     assert found == pytest.approx(0.5 * by_channel.item(), rel=1e-4)
 
 
