@@ -45,6 +45,7 @@ class TST:
         learning_rate: of the policy's SGD.
         momentum: of the policy's SGD.
         student_weight: of the student's term in the search.
+        budget: at how many times its loss under an untrained policy the search holds the teacher's; None: free.
         loss: of the student, besides cross-entropy: kd, dkd or dist.
         alpha: weight of that loss.
         tau: its temperature.
@@ -68,6 +69,7 @@ class TST:
         learning_rate: float = 0.01,
         momentum: float = 0.9,
         student_weight: float = 1.0,
+        budget: float | None = None,
         loss: Literal["kd", "dkd", "dist"] = "kd",
         alpha: float = 1.0,
         tau: float = 4.0,
@@ -82,6 +84,7 @@ class TST:
             policy__learning_rate=learning_rate,
             policy__momentum=momentum,
             policy__student_weight=student_weight,
+            policy__budget=budget,
             loss__name=loss,
             loss__alpha=alpha,
             loss__tau=tau,

@@ -177,4 +177,19 @@ MUTANTS = [
         "replace(config, **how.changes)",
         "tst_fast/commands/test_compare.py::test_what_the_student_of_an_arm_is_shown",
     ),
+    # A budget.
+    Mutant(
+        "a budget makes the teacher's weight rise where its loss is too low",
+        "tst_fast/policy/budget.py",
+        "error = (loss - allowed) / allowed",
+        "error = (allowed - loss) / allowed",
+        "tst_fast/policy/test_budget.py::test_weight_rises_while_the_teacher_pays_too_much_and_may_become_negative",
+    ),
+    Mutant(
+        "a budget is measured on what the trained policy makes of the images",
+        "tst_fast/run/search.py",
+        "self._answers(part, self.budget.untrained, (self.teacher,))",
+        "self._answers(part, self.policy, (self.teacher,))",
+        "tst_fast/policy/test_budget.py::test_search_under_a_budget_chooses_and_does_not_weaken",
+    ),
 ]

@@ -5,7 +5,7 @@ from typing import Any
 
 STUDENT, KD, KD_ONE_CROP = "student alone", "KD", "KD, one crop"
 RANDOM, UNTRAINED, TST = "KD, random policy", "KD, untrained policy", "TST"
-NEURAL = "TST, neural prior"
+NEURAL, BUDGET = "TST, neural prior", "TST, budget"
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,11 @@ ARMS: dict[str, Arm] = {
     UNTRAINED: Arm({"policy__search": "none"}),
     TST: Arm({}),
     NEURAL: Arm({"policy__prior": "encoder"}),
+    BUDGET: Arm({"policy__budget": 1.0}),
 }
 """By name. All take the same steps over the same images; with augmentation, the same random numbers for each draw."""
 
 DEFAULT = [STUDENT, KD_ONE_CROP, KD, RANDOM, UNTRAINED, TST]
 
-PAIRS = [(TST, UNTRAINED), (TST, KD), (UNTRAINED, KD), (TST, RANDOM), (KD, STUDENT)]
+PAIRS = [(TST, UNTRAINED), (TST, KD), (UNTRAINED, KD), (TST, RANDOM), (KD, STUDENT), (BUDGET, UNTRAINED), (BUDGET, TST)]
 """Whose differences are reported, with each seed; the first pair that is run is the hypothesis, the others explore."""

@@ -23,6 +23,9 @@ class PolicyConfig:
         student_weight: of the student's term of the search's objective; the teacher's has 1, and so has the student's
             in the paper. Above 1 the search looks more for what the student does not know, below for what the teacher
             knows.
+        budget: how hard augmented images may be for the teacher: the search holds its loss on them at this many times
+            what it is under a policy that has learned nothing, by the weight of its term, and so chooses which images
+            rather than how easy ones. Null: its term has weight 1, as in the paper.
         sign: of operations with a direction: random (drawn for each image), or learned.
         composition: of the operations drawn for an image: additive (the sum of what each changes, as in the paper), or
             sequential (one after the other).
@@ -65,6 +68,7 @@ class PolicyConfig:
     temperature: float = 0.05
     gates: Literal["relaxed", "straight_through"] = "straight_through"
     student_weight: float = 1.0
+    budget: float | None = None
     sign: Literal["random", "learned"] = "random"
     composition: Literal["additive", "sequential"] = "additive"
     cutout: Literal["ignore", "keep"] = "ignore"

@@ -118,6 +118,7 @@ _POLICY = {
     "operations_per_image": COUNT,
     "temperature": POSITIVE,
     "student_weight": POSITIVE,
+    "budget": Range(0, 100, above=True),
     "encoder_steps": COUNT,
     "search_at": EPOCHS,
     "search_confidences": BETWEEN,

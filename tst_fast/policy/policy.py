@@ -154,6 +154,16 @@ class Policy(nn.Module):
         learned = self._learned_sign.cpu()
         self._set(probabilities, torch.where(learned, 2 * levels - 1, levels))
 
+    @torch.no_grad()
+    def keep_within(self, probabilities: tuple[float, float], levels: tuple[float, float]) -> None:
+        """Move whatever is beyond these bounds, of 0..1, back to them; a learned sign may still change."""
+        low, high = torch.tensor(probabilities).logit().tolist()
+        self.probability_logits.clamp_(low, high)
+        low, high = torch.tensor(levels).logit().tolist()
+        most = torch.tensor(levels[1]).atanh().item()
+        logits = self.magnitude_logits
+        logits.copy_(torch.where(self._learned_sign, logits.clamp(-most, most), logits.clamp(low, high)))
+
     def _set(self, probabilities: Tensor, levels: Tensor) -> None:
         """Give every logit the value that means this probability [N], or this level [operations with a level]."""
         largest = 1 - 1e-6

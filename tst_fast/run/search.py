@@ -1,16 +1,20 @@
 """The update of the policy: find what the teacher is good at and the student is not (TST, section 3.2)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from tst_fast.losses.search import SEARCH_OBJECTIVES, confidence
 from tst_fast.models.frozen import frozen
 from tst_fast.policy.augmenter import Augmenter
+from tst_fast.policy.budget import Budget
 from tst_fast.policy.dither import dithered
+from tst_fast.policy.policy import Policy
 from tst_fast.ranks import Ranks, over_ranks
 from tst_fast.run.signal import GradientSignal
 from tst_fast.run.update import Scalars, gradient_norm, weighted_mean
-from tst_fast.tasks.task import Task
+from tst_fast.tasks.task import Decisions, Task
 from tst_pipelines import Batch
 
 PLATEAU = 0.02
@@ -43,10 +47,14 @@ class PolicySearch:
         self.policy, self.config = augmenter.policy, augmenter.config
         self.teacher, self.student, self.window = teacher, student, window
         self.terms = SEARCH_OBJECTIVES[self.config.objective]
+        self.budget = None if self.config.budget is None else Budget(self.policy, self.config.budget)
         self.begin()
 
     def begin(self) -> None:
-        """Start a search: the optimizer is made anew, and signal and plateau rule have seen nothing."""
+        """Start a search: the optimizer is made anew, and signal and plateau rule have seen nothing.
+
+        A budget goes on from where the last search left it.
+        """
         rate, momentum = self.config.learning_rate, self.config.momentum
         self.optimizer = torch.optim.SGD(self.policy.parameters(), lr=rate, momentum=momentum)
         self.signal = GradientSignal(self.policy)
@@ -72,28 +80,48 @@ class PolicySearch:
         self.optimizer.step()
         self.optimizer.zero_grad()
         means = weighted_mean(scalars, shares)
-        self._count(means["loss"])
+        if self.budget is None:
+            self._count(means["loss"])
+        else:
+            spent = torch.stack([means["teacher_loss"], means["untrained_teacher_loss"]])
+            self.budget.spend(*over_ranks(self.accelerator, spent, "mean"))
         return {**means, "gradient_norm": norm}
 
     def backward(self, part: Batch, share: float) -> Scalars:
         """Add the gradients of a part of a batch, times its share of it, to the policy's; networks must be frozen."""
-        draw = self.policy.draw(len(part), straight_through=self.config.gates == "straight_through")
+        asked, (teacher, student) = self._answers(part, self.policy, (self.teacher, self.student))
+        of_teacher, of_student = self.terms(teacher, student, asked.labels, asked.weights)
+        scalars = {
+            "teacher_confidence": confidence(teacher.detach(), asked.labels, asked.weights),
+            "student_confidence": confidence(student.detach(), asked.labels, asked.weights),
+        }
+        weight = 1.0
+        if self.budget is not None:
+            weight = self.budget.weight
+            scalars |= {"teacher_loss": of_teacher.detach(), "untrained_teacher_loss": self._untrained_loss(part)}
+            scalars["teacher_weight"] = weight
+        loss = weight * of_teacher + self.config.student_weight * of_student
+        (loss * share).backward()
+        return {"loss": loss.detach(), **scalars}
+
+    def _answers(self, part: Batch, policy: Policy, networks: Sequence[nn.Module]) -> tuple[Decisions, list[Tensor]]:
+        """What is asked of images as a new draw of a policy augments them, and each network's answers."""
+        draw = policy.draw(len(part), straight_through=self.config.gates == "straight_through")
         pixels = part.images
         height, width = pixels.shape[1:3] if pixels.dtype == torch.uint8 else pixels.shape[2:]
         draw = dithered(draw, height, width, part.sizes)
         augmented, geometry = self.augmenter.apply(part.images, draw, part.sizes)
         asked = self.task.decisions(part.targets, geometry)
         with self.accelerator.autocast():
-            outputs = self.teacher(augmented), self.student(augmented)
-        teacher, student = (self.task.answers(output, asked) for output in outputs)
-        of_teacher, of_student = self.terms(teacher, student, asked.labels, asked.weights)
-        loss = of_teacher + self.config.student_weight * of_student
-        (loss * share).backward()
-        return {
-            "loss": loss.detach(),
-            "teacher_confidence": confidence(teacher.detach(), asked.labels, asked.weights),
-            "student_confidence": confidence(student.detach(), asked.labels, asked.weights),
-        }
+            outputs = [network(augmented) for network in networks]
+        return asked, [self.task.answers(output, asked) for output in outputs]
+
+    @torch.no_grad()
+    def _untrained_loss(self, part: Batch) -> Tensor:
+        """The teacher's on the same images, as a policy that has learned nothing augments them."""
+        assert self.budget is not None
+        asked, (teacher,) = self._answers(part, self.budget.untrained, (self.teacher,))
+        return self.terms(teacher, teacher, asked.labels, asked.weights)[0]
 
     def _count(self, loss: Tensor) -> None:
         """At the end of a window, tell the plateau rule its mean loss over all ranks."""
@@ -125,6 +153,7 @@ class PolicySearch:
             "last_loss": self.last_loss,
             "window_loss": self.window_loss,
             "window_steps": self.window_steps,
+            "budget": None if self.budget is None else self.budget.state_dict(),
         }
 
     def load_state_dict(self, state: dict) -> None:
@@ -139,3 +168,5 @@ class PolicySearch:
         self.last_loss = state["last_loss"]
         self.window_loss = state["window_loss"].to(self.accelerator.device)
         self.window_steps = state["window_steps"]
+        if self.budget is not None:
+            self.budget.load_state_dict(state["budget"])

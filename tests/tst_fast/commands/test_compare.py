@@ -23,6 +23,7 @@ SEEN = {
     "KD, untrained policy": (200, True, "augmented", False, "exact"),
     "TST": (200, True, "augmented", True, "exact"),
     "TST, neural prior": (200, True, "augmented", True, "encoder"),
+    "TST, budget": (200, True, "augmented", True, "exact"),
 }
 
 
