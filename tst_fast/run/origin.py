@@ -17,6 +17,8 @@ from tst_pipelines.datasets.stamps import stamp_of
 RECORD = "overrides.jsonl"
 FILES = "files."
 """What the keys begin with that are no settings, but stand for what is in files."""
+INCIDENTAL = ("output", "timeout")
+"""Settings that change nothing of what a run computes."""
 SHOWN = 20
 
 
@@ -27,7 +29,8 @@ def origin_of(session: Session) -> dict[str, Any]:
     for sizes and times of the images below `data.root`.
     """
     config, origin = session.config, reading.settings_of(session.config)
-    del origin["output"]  # where runs are kept, says nothing of this one
+    for name in INCIDENTAL:
+        del origin[name]
     given = {"teacher": config.teacher.checkpoint, "student": config.student.checkpoint, "policy": config.policy.init}
     for name, file in given.items():
         if file and str(file) != "random":
