@@ -20,6 +20,7 @@ FLAGS = {
     "ids": "--data.ids",
     "ignored": "--data.ignored",
     "loader": "--data.loader dali",
+    "outside": "--data.outside_root true",
 }
 """What to say where `tst_pipelines` names an option."""
 
