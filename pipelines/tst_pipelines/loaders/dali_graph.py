@@ -70,7 +70,7 @@ def image_pipeline(
     return _GRAPHS[type(transform)](transform, encoded, uniforms, decoder)
 
 
-@pipeline_def(batch_size=1, num_threads=1, device_id=None, prefetch_queue_depth=1, exec_dynamic=True)
+@pipeline_def(batch_size=1, num_threads=1, device_id=None, prefetch_queue_depth=1)
 def probe_pipeline() -> DataNode:
     """Decode the one image of the input `encoded`, whole, on the CPU."""
     encoded = fn.external_source(name="encoded", dtype=types.UINT8, ndim=1)
