@@ -1,5 +1,7 @@
 """Of several processes one fails: all end, soon, and one message says why."""
 
+import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,15 @@ def test_who_knows_less_speaks_if_nobody_else_does(monkeypatch):
     prints = _Process(monkeypatch, distributed.HashStore())
     assert prints("one", 1, 1, "gone", knows_less=True) == "gone"
     assert prints("one", 0, 0, "gone", knows_less=True) is None
+
+
+def test_who_knows_less_waits_for_who_knows_more(monkeypatch):
+    store = distributed.HashStore()
+    said = json.dumps([["one", "0", 1], "a bug"])
+    late = threading.Timer(0.05, lambda: store.set(one_voice.KEY, said))
+    late.start()
+    assert _Process(monkeypatch, store)("one", 0, 0, "gone", knows_less=True) is None
+    late.join()
 
 
 def test_without_the_process_that_held_the_store(monkeypatch):
