@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from types import ModuleType
+from typing import Literal, NoReturn
 
 FLAGS = {
     "crop": "--data.crop pad",
@@ -19,12 +20,17 @@ FLAGS = {
     "ids": "--data.ids",
     "ignored": "--data.ignored",
     "loader": "--data.loader dali",
+    "outside": "--data.outside_root true",
 }
 """What to say where `tst_pipelines` names an option."""
 
 
 class UserError(Exception):
     """Something outside the program is wrong: the message names it and the remedy."""
+
+
+class ToldByAnother(UserError):
+    """What another process knows more of, and says: this one says it only if that does not."""
 
 
 class Interrupted(Exception):
@@ -67,7 +73,8 @@ def printable(text: str) -> str:
 def errors_as_messages(stopped: str = "stopped") -> Iterator[None]:
     """Whatever goes wrong ends the program with a message alone, with status 1; and Ctrl-C with status 130.
 
-    The traceback of what the user cannot put right, or not by what the message says, goes into a file that it names.
+    The traceback of what the user cannot put right, or not by what the message says, goes into a file that it names. Of
+    several processes, the one that failed first says why, and no other.
 
     Args:
         stopped: the message of Ctrl-C.
@@ -75,7 +82,7 @@ def errors_as_messages(stopped: str = "stopped") -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        sys.exit(f"error: {_on_lines(error)}")
+        _end(_on_lines(error), alike=True, knows_less=isinstance(error, ToldByAnother))
     except Interrupted as interrupted:
         print(interrupted, file=sys.stderr)
         sys.exit(128 + interrupted.signal)
@@ -85,9 +92,41 @@ def errors_as_messages(stopped: str = "stopped") -> Iterator[None]:
     except Exception as error:
         options = getattr(error, "options", None)  # of a DataError, whose module imports torch
         if options is None:
-            sys.exit(f"error: {_unforeseen(error)}; {_keep_traceback()}")
+            if lost := _lost_contact(error):
+                _end(lost, knows_less=True)
+            _end(f"{_unforeseen(error)}; {_keep_traceback()}")
         flags = " or ".join(FLAGS[option] for option in options if option in FLAGS)
-        sys.exit(f"error: {_on_lines(error)} ({flags})" if flags else f"error: {_on_lines(error)}")
+        _end(f"{_on_lines(error)} ({flags})" if flags else _on_lines(error))
+
+
+def _end(message: str, alike: bool = False, knows_less: bool = False) -> NoReturn:
+    """End this process with status 1, and with its message, unless another has given one.
+
+    Args:
+        message: what went wrong.
+        alike: whether it goes wrong in every process of a machine, if it does before they know of each other.
+        knows_less: whether another process may know better.
+    """
+    shown: str | None = message
+    if several := _several_processes():
+        shown = several.message_to_show(message, knows_less)
+    elif alike and os.environ.get("LOCAL_RANK", "0") != "0":
+        shown = None
+    sys.exit(1 if shown is None else f"error: {shown}")
+
+
+def _several_processes() -> ModuleType | None:
+    """`one_voice`, where there are several processes that know of each other."""
+    if "torch.distributed" not in sys.modules:
+        return None
+    from tst_fast import one_voice
+
+    return one_voice if one_voice.is_met() else None
+
+
+def _lost_contact(error: Exception) -> str | None:
+    several = _several_processes()
+    return several and several.lost_contact(error)
 
 
 def _on_lines(error: Exception) -> str:

@@ -88,7 +88,7 @@ def _begun_before(config: Config) -> Path | None:
         UserError: it was begun with other settings.
     """
     from tst_fast.run.folder import newest_run
-    from tst_fast.run.origin import differences, recorded, require_stated
+    from tst_fast.run.origin import INCIDENTAL, differences, recorded, require_stated
 
     folder = newest_run(config.output, config.name)
     if folder is None or (folder / "result.json").exists() or not any(folder.glob("checkpoints/*.pt")):
@@ -96,7 +96,7 @@ def _begun_before(config: Config) -> Path | None:
     begun, asked = (reading.settings_of(one) for one in (reading.load_saved(folder / "config.yaml", {}), config))
     changed, stated = differences(begun, asked), recorded(folder)
     meant = {key for key, (then, _) in changed.items() if key in stated and stated[key] == then}
-    require_stated({key: values for key, values in changed.items() if key not in meant | {"output"}}, {}, folder)
+    require_stated({key: values for key, values in changed.items() if key not in meant | set(INCIDENTAL)}, {}, folder)
     return folder
 
 
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from tst_fast.run.evaluate import evaluate_checkpoints
         from tst_fast.run.start import open_run, start_accelerator
 
-        accelerator = start_accelerator()
+        accelerator = start_accelerator(config.timeout)
         if options.evaluate_only:
             evaluate_checkpoints(config, accelerator)
         elif options.dry_run:

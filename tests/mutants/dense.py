@@ -117,4 +117,11 @@ MUTANTS = [
         "output.label_map((height, width))",
         "tst_fast/commands/test_predict.py::test_segmentation_writes_label_maps_and_pictures",
     ),
+    Mutant(
+        "all logits of a large image are in memory at once",
+        "tst_fast/models/segmentation/output.py",
+        "BAND = 256",
+        "BAND = 1 << 20",
+        "tst_fast/tasks/segmentation/test_memory.py::test_whole_images_are_answered_without_all_their_logits",
+    ),
 ]

@@ -2,9 +2,10 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,20 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = os.pathsep.join(str(ROOT / folder) for folder in (".", "kernels", "pipelines"))
 
 
-def start(arguments: Sequence[str], **options) -> subprocess.Popen:
+def start(arguments: Sequence[str], environment: Mapping[str, str] | None = None, **options) -> subprocess.Popen:
     """Python with these arguments, what it prints and its errors together."""
-    environment = {**os.environ, "PYTHONPATH": PACKAGES, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": PACKAGES, "OMP_NUM_THREADS": "1", **(environment or {})}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen([sys.executable, *arguments], env=environment, **pipes, **options)
+
+
+def start_ranks(arguments: Sequence[str], count: int = 2) -> list[subprocess.Popen]:
+    """Processes of one run without a launcher, as `srun` starts them: each prints for itself."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "ACCELERATE_USE_CPU": "true"}
+    ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)} for rank in range(count)]
+    return [start(arguments, {**meeting, **rank}) for rank in ranks]
 
 
 def output_of(arguments: Sequence[str], status: int = 0) -> str:

@@ -2,16 +2,25 @@
 
 import random
 
-from tests.kills import RECOGNITION, Setting, differing
+import pytest
+
+from tests.kills import differing, settings
+
+KILLS = 2
 
 
-def test_killed_runs_end_as_one_that_nothing_stopped(tmp_path):
-    setting, moments, made = Setting(RECOGNITION, 1, tmp_path), random.Random(1), 0
-    whole = setting.whole()
+@pytest.mark.parametrize(
+    ("task", "processes"), [("recognition", 1), ("recognition", 2), ("segmentation", 2), ("detection", 1)]
+)
+def test_killed_runs_end_as_one_that_nothing_stopped(tmp_path, monkeypatch, task, processes):
+    """Eight kills in all."""
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    setting = settings(tmp_path)[f"{task}, processes: {processes}"]
+    moments, made, whole = random.Random(f"{task}{processes}"), 0, setting.whole()
     for number in range(4):
-        run, kills = setting.killed(f"run{number}", 3 - made, 1.5, moments)
+        run, kills = setting.killed(f"run{number}", KILLS - made, 1.5, moments)
         made += kills
         assert differing(whole, run) == []
-        if made >= 3:
+        if made == KILLS:
             break
     assert made >= 1

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from tst_fast.commands.comparison import Comparison
         from tst_fast.run.start import new_folder, start_accelerator
 
-        accelerator = start_accelerator()
+        accelerator = start_accelerator(config.timeout)
         folder = new_folder(config, accelerator, prefix="compare-")
         Comparison(config, arms, options.seeds, options.fraction_seeds, folder, accelerator).run()
         accelerator.end_training()

@@ -39,6 +39,7 @@ class DataConfig:
         ignored: for pairs: numbers in label maps that are ignored, besides 255.
         labels: for cityscapes: the label maps that are read: as published, or as its scripts make them for training.
         exclude: a list of images to leave out, as `tst-fast verify-data root --write-exclude` writes it.
+        outside_root: for list, imagenet and coco: let the names of images in lists and annotations lead out of root.
         download: for cifar10 and cifar100: fetch the archive into root if it is not there.
         images: for synthetic: number of training images; there are a tenth as many test images.
         classes: for synthetic: number of classes.
@@ -95,6 +96,7 @@ class DataConfig:
     ignored: list[int] = field(default_factory=list)
     labels: Literal["labelIds", "labelTrainIds"] = "labelIds"
     exclude: Path | None = None
+    outside_root: bool = False
     download: bool = False
     images: int = 50_000
     classes: int = 1000

@@ -1,10 +1,16 @@
-"""What a setting must be, in words."""
+"""What a value must be: in words, and whether one read from JSON is."""
 
 import dataclasses
+import reprlib
 import types
 import typing
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Made = TypeVar("Made", bound="DataclassInstance")
 
 _NAMES: dict[Any, tuple[str, str]] = {
     int: ("a whole number", "whole numbers"),
@@ -38,3 +44,47 @@ def describe(kind: Any, many: bool = False) -> str:
     if dataclasses.is_dataclass(kind):
         return f"mappings with {', '.join(item.name for item in dataclasses.fields(kind))}"
     raise TypeError(f"no words for {kind}")
+
+
+def fits(value: Any, kind: Any) -> bool:
+    """Whether a value from JSON is of a type: numbers finite, whole ones from 0 to below 2**63, none of them a bool."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return True
+    if kind is type(None):
+        return value is None
+    if kind is float:
+        return type(value) in (int, float) and abs(value) < 2.0**1000  # neither NaN nor infinite
+    if kind is int:
+        return type(value) is int and 0 <= value < 2**63
+    if origin is Literal:
+        return isinstance(value, str) and value in arguments
+    if origin in (typing.Union, types.UnionType):
+        return any(fits(value, one) for one in arguments)
+    if origin is list:
+        return isinstance(value, list) and all(fits(one, arguments[0]) for one in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(fits(one, arguments[1]) for one in value.values())
+    return isinstance(value, kind)
+
+
+def from_json(kind: type[Made], values: Any) -> Made:
+    """A dataclass of what JSON holds; every field is checked.
+
+    Raises:
+        ValueError: it is no object, lacks a field, has another, or one has a value of another type.
+    """
+    if not isinstance(values, dict):
+        raise ValueError("it must be an object")
+    kinds = typing.get_type_hints(kind)
+    fields = {item.name: item for item in dataclasses.fields(kind)}
+    for name in values:
+        if name not in fields:
+            raise ValueError(f"it has no {reprlib.repr(name)}")
+    for name, item in fields.items():
+        if name in values:
+            if not fits(values[name], kinds[name]):
+                raise ValueError(f"{name} is {reprlib.repr(values[name])}: it must be {describe(kinds[name])}")
+        elif item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
+            raise ValueError(f"it lacks {name}")
+    return kind(**values)

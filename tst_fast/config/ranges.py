@@ -146,6 +146,7 @@ RANGES: dict[str, Range] = {
     "evaluate_every": COUNT,
     "log_every": COUNT,
     "checkpoint_every": COUNT,
+    "timeout": Range(1, 10**6),
     **{f"{group}.{name}": allowed for group, table in _GROUPS.items() for name, allowed in table.items()},
 }
 """Of every setting that is a number or holds numbers."""

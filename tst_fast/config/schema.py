@@ -209,6 +209,7 @@ class Config:
         channels_last: keep the networks' weights in the order of memory that GPUs prefer for convolutions.
         sync_batch_norm: compute batch norm's statistics over the batches of all processes, on GPUs.
         compile_networks: run both networks through torch.compile: slow at first, then faster on GPUs.
+        timeout: seconds that a process waits for the others, at most; then the run ends with an error.
         evaluate_every: student epochs between two evaluations; the last epoch is always evaluated.
         log_every: steps between two lines of metrics.jsonl.
         checkpoint_every: steps between two checkpoints, besides the one at the end of each pass over the images.
@@ -229,6 +230,7 @@ class Config:
     channels_last: bool = False
     sync_batch_norm: bool = False
     compile_networks: bool = False
+    timeout: float = 1800.0
     evaluate_every: int = 1
     log_every: int = 10
     checkpoint_every: int = 1000

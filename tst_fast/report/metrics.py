@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+import reprlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from tst_fast.config.kinds import from_json
 from tst_fast.errors import UserError
 from tst_fast.report.observer import Observer
 
@@ -136,22 +138,25 @@ def from_line(line: str) -> Event:
     """What `to_line` wrote.
 
     Raises:
-        ValueError: it is nothing of the kind, or of another version.
+        ValueError: it is nothing of the kind, or of another version, or a field has a value of another type.
     """
-    values = json.loads(line)
-    if not isinstance(values, dict) or values.pop("version", None) != VERSION:
-        raise ValueError(f"no event of version {VERSION}")
     try:
-        return EVENTS[values.pop("event")](pass_index=values.pop("pass"), **values)
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"no event of version {VERSION}: {error}") from None
+        values = json.loads(line)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(values, dict) or values.pop("version", None) != VERSION:
+        raise ValueError("the run was made by another version of it")
+    kind = values.pop("event", None)
+    if not isinstance(kind, str) or kind not in EVENTS:
+        raise ValueError(f"it has the name {reprlib.repr(kind)}")
+    return from_json(EVENTS[kind], {"pass_index" if name == "pass" else name: values[name] for name in values})
 
 
 def read_metrics(file: Path) -> list[Event]:
     """Every event of a metrics.jsonl; of a run that was killed, the last line may be half there and is left out.
 
     Raises:
-        UserError: the file is missing, or holds something else, such as the metrics of an older version.
+        UserError: the file is missing, or holds something else, such as the metrics of an older version; with the line.
     """
     try:
         text = file.read_text(encoding="utf-8")
@@ -161,10 +166,9 @@ def read_metrics(file: Path) -> list[Event]:
     for number, line in enumerate(text.split("\n")[:-1], start=1):
         try:
             events.append(from_line(line))
-        except ValueError:
+        except ValueError as error:
             raise UserError(
-                f"{file}, line {number}, is no event that this program knows (version {VERSION}): the run was made by "
-                "another version of it"
+                f"{file}, line {number}, is no event that this program knows (version {VERSION}): {error}"
             ) from None
     return events
 

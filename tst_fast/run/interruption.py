@@ -52,7 +52,8 @@ class Interruption:
         return next((one for one, count in zip(SIGNALS, found, strict=True) if count), None)
 
     def error(self, received: signal.Signals, step: int, folder: Path) -> Interrupted:
-        """What ends every process, after the checkpoint; the main one says how the run goes on."""
+        """What ends every process, once the main one has its checkpoint; which says how the run goes on."""
+        self.accelerator.wait_for_everyone()  # a launcher may kill the others as soon as one has ended
         message = f"{received.name}: stopped after step {step:,}, with a checkpoint. To go on:\n"
         said = message + command_to_resume(folder, self.accelerator) if self.accelerator.is_main_process else ""
         return Interrupted(received, said)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tst_fast.config import reading
-from tst_fast.errors import UserError, keep_tracebacks_in
+from tst_fast.errors import ToldByAnother, UserError, keep_tracebacks_in
 from tst_fast.models import load_weights
 from tst_fast.report.metrics import MetricsLog
 from tst_fast.report.observer import Observer
@@ -52,10 +52,10 @@ class Run:
         if self.accelerator.is_main_process:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = hold(folder)
-            keep_tracebacks_in(folder)
             open_folder(session, folder)
             self.log = MetricsLog(folder / "metrics.jsonl")
             self.observers = [self.log, *observers]
+        keep_tracebacks_in(folder)
         self.accelerator.wait_for_everyone()
 
     def run(self) -> dict[str, Any]:
@@ -214,7 +214,8 @@ class Run:
         dump = Dump.of(found, epoch, progress.pass_index, session.splits.train, self.accelerator.num_processes)
         if self.accelerator.is_main_process:
             dump.write(self.folder)
-        return UserError(dump.message(self.folder))
+        kind = UserError if dump.files else ToldByAnother
+        return kind(dump.message(self.folder))
 
     def _save_checkpoint(self) -> None:
         """Everything that the rest of the run depends on. The ranks hold the same state, so the main process writes."""

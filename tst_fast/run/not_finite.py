@@ -8,10 +8,10 @@ import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from tst_fast.config.kinds import from_json
 from tst_fast.errors import UserError, printable
 from tst_fast.run.origin import RECORD
 from tst_fast.run.plan import Stage
@@ -19,6 +19,8 @@ from tst_pipelines import Dataset
 from tst_pipelines.writing import write_text_whole
 
 VERSION = 1
+MAX_BYTES = 32 * 2**20
+"""Of a dump.json, which names the files of a batch."""
 
 
 class NotFinite(Exception):
@@ -85,15 +87,20 @@ class Dump:
         """What `write` wrote.
 
         Raises:
-            UserError: there is no dump in the folder, or it is of another version.
+            UserError: there is no dump in the folder, it is of another version, or a field is not what it must be.
         """
+        file = folder / "dump.json"
         try:
-            content: dict[str, Any] = json.loads((folder / "dump.json").read_text(encoding="utf-8"))
-            if content.pop("version") != VERSION:
+            if file.stat().st_size > MAX_BYTES:
+                raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
+            content = json.loads(file.read_text(encoding="utf-8"))
+            if isinstance(content, dict) and content.pop("version", None) != VERSION:
                 raise UserError(f"{folder} is a dump of another version of the program")
-            return cls(**content)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{folder} holds no dump of a run that was not finite ({error})") from None
+            return from_json(cls, content)
+        except OSError as error:
+            raise UserError(f"{folder} holds no dump of a run that was not finite ({error.strerror})") from None
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{file} is no dump of a run that was not finite: {error}") from None
 
     def message(self, run: Path) -> str:
         """What the user is told: every rank stops, and those that made the NaN name the batch."""

@@ -1,23 +1,51 @@
 """What a run was made with, and what of it has changed since: settings, files of weights, images."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from tst_fast.config import reading
+from tst_fast.config.kinds import from_json
 from tst_fast.config.schema import Config
 from tst_fast.errors import UserError
 from tst_fast.models.weights import sha256_of
 from tst_fast.run.session import Session
 from tst_pipelines.datasets.stamps import stamp_of
+from tst_pipelines.writing import write_text_whole
 
 RECORD = "overrides.jsonl"
 FILES = "files."
 """What the keys begin with that are no settings, but stand for what is in files."""
+INCIDENTAL = ("output", "timeout")
+"""Settings that change nothing of what a run computes."""
 SHOWN = 20
+
+MAX_BYTES = 32 * 2**20
+"""Of the record."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A line of the record.
+
+    Attributes:
+        key: a setting, or `files.` and what is in them.
+        was: its value before.
+        now: the value that the run goes on with.
+        step: of the run, from which it does.
+        time: when that was stated, ISO 8601.
+    """
+
+    key: str
+    was: Any
+    now: Any
+    step: int
+    time: str
 
 
 def origin_of(session: Session) -> dict[str, Any]:
@@ -27,7 +55,8 @@ def origin_of(session: Session) -> dict[str, Any]:
     for sizes and times of the images below `data.root`.
     """
     config, origin = session.config, reading.settings_of(session.config)
-    del origin["output"]  # where runs are kept, says nothing of this one
+    for name in INCIDENTAL:
+        del origin[name]
     given = {"teacher": config.teacher.checkpoint, "student": config.student.checkpoint, "policy": config.policy.init}
     for name, file in given.items():
         if file and str(file) != "random":
@@ -78,20 +107,40 @@ def require_stated(changed: Mapping[str, tuple[Any, Any]], overrides: Mapping[st
 
 def record(changed: Mapping[str, tuple[Any, Any]], step: int, folder: Path) -> None:
     """Write down what the run goes on with from this step, in `overrides.jsonl`, a key a line."""
-    known = recorded(folder)
+    known, stated = recorded(folder), _statements(folder)
     time = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    with (folder / RECORD).open("a", encoding="utf-8") as file:
-        for key, (then, now) in changed.items():
-            if key not in known or known[key] != now:
-                file.write(json.dumps({"key": key, "was": then, "now": now, "step": step, "time": time}) + "\n")
+    new = {key: values for key, values in changed.items() if key not in known or known[key] != values[1]}
+    stated += [Statement(key, then, now, step, time) for key, (then, now) in new.items()]
+    if new:
+        lines = [json.dumps(dataclasses.asdict(statement)) + "\n" for statement in stated]
+        write_text_whole(folder / RECORD, "".join(lines))
 
 
 def recorded(folder: Path) -> dict[str, Any]:
-    """What was stated when the run was resumed before, by key."""
-    if not (folder / RECORD).exists():
-        return {}
-    lines = map(json.loads, (folder / RECORD).read_text(encoding="utf-8").splitlines())
-    return {line["key"]: line["now"] for line in lines}
+    """What was stated when the run was resumed before, by key.
+
+    Raises:
+        UserError: the record cannot be read, or a line of it is not what it must be.
+    """
+    return {statement.key: statement.now for statement in _statements(folder)}
+
+
+def _statements(folder: Path) -> list[Statement]:
+    file, number = folder / RECORD, 0
+    try:
+        if not file.exists():
+            return []
+        if file.stat().st_size > MAX_BYTES:
+            raise ValueError(f"the file has more than {MAX_BYTES:,} bytes")
+        found = []
+        for line in file.read_text(encoding="utf-8").splitlines():
+            number += 1
+            found.append(from_json(Statement, json.loads(line)))
+        return found
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file}, line {number}, cannot be read: {error}") from None
 
 
 def _shown(value: Any) -> str:

@@ -2,10 +2,11 @@
 
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 
 from tst_fast.config.schema import Config
 from tst_fast.errors import UserError
@@ -17,14 +18,17 @@ from tst_fast.run.loop import Run
 from tst_fast.run.session import Session
 
 
-def start_accelerator() -> Accelerator:
+def start_accelerator(timeout: float = Config.timeout) -> Accelerator:
     """Accelerate as `accelerate launch` configured it.
+
+    Args:
+        timeout: seconds that a process waits for the others, at most.
 
     Raises:
         UserError: it was told to use float16, which needs loss scaling that two optimizers cannot share; or more
             processes were started than it knows of, each of which would be a whole run in the same folder.
     """
-    accelerator = Accelerator()
+    accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(seconds=timeout))])
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if started > accelerator.num_processes:
         if os.environ.get("RANK", "0") != "0":

@@ -28,8 +28,8 @@ def image_files(config: DataConfig) -> tuple[ImageDataset, ImageDataset]:
 
 def _lists(config: DataConfig, root: Path) -> tuple[ImageDataset, ImageDataset]:
     assert config.train is not None and config.test is not None
-    train = image_list(config.train, root)
-    return train, image_list(config.test, root, train.classes)
+    train = image_list(config.train, root, outside=config.outside_root)
+    return train, image_list(config.test, root, train.classes, outside=config.outside_root)
 
 
 def _shards(config: DataConfig, root: Path) -> tuple[ImageDataset, ImageDataset]:
@@ -54,7 +54,7 @@ def _imagenet(config: DataConfig, root: Path) -> tuple[ImageDataset, ImageDatase
         )
     train = image_folder(root / "train")
     if config.test:
-        return train, image_list(config.test, root / "val", train.classes)
+        return train, image_list(config.test, root / "val", train.classes, outside=config.outside_root)
     if not any(entry.is_dir() for entry in (root / "val").iterdir()):
         raise UserError(
             f"{root / 'val'} has no class folders: sort its images into folders named as those of {root / 'train'}, or "

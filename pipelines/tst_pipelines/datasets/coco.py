@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import reprlib
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ import numpy as np
 
 from tst_pipelines.datasets.cache import IndexCache, stamp
 from tst_pipelines.datasets.detections import DetectionDataset
-from tst_pipelines.datasets.files import shortened
+from tst_pipelines.datasets.files import is_inside, read_bytes, shortened
 from tst_pipelines.datasets.names import Names
 from tst_pipelines.protocol import DataError
 
@@ -25,7 +26,7 @@ _WORTH_KEEPING = 10_000  # images: fewer are read in no time
 
 
 def coco_detection(
-    images: str | Path, annotations: str | Path, classes: Sequence[str] | None = None
+    images: str | Path, annotations: str | Path, classes: Sequence[str] | None = None, *, outside: bool = False
 ) -> DetectionDataset:
     """Read boxes from a file of COCO's format.
 
@@ -38,14 +39,15 @@ def coco_detection(
         annotations: the JSON file. Sizes and boxes are in the pixels of the image file, whatever EXIF says.
         classes: the training split's classes, for another split; without, the file's categories in the order of their
             numbers, which may have gaps.
+        outside: whether names may lead out of `images`.
 
     Returns:
         The data set, in the order of the file.
 
     Raises:
         DataError: the file cannot be read or is malformed, an annotation names an image or a category that the file
-            does not have, a number or a name is given twice, a category is not in `classes`, or the first image is not
-            there.
+            does not have, a number or a name is given twice, a category is not in `classes`, the first image is not
+            there, or a name leads out of `images`.
     """
     file = Path(annotations)
     held = _held(file)
@@ -74,6 +76,9 @@ def coco_detection(
     )
     if not os.path.exists(dataset.path(0)):
         raise DataError(f"{dataset.path(0)}, the first image of {file}, is not there: names are relative to {images}")
+    leading = [] if outside else [name for name in dataset.files if not is_inside(name, os.fspath(images))]
+    if leading:
+        raise DataError(f"{file} names images out of the folder {images}: {shortened(leading)}", "outside")
     return dataset
 
 
@@ -105,7 +110,7 @@ def _held(file: Path) -> dict[str, np.ndarray]:
         kept = cache.recall()
         if kept and np.array_equal(kept["stamps"], stamps):
             return kept
-        content = json.loads(file.read_bytes())
+        content = json.loads(read_bytes(os.fspath(file)).tobytes())
     except OSError as error:
         raise DataError(f"the annotations {file} cannot be read: {(error.strerror or str(error)).lower()}") from None
     except (ValueError, RecursionError):
@@ -129,8 +134,10 @@ def _arrays(file: Path, content: Any) -> dict[str, np.ndarray]:
     """
     images, objects, categories = (_Rows(file, content, name) for name in ("images", "annotations", "categories"))
     boxes = objects.column("bbox", _are_four_numbers, "four numbers: left, top, width and height")
-    areas = [_area(row.get("area"), box) for row, box in zip(objects.rows, boxes, strict=True)]
-    sides = [images.column(side, _is_whole, "a whole number") for side in ("height", "width")]
+    given_areas = objects.column("area", _is_area, "a number from 0, or left out")
+    areas = [_area(area, box) for area, box in zip(given_areas, boxes, strict=True)]
+    sides = [images.column(side, _is_side, "a whole number above 0") for side in ("height", "width")]
+    crowds = objects.column("iscrowd", _is_yes_or_no, "0 or 1")
     arrays = {
         "image_ids": images.column("id", _is_whole, "a whole number"),
         "category_ids": categories.column("id", _is_whole, "a whole number"),
@@ -146,7 +153,7 @@ def _arrays(file: Path, content: Any) -> dict[str, np.ndarray]:
         **{key: np.frombuffer(Names.of(values).block, np.uint8) for key, values in names.items()},
         "shapes": np.array(sides, np.int32).T,
         "boxes": np.array(boxes, np.float64).reshape(-1, 4),
-        "crowd": np.array([bool(row.get("iscrowd", 0)) for row in objects.rows], bool),
+        "crowd": np.array(crowds, bool),
         "areas": np.array(areas, np.float64),
     }
 
@@ -175,19 +182,38 @@ class _Rows:
 
 
 def _area(given: Any, box: Sequence[float]) -> float:
-    return given if isinstance(given, int | float) else box[2] * box[3]
+    return box[2] * box[3] if given is None else given
 
 
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**31 and value == int(value)
+    return _is_number(value) and abs(value) < 2**31 and value == int(value)
+
+
+def _is_side(value: Any) -> bool:
+    return _is_whole(value) and value > 0
+
+
+def _is_yes_or_no(value: Any) -> bool:
+    return value is None or (isinstance(value, int) and value in (0, 1))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53)
+
+
+def _is_area(value: Any) -> bool:
+    return value is None or (_is_number(value) and 0 <= value < math.inf)
 
 
 def _are_four_numbers(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 4 and all(isinstance(number, int | float) for number in value)
+    return isinstance(value, list) and len(value) == 4 and all(map(_is_number, value))
 
 
 def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and value != "" and "\0" not in value
+    try:
+        return isinstance(value, str) and value != "" and b"\0" not in os.fsencode(value)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
 
 
 def _classes(file: Path, own: Sequence[str], classes: Sequence[str] | None) -> tuple[tuple[str, ...], np.ndarray]:

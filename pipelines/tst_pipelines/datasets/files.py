@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -24,6 +25,8 @@ from tst_pipelines.targets import Targets
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing's from Python 3.11
 
+PIXEL_LIMIT = 178_956_970
+"""An image of more pixels is refused before it is decoded: the limit that Pillow has."""
 # torchvision's IMG_EXTENSIONS; DALI decodes all of them.
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 
@@ -129,14 +132,33 @@ def read_bytes(path: str) -> np.ndarray:
     Raises:
         OSError: it cannot be read, or is a pipe, a socket or a device, which could be waited for in vain.
     """
-    with open(path, "rb", buffering=0, opener=_without_waiting) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", path)
+    with open_regular(path) as file:
         return np.frombuffer(file.read(), np.uint8)
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
+def open_regular(path: str | Path) -> FileIO:
+    """A regular file, to read.
+
+    Raises:
+        OSError: it cannot be read, or is a pipe, a socket or a device, which could be waited for in vain.
+    """
+    return FileIO(path, opener=_regular)  # pyright: ignore[reportArgumentType]  # any path, as `open` takes it
+
+
+def _regular(path: str, flags: int) -> int:
+    file = os.open(path, flags | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return file
+
+
+def is_inside(name: str, root: str) -> bool:
+    """Whether a file's name, relative to the folder `root`, stays below it; links are not followed."""
+    if not os.path.isabs(name) and ".." not in name:
+        return True
+    root = os.path.abspath(root)
+    return os.path.abspath(os.path.join(root, name)).startswith(os.path.join(root, ""))
 
 
 def shown(name: str) -> str:

@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from tst_pipelines.datasets.files import read_bytes
+from tst_pipelines.datasets.files import PIXEL_LIMIT, open_regular, read_bytes
 from tst_pipelines.protocol import DataError
 
 IGNORED = 255
@@ -40,7 +40,9 @@ def read_label_map(path: str) -> np.ndarray:
     except OSError as error:
         reason = None if isinstance(error, UnidentifiedImageError) else error.strerror
         raise DataError(f"{path}: {(reason or 'truncated or damaged image').lower()}") from None
-    except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        raise DataError(f"{path}: more than {PIXEL_LIMIT:,} pixels") from None
+    except (SyntaxError, ValueError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path}: truncated or damaged image") from None
@@ -54,7 +56,7 @@ def label_map_shape(path: str) -> tuple[int, int]:
         DataError: the file cannot be read, or is no PNG.
     """
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             header = file.read(24)
     except OSError as error:
         raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from None

@@ -50,13 +50,14 @@ class LabelWords:
 
         Args:
             classes: the training split's. Without, they are the numbers from 0 to the highest if all words are numbers,
-                else the words, sorted. With them, a word is a class's name, or else its number.
+                or the words, sorted, if none is. With them, a word is a class's name, or else its number.
 
         Returns:
             int64 [images], and the classes.
 
         Raises:
-            DataError: a word that is no class, with where it stands.
+            DataError: a word that is no class, or a number that is not whole, with where it stands; without `classes`,
+                numbers among names.
         """
         if classes is None:
             classes = self._own_classes()
@@ -71,13 +72,31 @@ class LabelWords:
         return np.array(positions, np.int64)[np.frombuffer(self.codes, np.int64)], tuple(classes)
 
     def _own_classes(self) -> list[str]:
+        for word, place in zip(self.different, self.places, strict=True):
+            if _is_odd_number(word):
+                raise DataError(f"{place}: the label {word!r} is neither a whole number from 0 nor a name")
         numbers = [_number(word) for word in self.different]
-        if min(numbers) < 0:
+        if max(numbers) < 0:
             return sorted(self.different)
+        if min(numbers) < 0:
+            name, number = (numbers.index(min(numbers)), numbers.index(max(numbers)))
+            raise DataError(
+                f"labels are numbers ({self.different[number]!r} at {self.places[number]}) and names "
+                f"({self.different[name]!r} at {self.places[name]}): give one or the other"
+            )
         highest = int(np.argmax(numbers))
         if numbers[highest] > _HIGHEST:
             raise DataError(f"{self.places[highest]}: {numbers[highest]} is no class number: the highest is {_HIGHEST}")
         return [str(number) for number in range(numbers[highest] + 1)]
+
+
+def _is_odd_number(word: str) -> bool:
+    """Whether it is a number, but not one that a class may have: -1, 1.0, 1e3, nan."""
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return _number(word) < 0
 
 
 def _number(word: str) -> int:

@@ -6,13 +6,15 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from tst_pipelines.datasets.files import ImageDataset
+from tst_pipelines.datasets.files import ImageDataset, is_inside, shown
 from tst_pipelines.datasets.label_words import LabelWords
 from tst_pipelines.datasets.names import Names
 from tst_pipelines.protocol import DataError
 
 
-def image_list(file: str | Path, root: str | Path, classes: Sequence[str] | None = None) -> ImageDataset:
+def image_list(
+    file: str | Path, root: str | Path, classes: Sequence[str] | None = None, *, outside: bool = False
+) -> ImageDataset:
     """Read a list of images: `FILE LABEL` a line, as Caffe's.
 
     Only the first image is looked for, to find a wrong `root` early; any other that is missing is named when its turn
@@ -23,13 +25,14 @@ def image_list(file: str | Path, root: str | Path, classes: Sequence[str] | None
             all before, relative to `root`, spaces included. Blank lines are passed over.
         root: the folder of the images.
         classes: the training split's classes, for the labels of another split (see `LabelWords.number`).
+        outside: whether names may lead out of `root`.
 
     Returns:
         The data set, in the order of the list.
 
     Raises:
-        DataError: the list cannot be read or is empty, a line is malformed (by its number), a label is no class, or the
-            first image is not there.
+        DataError: the list cannot be read or is empty, a line is malformed or leads out of `root` (by its number), a
+            label is no class, or the first image is not there.
     """
     names, words = bytearray(), LabelWords()
     try:
@@ -40,8 +43,11 @@ def image_list(file: str | Path, root: str | Path, classes: Sequence[str] | None
                     continue
                 name = parts[0].strip()
                 if len(parts) < 2 or not name or b"\0" in name:
-                    shown = line.strip().decode(errors="replace")[:80]
-                    raise DataError(f"{file}, line {number}: expected FILE LABEL, found {shown!r}")
+                    found = line.strip().decode(errors="replace")[:80]
+                    raise DataError(f"{file}, line {number}: expected FILE LABEL, found {found!r}")
+                if not outside and not is_inside(os.fsdecode(name), os.fspath(root)):
+                    leading = shown(os.fsdecode(name))
+                    raise DataError(f"{file}, line {number}: {leading} leads out of the folder {root}", "outside")
                 names += name + b"\0"
                 words.add(parts[1].decode(errors="surrogateescape"), f"{file}, line {number}")
     except OSError as error:

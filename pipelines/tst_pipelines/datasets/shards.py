@@ -11,6 +11,7 @@ import dataclasses
 import json
 import logging
 import os
+import reprlib
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from tst_pipelines.datasets.cache import IndexCache, stamp
-from tst_pipelines.datasets.files import IMAGE_EXTENSIONS, ImageDataset, shortened
+from tst_pipelines.datasets.files import IMAGE_EXTENSIONS, ImageDataset, open_regular, shortened
 from tst_pipelines.datasets.label_words import LabelWords
 from tst_pipelines.datasets.names import Names
 from tst_pipelines.protocol import DataError
@@ -162,7 +163,7 @@ def _scan(shard: str) -> ShardIndex:
     logger.info("indexing %s", shard)
     names, places, words = [], [], LabelWords()
     try:
-        with tarfile.open(shard, "r:") as archive, open(shard, "rb", buffering=0) as file:
+        with open_regular(shard) as file, tarfile.open(shard, "r:") as archive:
             for key, members in _samples(archive):
                 image = _image_of(shard, key, members)
                 names.append(image.name)
@@ -216,9 +217,15 @@ def _label_of(shard: str, key: str, members: dict[str, tarfile.TarInfo], file: i
     elif member := members.get("json"):
         try:
             values = json.loads(os.pread(file, member.size, member.offset_data))
-            label = str(values["label"] if "label" in values else values["cls"])
-        except (ValueError, KeyError, TypeError):
-            label = None
+            given = values["label"] if "label" in values else values["cls"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            given = None
+        if given is not None and (isinstance(given, bool) or not isinstance(given, int | str)):
+            raise DataError(
+                f"{shard}: the sample {key.strip('/')} has the label {reprlib.repr(given)}: it must be the number of a "
+                "class, or its name"
+            )
+        label = None if given is None else str(given).strip()
     if not label:
         raise DataError(
             f"{shard}: the sample {key.strip('/')} has no label among {shortened(list(members))}: it needs a member "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -189,7 +190,7 @@ class DaliLoader(PositionedLoader[ImageFiles]):
 
         def names(iteration: int) -> list[np.ndarray]:
             paths = (dataset.path(index) for index in indices(iteration).tolist())
-            return [np.frombuffer(os.fsencode(path), np.uint8) for path in paths]
+            return [np.frombuffer(os.fsencode(_without_waiting(path)), np.uint8) for path in paths]
 
         if isinstance(dataset, ShardDataset):
 
@@ -207,6 +208,14 @@ def _read(dataset: ShardDataset, index: int) -> np.ndarray:
         return dataset.read(index)
     except OSError:
         return np.empty(0, np.uint8)
+
+
+def _without_waiting(path: str) -> str:
+    """What DALI is to read: of a pipe, which it would wait for, a name that there is not; its batch then fails."""
+    try:
+        return path if stat.S_ISREG(os.stat(path).st_mode) else os.path.join(path, "")
+    except OSError:
+        return path
 
 
 def _gpu_of(device: torch.device) -> int | None:

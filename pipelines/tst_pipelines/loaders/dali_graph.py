@@ -12,6 +12,7 @@ from nvidia.dali import fn, pipeline_def, types
 from nvidia.dali.data_node import DataNode
 from nvidia.dali.tensors import TensorListCPU, TensorListGPU
 
+from tst_pipelines.loaders.refusals import require_decodable
 from tst_pipelines.loaders.resizing import BatchResizer
 from tst_pipelines.placement import Placement
 from tst_pipelines.transforms import (
@@ -73,7 +74,7 @@ def image_pipeline(
 def probe_pipeline() -> DataNode:
     """Decode the one image of the input `encoded`, whole, on the CPU."""
     encoded = fn.external_source(name="encoded", dtype=types.UINT8, ndim=1)
-    return fn.decoders.image(encoded, device="cpu", output_type=types.RGB)
+    return _decode(encoded, {"device": "cpu", "adjust_orientation": False})
 
 
 def left_to_resize(transform: Transform, device: str) -> bool:
@@ -162,8 +163,14 @@ def _decode_region(
 
 
 def _shapes(encoded: DataNode, decoder: dict[str, Any]) -> DataNode:
-    """Height, width and channels of each image as it is decoded, int64 [3]."""
-    return fn.peek_image_shape(encoded, adjust_orientation=decoder["adjust_orientation"])
+    """Height, width and channels of each image as it is decoded, int64 [3], from its header; none is too large."""
+
+    def checked(shapes: np.ndarray) -> tuple[np.ndarray]:
+        require_decodable(shapes)
+        return (shapes,)
+
+    shapes = fn.peek_image_shape(encoded, adjust_orientation=decoder["adjust_orientation"])
+    return _in_numpy(checked, 1, shapes)
 
 
 def _in_numpy(function: Callable[..., tuple[np.ndarray, ...]], outputs: int, *inputs: DataNode) -> tuple[DataNode, ...]:

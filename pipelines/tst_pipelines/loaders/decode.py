@@ -16,6 +16,7 @@ from tst_pipelines.datasets.arrays import ArrayDataset
 from tst_pipelines.datasets.files import ImageFiles, shown
 from tst_pipelines.loaders.bad_files import unreadable
 from tst_pipelines.loaders.dali import DaliLoader
+from tst_pipelines.loaders.refusals import TOO_LARGE
 from tst_pipelines.sampling import Share
 from tst_pipelines.transforms import ResizeCenterCrop, Whole
 
@@ -147,7 +148,7 @@ def fault_of(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "empty file" if str(error) == "empty file" else "not an image in a format that Pillow decodes"
     if isinstance(error, Image.DecompressionBombError):
-        return f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels"
+        return TOO_LARGE
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return "truncated or damaged image"

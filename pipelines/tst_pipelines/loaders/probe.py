@@ -13,6 +13,7 @@ from tst_pipelines.datasets.files import ImageDataset, ImageFiles
 from tst_pipelines.datasets.folders import files_below, is_image
 from tst_pipelines.datasets.names import Names
 from tst_pipelines.datasets.shards import ShardDataset, shard_index
+from tst_pipelines.loaders.refusals import TOO_LARGE
 from tst_pipelines.protocol import DataError
 
 _JPEG = b"\xff\xd8"
@@ -45,6 +46,8 @@ class Probe:
             self._pipeline.run(encoded=[encoded])
         except RuntimeError as error:
             self._pipeline = None  # of no more use
+            if TOO_LARGE in str(error):
+                return TOO_LARGE
             unknown = "nvImageCodec failure: '#4'" in str(error)  # no parser knows the first bytes
             return "not an image in a format that DALI decodes" if unknown else "truncated or damaged image"
         return None
@@ -73,6 +76,7 @@ def damage(encoded: bytes) -> str | None:
         else:
             with warnings.catch_warnings(), Image.open(io.BytesIO(encoded)) as image:
                 warnings.simplefilter("error")
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 image.load()
     except (ValueError, OSError, SyntaxError, Warning, Image.DecompressionBombError) as error:
         return f"damaged: {str(error).lower()}"

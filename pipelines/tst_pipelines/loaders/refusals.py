@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from tst_pipelines.datasets.files import shown
+from tst_pipelines.datasets.files import PIXEL_LIMIT, shown
 from tst_pipelines.protocol import DataError, Dataset
 from tst_pipelines.transforms import PlacingTransform, Transform
+
+TOO_LARGE = f"more than {PIXEL_LIMIT:,} pixels"
+
+
+def require_decodable(shapes: np.ndarray) -> None:
+    """Refuse images that would take gigabytes to decode; `shapes` as in their headers, [B, 2 or more]."""
+    if (shapes[:, 0].astype(np.float64) * shapes[:, 1] > PIXEL_LIMIT).any():
+        raise DataError(TOO_LARGE)
 
 
 def require_placing(dataset: Dataset, transform: Transform) -> None:

@@ -125,6 +125,20 @@ def changed(change: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
         (lambda given: given["annotations"][3].update(bbox="1 2 3 4"), r"annotations\[3\] has bbox '1 2 3 4'"),
         (lambda given: given["annotations"][0].update(image_id=8), r"1 annotations are of image number 8, which it"),
         (lambda given: given["annotations"][0].update(category_id=2), r"are of category number 2, which it does not"),
+        (lambda given: given["annotations"][1].update(bbox=[True, 1, 2, 3]), r"annotations\[1\] has bbox \[True, 1"),
+        (lambda given: given["annotations"][1].update(bbox=[10**400, 1, 2, 3]), r"annotations\[1\] has bbox \[1000"),
+        (
+            lambda given: given["annotations"][2].update(area="4"),
+            r"annotations\[2\] has area '4', but it must be",
+        ),
+        (lambda given: given["annotations"][2].update(area=float("nan")), r"annotations\[2\] has area nan"),
+        (lambda given: given["annotations"][0].update(iscrowd="no"), r"annotations\[0\] has iscrowd 'no', but it"),
+        (
+            lambda given: given["images"][1].update(height=0),
+            r"images\[1\] has height 0, but it must be",
+        ),
+        (lambda given: given["images"][1].update(file_name="\ud800"), r"images\[1\] has file_name '\\ud800'"),
+        (lambda given: given["images"][1].update(file_name="../x.png"), r"names images out of the folder .*: ../x.png"),
         (lambda given: given["images"][0].update(file_name="x.png"), r"x.png, the first image of .*, is not there"),
     ],
 )

@@ -45,12 +45,31 @@ def test_words_are_classes_by_name_and_numbers_count_sorted_names(root: Path) ->
         (["a/1.jpg 0", "a/1.jpg,1"], "list, line 2: expected FILE LABEL, found 'a/1.jpg,1'"),
         ([""], "is empty: give a line FILE LABEL"),
         (["a/1.jpg 1", "b/3.jpg 20261123"], "list, line 2: 20261123 is no class number"),
+        (["a/1.jpg 1.0"], "list, line 1: the label '1.0' is neither a whole number from 0 nor a name"),
+        (["a/1.jpg 1", "b/3.jpg -1"], "list, line 2: the label '-1' is neither a whole number"),
+        (["a/1.jpg nan"], "list, line 1: the label 'nan' is neither"),
+        (
+            ["a/1.jpg 1", "b/3.jpg l"],
+            r"numbers \('1' at .*line 1\) and names \('l' at .*line 2\)",
+        ),
+        (["a/1.jpg 0", "../x.jpg 0"], r"list, line 2: ../x.jpg leads out of the folder"),
+        (["/etc/passwd.jpg 0"], r"list, line 1: /etc/passwd.jpg leads out of the folder"),
         (["c/1.jpg 0"], r"c/1.jpg, the first image of .*list, is not there: its names are relative to"),
     ],
 )
 def test_a_malformed_list_is_refused(lines: list[str], message: str, root: Path) -> None:
     with pytest.raises(DataError, match=message):
         image_list(write(root / "list", *lines), root)
+
+
+def test_names_lead_out_of_the_root_where_that_is_allowed(root: Path) -> None:
+    (root / "in").mkdir()
+    names = write(root / "list", "../a/1.jpg 0", f"{root}/b/3.jpg 1")
+    with pytest.raises(DataError) as refused:
+        image_list(names, root / "in")
+    assert refused.value.options == ("outside",)
+    assert image_list(names, root / "in", outside=True).read(1).tobytes() == b"x"
+    assert len(image_list(write(root / "list", f"{root}/b/3.jpg 1", "a/../a/1.jpg 0"), root)) == 2  # they stay inside
 
 
 def test_a_list_that_does_not_fit_is_refused(root: Path) -> None:

@@ -113,6 +113,16 @@ FAULTS = {
     "no image": ([*GOOD, ("c.cls", b"1")], None, "1.tar: the sample c has 0 images among cls"),
     "two images": ([*GOOD, ("c.png", b""), ("c.jpg", b"")], None, "the sample c has 2 images among png, jpg"),
     "no label": ([*GOOD, ("c.png", b"")], None, "the sample c has no label among png"),
+    "a label in parts": (
+        [("c.png", b""), ("c.json", b'{"label": 1.5}')],
+        None,
+        "the sample c has the label 1.5",
+    ),
+    "no label at all": (
+        [("c.png", b""), ("c.json", b'{"label": true}')],
+        None,
+        "the sample c has the label True",
+    ),
     "json without label": ([("c.png", b""), ("c.json", b"{}")], None, "the sample c has no label among png, json"),
     "no samples": ([("README/.hidden", b"")], None, "holds no samples"),
     "cut in a member": (GOOD, cut_at(800), "1.tar is not a whole, uncompressed tar file"),

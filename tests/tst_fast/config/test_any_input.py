@@ -6,19 +6,24 @@ import tempfile
 from pathlib import Path
 
 import yaml
+from accelerate import Accelerator
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tst_fast.config import reading
 from tst_fast.config.schema import Config
 from tst_fast.errors import UserError
+from tst_fast.tasks import make_task
 
 CASES = int(os.environ.get("TST_FAST_FUZZ_CASES", "500"))
 """`make fuzz` asks for ten times as many."""
 
 SETTINGS = list(reading.settings_of(Config()))
 GROUPS = sorted({name.rpartition(".")[0] for name in SETTINGS if "." in name})
-SAVED = yaml.safe_dump(reading._plain(reading.from_flags(["--config=digits"])), sort_keys=False)
+PRESETS = ("digits", "segmentation/scenes", "detection/scenes")
+SAVED = [yaml.safe_dump(reading._plain(reading.from_flags([f"--config={name}"])), sort_keys=False) for name in PRESETS]
+ACCELERATOR = Accelerator(cpu=True)
+LONGEST = max(map(len, SAVED))
 
 WORDS = """null ~ true no 0 -0 -1 1e30 1e400 -1e400 .nan .inf -.inf 0x10 1_000 1:30 2026-01-01 [] {} [[]] [null] {a:}
 {1:2} *a &a ' " [ { - % @ ` | > # --- ... ../../x /dev/zero é 💥 auto listed a: !!binary !!set"""
@@ -45,28 +50,28 @@ values = st.recursive(
 )
 flags = st.tuples(st.sampled_from([*SETTINGS, *GROUPS]), st.one_of(plain, values.map(yaml.safe_dump)))
 files = st.one_of(
-    st.lists(st.tuples(st.integers(0, len(SAVED)), st.integers(0, 30), plain), min_size=1, max_size=3),
-    st.integers(0, len(SAVED)),
+    st.lists(st.tuples(st.integers(0, LONGEST), st.integers(0, 30), plain), min_size=1, max_size=3),
+    st.integers(0, LONGEST),
     st.tuples(st.sampled_from(SETTINGS), values),
     st.text(alphabet=string.printable, max_size=60),
 )
 
 
-def _text(change) -> str:
+def _text(saved, change) -> str:
     """A saved configuration with parts replaced, cut short, or with one other value; or any text."""
     if isinstance(change, str):
         return change
     if isinstance(change, int):
-        return SAVED[:change]
+        return saved[:change]
     if isinstance(change, tuple):
-        content = yaml.safe_load(SAVED)
+        content = yaml.safe_load(saved)
         *groups, last = change[0].split(".")
         inner = content
         for group in groups:
             inner = inner[group]
         inner[last] = change[1]
         return yaml.safe_dump(content)
-    text = SAVED
+    text = saved
     for place, length, new in change:
         text = text[:place] + new + text[place + length :]
     return text
@@ -74,7 +79,7 @@ def _text(change) -> str:
 
 def _read(words) -> None:
     try:
-        reading.from_flags(words)
+        make_task(reading.from_flags(words), ACCELERATOR)  # which has checks of its own
     except UserError as error:
         message = str(error)
         assert 0 < len(message.splitlines()) <= 5, message
@@ -82,15 +87,15 @@ def _read(words) -> None:
 
 
 @settings(max_examples=CASES // 2, suppress_health_check=list(HealthCheck))
-@given(st.lists(flags, min_size=1, max_size=2))
-def test_flags(given_flags):
-    _read(["--config=digits", *(f"--{name}={value}" for name, value in given_flags)])
+@given(st.sampled_from(PRESETS), st.lists(flags, min_size=1, max_size=2))
+def test_flags(preset, given_flags):
+    _read([f"--config={preset}", *(f"--{name}={value}" for name, value in given_flags)])
 
 
 @settings(max_examples=CASES - CASES // 2, suppress_health_check=list(HealthCheck))
-@given(files)
-def test_files(change):
+@given(st.sampled_from(SAVED), files)
+def test_files(saved, change):
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "mine.yaml"
-        file.write_bytes(_text(change).encode("utf-8", "surrogateescape"))
+        file.write_bytes(_text(saved, change).encode("utf-8", "surrogateescape"))
         _read(["--config", str(file)])

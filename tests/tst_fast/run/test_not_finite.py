@@ -1,5 +1,6 @@
 """A step that leaves NaN stops the run, by name, and can be taken again: loss, gradient, policy."""
 
+import json
 import re
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 
 from tst_fast.commands.replay import main
 from tst_fast.errors import UserError
-from tst_fast.run.not_finite import Dump
+from tst_fast.run.not_finite import Dump, NotFinite
 from tst_fast.run.search import PolicySearch
 from tst_fast.run.update import ModelUpdate
 
@@ -93,9 +94,51 @@ def test_replay_says_so_if_the_step_is_finite_this_time(tiny_config, make_run, m
     assert re.search(r"nothing this time: loss \d", capsys.readouterr().out)
 
 
-def test_replay_refuses_what_is_no_dump(tmp_path):
-    with pytest.raises(SystemExit, match="holds no dump"):
+DUMP = {
+    "version": 1,
+    "stage": "student",
+    "epoch": 0,
+    "pass_index": 0,
+    "step": 1,
+    "what": "the loss",
+    "files": ["a"],
+    "processes": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "holds no dump of a run that was not finite"),
+        ("", "dump.json is no dump"),
+        ("[1]", "dump.json is no dump of a run that was not finite: it must be an object"),
+        ("[" * 100_000, "dump.json is no dump"),
+        (json.dumps({**DUMP, "version": 7}), "is a dump of another version"),
+        (
+            json.dumps({**DUMP, "stage": "policy"}),
+            "stage is 'policy': it must be one of 'teacher', 'search', 'student'",
+        ),
+        (json.dumps({**DUMP, "step": -1}), "step is -1: it must be a whole number"),
+        (json.dumps({**DUMP, "step": True}), "step is True: it must be a whole number"),
+        (json.dumps({**DUMP, "files": ["a", 1]}), r"files is \['a', 1\]: it must be a list of text"),
+        (json.dumps({**DUMP, "more": 1}), "it has no 'more'"),
+        (json.dumps({"version": 1, "stage": "student"}), "it lacks epoch"),
+        (json.dumps({**DUMP, "what": "x" * 40_000_000}), "it has more than 33,554,432 bytes"),
+    ],
+    ids=range(12),
+)
+def test_replay_refuses_what_is_no_dump(tmp_path, text, message):
+    if text is not None:
+        (tmp_path / "dump.json").write_text(text)
+    with pytest.raises(SystemExit, match=f"^error: .*{message}") as stopped:
         main([str(tmp_path)])
+    assert len(str(stopped.value)) < 500
+
+
+def test_a_dump_reads_as_it_was_written(tmp_path):
+    dump = Dump.of(NotFinite("search", 3, "the loss", None), 1, 2, None, 4)
+    dump.write(tmp_path)
+    assert Dump.read(dump.folder(tmp_path)) == dump
 
 
 def test_the_gradient_norm_is_that_of_the_whole_batch(tiny_config, make_run):

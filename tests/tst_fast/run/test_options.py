@@ -7,11 +7,13 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from tests.tst_fast.events import events_of
 from tst_fast.errors import UserError
 from tst_fast.models import ConvNet
 from tst_fast.policy.file import PolicyFile
+from tst_fast.run.session import _with_synchronised_norms
 from tst_fast.run.start import open_run
 
 
@@ -125,3 +127,14 @@ def test_a_teacher_of_another_architecture_is_refused(tiny_config, make_run, tmp
     save(ConvNet(7, channels=[4, 8, 16]).state_dict(), file)
     with pytest.raises(UserError, match=r"another architecture .*6 unexpected .*of another shape \(classifier.weight"):
         make_run(tiny_config(f"--teacher.checkpoint={file}"))
+
+
+def test_batch_norm_over_processes_is_for_gpus(tiny_config, make_run, monkeypatch):
+    """As torch has it; one process on a CPU has nothing to share."""
+    config = tiny_config("--sync_batch_norm=true")
+    assert not any(isinstance(module, nn.SyncBatchNorm) for module in make_run(config).session.student.modules())
+    on_gpu = _with_synchronised_norms(nn.Sequential(nn.BatchNorm2d(3)), torch.device("cuda"))
+    assert isinstance(on_gpu[0], nn.SyncBatchNorm)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    with pytest.raises(UserError, match="--sync_batch_norm needs GPUs: give --sync_batch_norm false"):
+        _with_synchronised_norms(nn.BatchNorm2d(3), torch.device("cpu"))

@@ -173,3 +173,34 @@ def test_a_setting_that_there_was_not_yet_counts_as_its_default():
     now = {"seed": 0, "loss.tau": 5.0}
     assert origin.differences({"seed": 0}, now) == {"loss.tau": (4.0, 5.0)}
     assert origin.differences({"seed": 0}, {**now, "loss.tau": 4.0}) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x", r"overrides.jsonl, line 1, cannot be read: Expecting value"),
+        (
+            '{"key": "seed", "was": 0, "now": 1, "step": 2, "time": "now"}\n[]',
+            r"line 2, cannot be read: it must be an obj",
+        ),
+        (
+            '{"key": 1, "was": 0, "now": 1, "step": 2, "time": "now"}',
+            r"line 1, cannot be read: key is 1: it must be text",
+        ),
+        ('{"key": "seed", "was": 0, "step": 2, "time": "now"}', r"line 1, cannot be read: it lacks now"),
+        ("[" * 100_000, r"line 1, cannot be read"),
+        ("\udcff", r"cannot be read: 'utf-8' codec"),
+    ],
+    ids=range(6),
+)
+def test_a_record_that_is_none_is_refused(tmp_path, text, message):
+    (tmp_path / origin.RECORD).write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(UserError, match=message):
+        origin.recorded(tmp_path)
+
+
+def test_what_was_stated_is_kept_in_order(tmp_path):
+    origin.record({"seed": (0, 1)}, 3, tmp_path)
+    origin.record({"seed": (0, 1), "loss.tau": (4.0, 2.0)}, 5, tmp_path)  # the first was stated before
+    assert [json.loads(line)["step"] for line in (tmp_path / origin.RECORD).read_text().splitlines()] == [3, 5]
+    assert origin.recorded(tmp_path) == {"seed": 1, "loss.tau": 2.0}

@@ -33,8 +33,8 @@ def _whole_splits(data: DataConfig) -> tuple[DetectionDataset, DetectionDataset]
         return scene_boxes()
     root = root_folder(data)
     learned, tested = _annotations(data)
-    train = coco_detection(root / (data.train or "train2017"), learned)
-    return train, coco_detection(root / (data.test or "val2017"), tested, train.classes)
+    train = coco_detection(root / (data.train or "train2017"), learned, outside=data.outside_root)
+    return train, coco_detection(root / (data.test or "val2017"), tested, train.classes, outside=data.outside_root)
 
 
 def _annotations(data: DataConfig) -> list[Path]:
