@@ -17,6 +17,9 @@ _NO_FORWARD_MODE = "tst_kernels has no forward-mode derivatives in Triton: use r
 _NO_SECOND_DERIVATIVES = "tst_kernels has no second derivatives in Triton: use backend='torch', which has"
 
 
+_ANY = inspect.signature(lambda *arguments: None)
+
+
 class _Function(torch.autograd.Function):
     """Without forward mode; `torch.vmap` becomes a larger batch, since each image is a matter of its own."""
 
@@ -24,7 +27,7 @@ class _Function(torch.autograd.Function):
     """Which arguments are tensors that all images share."""
 
     def __init_subclass__(cls) -> None:
-        cls.forward.__signature__ = inspect.signature(cls.forward)  # which each call would work out anew
+        cls.forward.__signature__ = _ANY  # to which torch binds the arguments of each call, in no time
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> None:
@@ -65,6 +68,11 @@ def _is_traced(tensor: Tensor) -> bool:
         or type(tensor) not in (Tensor, torch.nn.Parameter)
         or tensor.device.type == "meta"
     )
+
+
+def _is_transformed() -> bool:
+    """Whether something is to be made of a gradient's own computation: its gradient, or a batch of it."""
+    return torch.is_grad_enabled() or torch._C._are_functorch_transforms_active()
 
 
 def _mix(
@@ -172,7 +180,9 @@ def mix(images: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
 
 def mix_backward(gradient: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
     """As `_mix_backward`."""
-    return (_mix_backward_operator if _is_traced(gradient) else _MixBackward.apply)(gradient, *arguments)
+    if _is_traced(gradient):
+        return _mix_backward_operator(gradient, *arguments)
+    return (_MixBackward.apply if _is_transformed() else _mix_backward)(gradient, *arguments)
 
 
 def _warp(images, theta, bilinear, fill):
@@ -250,4 +260,6 @@ def warp(images: Tensor, theta: Tensor, bilinear: bool, fill: float) -> Tensor:
 
 def warp_backward(gradient: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
     """As `_warp_backward`."""
-    return (_warp_backward_operator if _is_traced(gradient) else _WarpBackward.apply)(gradient, *arguments)
+    if _is_traced(gradient):
+        return _warp_backward_operator(gradient, *arguments)
+    return (_WarpBackward.apply if _is_transformed() else _warp_backward)(gradient, *arguments)
