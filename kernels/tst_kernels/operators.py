@@ -76,7 +76,18 @@ def _is_transformed() -> bool:
 
 
 def _mix(
-    images, operations, levels, gates, centres, sizes, device_constants, constants, dtype, channels_last, geometry
+    images,
+    operations,
+    levels,
+    gates,
+    centres,
+    sizes,
+    device_constants,
+    constants,
+    dtype,
+    channels_last,
+    geometry,
+    out=None,
 ):
     """The mix of [B, C, H, W] images: the result, and parameters, families, mean grey and tables for the backward pass.
 
@@ -87,7 +98,7 @@ def _mix(
 
     nine = constants if device_constants is None else device_constants
     draw = (operations, levels, gates, centres)
-    return launch.mix_forward(images, draw, nine, dtype, channels_last, geometry, sizes)
+    return launch.mix_forward(images, draw, nine, dtype, channels_last, geometry, sizes, out)
 
 
 def _save_mix(ctx: Any, inputs: tuple, output: tuple) -> None:
@@ -176,6 +187,13 @@ def _(gradient, images, operations, levels, parameters, *rest):
 def mix(images: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
     """As `_mix`, with gradients to levels, gates and floating-point images."""
     return (_mix_operator if _is_traced(images) else _Mix.apply)(images, *arguments)
+
+
+def mix_into(out: Tensor, *arguments: Any) -> Tensor:
+    """As `mix`, without gradients, written to a tensor of any strides, which is returned."""
+    if _is_traced(out) or _is_transformed():
+        return out.copy_(mix(*arguments)[0])
+    return _mix(*arguments, out)[0]
 
 
 def mix_backward(gradient: Tensor, *arguments: Any) -> tuple[Tensor, ...]:

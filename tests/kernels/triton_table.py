@@ -78,6 +78,21 @@ class MixTable:
         assert expected.is_contiguous(memory_format=memory_format)
         assert_forward(result, expected, TRITON_ROUNDING[str(dtype).removeprefix("torch.")])
 
+    @pytest.mark.parametrize("backend", ["torch", "triton"])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+    @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+    @pytest.mark.parametrize("size", [(16, 20), (7, 9)])
+    def test_results_written_to_half_a_batch(self, size, memory_format, dtype, backend):
+        """The bits of a result of its own, and nothing beside it."""
+        images, draw = in_layout("nhwc", 3, *size).to(self.device), move(random_draw(3, 4, seed=6), self.device)
+        with torch.no_grad():
+            expected = mix(images, draw, MEAN, STD, dtype, backend, memory_format=memory_format)
+            whole = torch.full((6, 3, *size), 7.0, dtype=dtype, device=self.device).to(memory_format=memory_format)
+            result = mix(images, draw, MEAN, STD, backend=backend, out=whole[3:])
+        assert result.data_ptr() == whole[3:].data_ptr()
+        assert torch.equal(whole[3:], expected)
+        assert (whole[:3] == 7).all()
+
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
     def test_images_of_half_precision(self, dtype):
         tolerance = TRITON_ROUNDING[str(dtype).removeprefix("torch.")]

@@ -41,6 +41,7 @@ def mix_forward(
     channels_last: bool,
     geometry: bool = True,
     sizes: Tensor | None = None,
+    out: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The mix of [B, C, H, W] images, and what its backward pass needs.
 
@@ -52,6 +53,7 @@ def mix_forward(
         channels_last: the result's memory format.
         geometry: False leaves out the slots of warps.
         sizes: [B, 2], height and width of each picture; None is the whole canvas.
+        out: of any strides, in place of a new result.
 
     Returns:
         The result, parameters [B, K, 8], families [B, K], mean grey [B] and tables [B, 2, 3, 256].
@@ -59,14 +61,16 @@ def mix_forward(
     batch, slots = draw[0].shape
     height, width = images.shape[2:]
     source, nine, sizes = _image(images), _constants(constants), _whole(sizes)
-    result = empty_result(images, dtype, channels_last)
-    alike = likeness(images, *draw, sizes, nine.pointer), dtype, channels_last
-    apart = channels_last or height * width % 16 != 0  # planes that are not aligned cannot be written two at a time
+    result = empty_result(images, dtype, channels_last) if out is None else out
+    target = _image(result)
+    alike = likeness(images, result, *draw, sizes, nine.pointer)
+    # Planes that are not aligned, and pixels with gaps between them, cannot be written two at a time.
+    apart = channels_last or target.layout.column_stride != 1 or height * width % 16 != 0
     pixels = PIXELS_APART if apart else _pixels(images.device)
     threads, tiles = _tiles(height * width, pixels)
     with launcher.on(images.device):
         rows, kinds, mean_grey, tables = prepare(source, draw, images.device, alike, geometry, sizes)
-        arguments = source, _image(result), rows, kinds, tables, nine
+        arguments = source, target, rows, kinds, tables, nine
         shape = slots, geometry, threads, pixels
         launch(forward.mix, batch * tiles, arguments, shape, alike, threads, _FEW_REGISTERS)
     return result, rows, kinds, mean_grey, tables
