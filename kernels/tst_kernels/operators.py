@@ -193,7 +193,7 @@ def mix_into(out: Tensor, *arguments: Any) -> Tensor:
     """As `mix`, without gradients, written to a tensor of any strides, which is returned."""
     if _is_traced(out) or _is_transformed():
         return out.copy_(mix(*arguments)[0])
-    return _mix(*arguments, out)[0]
+    return _mix(*arguments, out=out)[0]
 
 
 def mix_backward(gradient: Tensor, *arguments: Any) -> tuple[Tensor, ...]:

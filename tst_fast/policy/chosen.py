@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward
 
@@ -36,8 +35,8 @@ class Chosen(torch.autograd.Function):
         return gates, levels[chosen] * sign
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, of_gates: Tensor, of_levels: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        of_gates, of_levels = gradients
         logits, chosen, sign, gates = ctx.saved_tensors
         relaxed = ctx.temperature is not None
         if relaxed:
