@@ -21,7 +21,7 @@ from torch import Tensor
 from triton.backends.compiler import GPUTarget
 from triton.runtime.driver import driver
 
-from tst_kernels.fused import launch
+from tst_kernels.fused import launch, launcher
 
 TARGETS = {
     "sm_80": GPUTarget("cuda", 80, 32),
@@ -178,6 +178,13 @@ class _StandInDriver:
         return torch.device("meta")
 
 
+class _Forgetful(dict):
+    """Holds nothing, so that no kernel is launched without Triton's compiler."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pass
+
+
 @contextlib.contextmanager
 def compile_only(target: GPUTarget) -> Iterator[list[Any]]:
     """Within, every launch of a Triton kernel compiles it for `target` and appends it to the list given."""
@@ -192,11 +199,16 @@ def compile_only(target: GPUTarget) -> Iterator[list[Any]]:
 
     before = driver._active
     driver.set_active(_StandInDriver(target))
+    launcher.is_amd.cache_clear()
     try:
-        with mock.patch.object(triton.runtime.JITFunction, "run", compile_it):
+        with (
+            mock.patch.object(triton.runtime.JITFunction, "run", compile_it),
+            mock.patch.object(launcher, "compiled", _Forgetful()),
+        ):
             yield compiled
     finally:
         driver._active = before
+        launcher.is_amd.cache_clear()
 
 
 def compile_for(target: str, launch: Callable[[], object]) -> list[Compiled]:

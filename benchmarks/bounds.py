@@ -21,7 +21,7 @@ from benchmarks import ahead_of_time
 from benchmarks.ahead_of_time import TARGETS, compile_for
 from benchmarks.results import Results, Row, machine, show
 from tst_kernels import OPERATIONS, Family
-from tst_kernels.fused import families, launch, pixels
+from tst_kernels.fused import families, launch, launcher, pixels
 from tst_kernels.fused.pixels import Image
 
 SIZE = 224
@@ -101,10 +101,10 @@ def instructions_per_pixel(target: str, images: str) -> dict[str, float]:
 
     def count(family: int) -> float:
         def run() -> None:
-            options = launch._options()
+            options = launcher.options(launch.THREADS)
             constants = launch._constants([0.5] * 9)
             arguments = (launch._image(source), launch._image(result), numbers, tables, constants, family)
-            one_family[(1,)](*arguments, launch._THREADS, launch.PIXELS, **options)
+            one_family[(1,)](*arguments, launch.THREADS, launch.PIXELS, **options)
 
         return compile_for(target, run)[0].instructions / launch.PIXELS
 

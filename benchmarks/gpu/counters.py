@@ -28,7 +28,7 @@ METRICS = {
 }
 """The counters' names, and what they are called here."""
 RESERVE = 3.0  # seconds of the part's time, to stop in
-KERNELS = ("count", "tabulate", "compute", "mix", "sum_gradients", "compute_gradients")
+KERNELS = ("count", "prepare", "mix", "sum_gradients", "compute_gradients")
 
 
 def cases(setting: Setting, so_far: Sequence[Row]) -> Iterator[Case]:

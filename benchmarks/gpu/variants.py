@@ -47,7 +47,7 @@ def launched(variant: Mapping[str, int | None]) -> Iterator[dict[str, Any]]:
     """Within, both kernels are launched as `variant` says; gives those that were, by name."""
     import triton
 
-    from tst_kernels.fused import launch
+    from tst_kernels.fused import launch, launcher
 
     run, compiled = triton.runtime.JITFunction.run, {}
 
@@ -62,6 +62,7 @@ def launched(variant: Mapping[str, int | None]) -> Iterator[dict[str, Any]]:
     with (
         mock.patch.object(triton.runtime.JITFunction, "run", run_it),
         mock.patch.object(launch, "PIXELS", variant.get("pixels", launch.PIXELS)),
-        mock.patch.object(launch, "_THREADS", variant.get("threads", launch._THREADS)),
+        mock.patch.object(launch, "THREADS", variant.get("threads", launch.THREADS)),
+        mock.patch.object(launcher, "compiled", {}),
     ):
         yield compiled

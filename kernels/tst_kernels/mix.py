@@ -19,6 +19,7 @@ def mix(
     backend: Backend = "auto",
     compile: bool = False,
     memory_format: torch.memory_format = torch.contiguous_format,
+    out: Tensor | None = None,
     geometry: bool = True,
     sizes: Tensor | None = None,
 ) -> Tensor:
@@ -46,6 +47,8 @@ def mix(
         compile: with the torch backend, run the pixel arithmetic through `torch.compile`: slow at first, then a few
             times faster.
         memory_format: of the result: torch.contiguous_format or torch.channels_last.
+        out: floating [B, C, H, W] of any strides, apart from the images in memory, that the result is written to, such
+            as half of a larger batch. It has its own dtype and memory format, and no gradient.
         geometry: False leaves out the warps, at no cost: for those who move an image with its boxes or labels, by
             `compose` and `warp`.
         sizes: integer [B, 2], height and width of each picture, in pixels, where pictures of several sizes lie at the
@@ -58,11 +61,13 @@ def mix(
 
     Raises:
         TypeError: a dtype that is not listed above.
-        ValueError: shapes or devices that do not agree, an unknown memory format, or a backend that is unknown or
-            cannot run here.
+        ValueError: shapes or devices that do not agree, an unknown memory format, `out` where a gradient is wanted, or
+            a backend that is unknown or cannot run here.
     """
     pixels = _channels_first(images)
     _check_draw(draw, images)
+    if out is not None:
+        dtype = _checked_out(out, pixels, dtype, draw.levels, draw.gates)
     compute, result_dtype = _dtypes(images, dtype)
     if memory_format not in (torch.contiguous_format, torch.channels_last):
         raise ValueError(f"memory_format must be contiguous_format or channels_last, got {memory_format}")
@@ -70,11 +75,11 @@ def mix(
         _check_sizes(sizes, pixels, geometry)
     if resolve_backend(backend, images.device, images.dtype, result_dtype) == "triton":
         channels_last = memory_format == torch.channels_last
-        return _mix_in_triton(pixels, draw, mean, std, result_dtype, channels_last, geometry, sizes)
+        return _mix_in_triton(pixels, draw, mean, std, result_dtype, channels_last, out, geometry, sizes)
     x = _eight_bit_units(pixels, compute)
     scale, shift, fill = _scale_shift_fill(x, mean, std)
     total = reference.mix(x, draw, fill.flatten(), compile, geometry, sizes)
-    return (total * scale + shift).to(result_dtype, memory_format=memory_format)
+    return _normalised(total, scale, shift, result_dtype, memory_format, out)
 
 
 def apply(
@@ -126,13 +131,44 @@ def normalise(
     mean: ChannelValues | None = None,
     std: ChannelValues | None = None,
     dtype: torch.dtype | None = None,
+    memory_format: torch.memory_format = torch.contiguous_format,
+    out: Tensor | None = None,
 ) -> Tensor:
     """What `mix` makes of images that nothing is applied to; arguments, result and errors as there."""
     pixels = _channels_first(images)
+    if out is not None:
+        dtype = _checked_out(out, pixels, dtype)
     compute, result_dtype = _dtypes(images, dtype)
     x = _eight_bit_units(pixels, compute)
     scale, shift, _ = _scale_shift_fill(x, mean, std)
-    return (x * scale + shift).to(result_dtype)
+    return _normalised(x, scale, shift, result_dtype, memory_format, out)
+
+
+def _normalised(
+    x: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    dtype: torch.dtype,
+    memory_format: torch.memory_format,
+    out: Tensor | None,
+) -> Tensor:
+    if out is not None:
+        return torch.add(x * scale, shift, out=out)
+    return (x * scale + shift).to(dtype, memory_format=memory_format)
+
+
+def _checked_out(out: Tensor, pixels: Tensor, dtype: torch.dtype | None, *inputs: Tensor) -> torch.dtype:
+    """The dtype of a result that is written to `out`."""
+    if not isinstance(out, Tensor) or not out.is_floating_point():
+        raise TypeError(f"out must be a floating tensor, got {out.dtype if isinstance(out, Tensor) else type(out)}")
+    if out.shape != pixels.shape or out.device != pixels.device:
+        expected = f"{list(pixels.shape)} on {pixels.device}"
+        raise ValueError(f"out must be {expected} for these images, got {list(out.shape)} on {out.device}")
+    if dtype not in (None, out.dtype):
+        raise ValueError(f"out is {out.dtype} and dtype is {dtype}: leave dtype out")
+    if torch.is_grad_enabled() and any(value.requires_grad for value in (out, pixels, *inputs)):
+        raise ValueError("what is written to out has no gradient: leave out away, or call under torch.no_grad()")
+    return out.dtype
 
 
 def _dtypes(images: Tensor, dtype: torch.dtype | None) -> tuple[torch.dtype, torch.dtype]:
@@ -192,6 +228,7 @@ def _mix_in_triton(
     std: ChannelValues | None,
     dtype: torch.dtype,
     channels_last: bool,
+    out: Tensor | None,
     geometry: bool,
     sizes: Tensor | None,
 ) -> Tensor:
@@ -200,20 +237,9 @@ def _mix_in_triton(
         tensor = constants_of_tensors(mean, std, pixels.shape[1], pixels.device, torch.float32)
     else:
         values = constants(mean, std, pixels.shape[1])
-    result, *_ = operators.mix(
-        pixels,
-        draw.operations,
-        draw.levels.float(),
-        draw.gates.float(),
-        draw.centres,
-        sizes,
-        tensor,
-        values,
-        dtype,
-        channels_last,
-        geometry,
-    )
-    return result
+    fields = draw.operations, draw.levels.float(), draw.gates.float(), draw.centres
+    arguments = pixels, *fields, sizes, tensor, values, dtype, channels_last, geometry
+    return operators.mix(*arguments)[0] if out is None else operators.mix_into(out, *arguments)
 
 
 def _scale_shift_fill(x: Tensor, mean: ChannelValues | None, std: ChannelValues | None) -> Tensor:

@@ -250,9 +250,18 @@ def family_parameters(
         [B, K, 6] in the dtype of `levels`, differentiable in `levels` and `scene.mean_grey`. The parameters of each
         operation looked for are computed for every slot and one is selected, so that nothing waits for the device.
     """
-    rows = torch.stack([torch.full_like(levels, value) for value in otherwise], dim=-1)
+    numbers: dict[float, Tensor] = {}  # few different ones, each made once
+
+    def column(value: Tensor | float) -> Tensor:
+        if isinstance(value, Tensor):
+            return value.expand_as(levels)
+        if value not in numbers:
+            numbers[value] = torch.full_like(levels, value)
+        return numbers[value]
+
+    rows = torch.stack([column(value) for value in otherwise], dim=-1)
     for operation in among:
         values = (*operation.parameters(levels, scene), *(0.0,) * PARAMETER_COUNT)[:PARAMETER_COUNT]
-        columns = [v.expand_as(levels) if isinstance(v, Tensor) else torch.full_like(levels, v) for v in values]
+        columns = [column(value) for value in values]
         rows = torch.where((operations == operation.code)[..., None], torch.stack(columns, dim=-1), rows)
     return rows

@@ -17,6 +17,9 @@ _NO_FORWARD_MODE = "tst_kernels has no forward-mode derivatives in Triton: use r
 _NO_SECOND_DERIVATIVES = "tst_kernels has no second derivatives in Triton: use backend='torch', which has"
 
 
+_ANY = inspect.signature(lambda *arguments: None)
+
+
 class _Function(torch.autograd.Function):
     """Without forward mode; `torch.vmap` becomes a larger batch, since each image is a matter of its own."""
 
@@ -24,7 +27,7 @@ class _Function(torch.autograd.Function):
     """Which arguments are tensors that all images share."""
 
     def __init_subclass__(cls) -> None:
-        cls.forward.__signature__ = inspect.signature(cls.forward)  # which each call would work out anew
+        cls.forward.__signature__ = _ANY  # to which torch binds the arguments of each call, in no time
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> None:
@@ -67,8 +70,24 @@ def _is_traced(tensor: Tensor) -> bool:
     )
 
 
+def _is_transformed() -> bool:
+    """Whether something is to be made of a gradient's own computation: its gradient, or a batch of it."""
+    return torch.is_grad_enabled() or torch._C._are_functorch_transforms_active()
+
+
 def _mix(
-    images, operations, levels, gates, centres, sizes, device_constants, constants, dtype, channels_last, geometry
+    images,
+    operations,
+    levels,
+    gates,
+    centres,
+    sizes,
+    device_constants,
+    constants,
+    dtype,
+    channels_last,
+    geometry,
+    out=None,
 ):
     """The mix of [B, C, H, W] images: the result, and parameters, families, mean grey and tables for the backward pass.
 
@@ -79,7 +98,7 @@ def _mix(
 
     nine = constants if device_constants is None else device_constants
     draw = (operations, levels, gates, centres)
-    return launch.mix_forward(images, draw, nine, dtype, channels_last, geometry, sizes)
+    return launch.mix_forward(images, draw, nine, dtype, channels_last, geometry, sizes, out)
 
 
 def _save_mix(ctx: Any, inputs: tuple, output: tuple) -> None:
@@ -170,9 +189,18 @@ def mix(images: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
     return (_mix_operator if _is_traced(images) else _Mix.apply)(images, *arguments)
 
 
+def mix_into(out: Tensor, *arguments: Any) -> Tensor:
+    """As `mix`, without gradients, written to a tensor of any strides, which is returned."""
+    if _is_traced(out) or _is_transformed():
+        return out.copy_(mix(*arguments)[0])
+    return _mix(*arguments, out=out)[0]
+
+
 def mix_backward(gradient: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
     """As `_mix_backward`."""
-    return (_mix_backward_operator if _is_traced(gradient) else _MixBackward.apply)(gradient, *arguments)
+    if _is_traced(gradient):
+        return _mix_backward_operator(gradient, *arguments)
+    return (_MixBackward.apply if _is_transformed() else _mix_backward)(gradient, *arguments)
 
 
 def _warp(images, theta, bilinear, fill):
@@ -250,4 +278,6 @@ def warp(images: Tensor, theta: Tensor, bilinear: bool, fill: float) -> Tensor:
 
 def warp_backward(gradient: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
     """As `_warp_backward`."""
-    return (_warp_backward_operator if _is_traced(gradient) else _WarpBackward.apply)(gradient, *arguments)
+    if _is_traced(gradient):
+        return _warp_backward_operator(gradient, *arguments)
+    return (_WarpBackward.apply if _is_transformed() else _warp_backward)(gradient, *arguments)

@@ -31,7 +31,7 @@ def mean_grey(x: Tensor, inside: Tensor | None = None) -> Tensor:
 
 def eight_bit(x: Tensor) -> Tensor:
     """The 8-bit value of pixels in 0..255: rounded half up and clamped, still floating point."""
-    return (x + 0.5).floor().clamp(0, 255)
+    return (x + 0.5).floor_().clamp_(0, 255)
 
 
 def table_index(x: Tensor) -> Tensor:

@@ -6,8 +6,9 @@ import sys
 import pytest
 import torch
 
-from tst_kernels import OPERATIONS, Draw, apply, mix, warp
+from tst_kernels import OPERATIONS, Draw, apply, mix, normalise, warp
 
+_GATES = torch.ones(2, 1, requires_grad=True)
 IMAGES = torch.zeros(2, 4, 5, 3, dtype=torch.uint8)
 
 
@@ -22,6 +23,10 @@ def _draw(**changes):
 
 def _padded(sizes):
     return mix(IMAGES, _draw(), geometry=False, sizes=torch.tensor(sizes))
+
+
+def _written(out, draw=None, **how):
+    return mix(IMAGES, draw or _draw(), out=out, **how)
 
 
 def _nearest(dtype, fill):
@@ -59,6 +64,15 @@ def _nearest(dtype, fill):
         (lambda: mix(IMAGES, _draw(), backend="cuda"), ValueError, "backend must be"),
         (lambda: mix(IMAGES, _draw(), dtype=torch.float64, backend="triton"), ValueError, "computes in float32"),
         (lambda: mix(IMAGES, _draw(), memory_format=torch.channels_last_3d), ValueError, "memory_format must be"),
+        (lambda: mix(IMAGES, _draw(), out=IMAGES), TypeError, "out must be a floating tensor, got torch.uint8"),
+        (
+            lambda: _written(torch.zeros(2, 4, 5, 3)),
+            ValueError,
+            r"out must be \[2, 3, 4, 5\] on cpu .* got \[2, 4, 5, 3\]",
+        ),
+        (lambda: _written(torch.zeros(2, 3, 4, 5), dtype=torch.float16), ValueError, "leave dtype out"),
+        (lambda: _written(torch.zeros(2, 3, 4, 5), _draw(gates=_GATES)), ValueError, "written to out has no gradient"),
+        (lambda: normalise(IMAGES, out=torch.zeros(2, 3, 4, 4)), ValueError, r"out must be \[2, 3, 4, 5\]"),
         (lambda: _draw(levels=torch.zeros(2, 2)), ValueError, r"Draw.levels must be \[2, 1\]"),
         (lambda: _draw(levels=torch.zeros(2, 1).int()), TypeError, "Draw.levels must be float32"),
         (lambda: _draw(operations=torch.zeros(2)), TypeError, "Draw.operations must be int32"),

@@ -33,7 +33,7 @@ def reports(tmp_path_factory):
 @pytest.mark.parametrize("target", TARGETS)
 def test_no_kernel_spills(reports, target):
     kernels = {row["kernel"] for row in reports[target]}
-    assert {"mix", "sum_gradients", "gather_gradients", "compute", "compute_gradients", "count", "tabulate"} < kernels
+    assert {"mix", "sum_gradients", "gather_gradients", "count", "prepare", "compute_gradients"} < kernels
     assert {"warp", "sum_theta_gradients"} < kernels
     assert [row for row in reports[target] if row["spills"] or row["stack"]] == []
 

@@ -78,6 +78,21 @@ class MixTable:
         assert expected.is_contiguous(memory_format=memory_format)
         assert_forward(result, expected, TRITON_ROUNDING[str(dtype).removeprefix("torch.")])
 
+    @pytest.mark.parametrize("backend", ["torch", "triton"])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+    @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+    @pytest.mark.parametrize("size", [(16, 20), (7, 9)])
+    def test_results_written_to_half_a_batch(self, size, memory_format, dtype, backend):
+        """The bits of a result of its own, and nothing beside it."""
+        images, draw = in_layout("nhwc", 3, *size).to(self.device), move(random_draw(3, 4, seed=6), self.device)
+        with torch.no_grad():
+            expected = mix(images, draw, MEAN, STD, dtype, backend, memory_format=memory_format)
+            whole = torch.full((6, 3, *size), 7.0, dtype=dtype, device=self.device).to(memory_format=memory_format)
+            result = mix(images, draw, MEAN, STD, backend=backend, out=whole[3:])
+        assert result.data_ptr() == whole[3:].data_ptr()
+        assert torch.equal(whole[3:], expected)
+        assert (whole[:3] == 7).all()
+
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
     def test_images_of_half_precision(self, dtype):
         tolerance = TRITON_ROUNDING[str(dtype).removeprefix("torch.")]
@@ -162,30 +177,31 @@ class ParametersTable:
         from tst_kernels.fused import launch
 
         draw = every_operation(height)
-        grey = 100 + 50 * torch.rand(len(draw.levels), 1, dtype=torch.float64)
-        levels = draw.levels.double().requires_grad_()
-        mean_grey = grey.clone().requires_grad_()
-        sides = (torch.full((len(levels), 1), side, dtype=torch.float64) for side in (height, width))
-        scene = Scene(*sides, mean_grey, draw.centres.double().unsqueeze(1))
-        expected = family_parameters(draw.operations, levels, scene)
+        images = floats(len(draw.levels), 1, height, width).float().to(self.device)
         on_device = move(draw, self.device)
         fields = (on_device.operations, on_device.levels.detach(), on_device.gates.detach(), on_device.centres)
-        source = launch._image(torch.empty(len(levels), 1, height, width, device=self.device))
-        rows, kinds = launch.slot_parameters(source, fields, grey.flatten().float().to(self.device))
+        shape = height, width, self.device
+        rows, kinds, mean_grey, _ = launch.prepare(launch._image(images), fields, images.device, shape)
+        levels = draw.levels.double().requires_grad_()
+        grey = mean_grey.cpu().double()[:, None].requires_grad_()
+        sides = (torch.full((len(levels), 1), side, dtype=torch.float64) for side in (height, width))
+        scene = Scene(*sides, grey, draw.centres.double().unsqueeze(1))
+        expected = family_parameters(draw.operations, levels, scene)
         torch.testing.assert_close(rows[..., :6].cpu().double(), expected.detach(), rtol=1e-6, atol=1e-6)
         torch.testing.assert_close(rows[..., 6].cpu(), draw.gates)
         families = [list(OPERATIONS.values())[number].family for number in draw.operations.flatten().tolist()]
         assert kinds.flatten().tolist() == families
+        of_images = 255 * images.mean((1, 2, 3)).cpu()
+        needs = (draw.operations == code("Contrast"))[:, 0]
+        torch.testing.assert_close(mean_grey.cpu(), torch.where(needs, of_images, 0), rtol=1e-5, atol=0)
 
         upstream = torch.randn(expected.shape, dtype=torch.float64)
         expected.backward(upstream)
         partials = torch.zeros(len(draw.levels), 1, 2, 8, device=self.device)  # two stripes, to be added
         partials[..., 0, :6], partials[..., 1, :6] = (upstream * part for part in (0.25, 0.75))
-        of_levels, _, of_grey = launch.slot_gradients(
-            fields[:2], grey.flatten().float().to(self.device), partials, height, width
-        )
+        of_levels, _, of_grey = launch.slot_gradients(fields[:2], mean_grey, partials, height, width, shape)
         torch.testing.assert_close(of_levels.cpu().double(), levels.grad, rtol=1e-5, atol=1e-4)
-        torch.testing.assert_close(of_grey.cpu().double(), mean_grey.grad.flatten(), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(of_grey.cpu().double(), grey.grad.flatten(), rtol=1e-5, atol=1e-5)
 
     def test_unknown_codes_do_nothing(self):
         """A draw on a GPU is not looked at, so a bad code must do no harm."""

@@ -70,39 +70,40 @@ class Augmenter:
     encoders: Encoders | None = None
     composed: bool = False
 
-    def __call__(self, images: Tensor, sizes: Tensor | None = None) -> Augmented:
+    def __call__(self, images: Tensor, sizes: Tensor | None = None, **form: Any) -> Augmented:
         """Augment by a new draw: arguments and result as `apply`."""
-        return self.apply(images, self.policy.draw(len(images)), sizes)
+        return self.apply(images, self.policy.draw(len(images)), sizes, **form)
 
-    def apply(self, images: Tensor, draw: Draw, sizes: Tensor | None = None) -> Augmented:
+    def apply(self, images: Tensor, draw: Draw, sizes: Tensor | None = None, **form: Any) -> Augmented:
         """Augment by a given draw.
 
         Args:
             images: uint8 [B, H, W, 3], or anything that `tst_kernels.mix` takes.
             draw: on their device; gradients reach its levels and gates, also through encoders.
             sizes: int32 [B, 2], height and width of the pictures in them, where warps are composed; None: all of it.
+            form: dtype and memory_format of the result, or out, which it is written to, as of `tst_kernels.mix`.
         """
         if not self.composed:
-            return Augmented(self._mixed(images, draw), None)
-        mixed = self._mixed(images, draw, geometry=False, sizes=sizes)
+            return Augmented(self._mixed(images, draw, form), None)
+        mixed = self._mixed(images, draw, {}, geometry=False, sizes=sizes)
         height, width = mixed.shape[2:]
         theta = compose(draw, height, width, sizes)
         gone = erased(draw, height, width, sizes)
         warped = _blank(warp(_blank(mixed, sizes), theta), sizes)
-        return Augmented(warped, Geometry(theta, gone, (height, width)))
+        return Augmented(_formed(warped, **form), Geometry(theta, gone, (height, width)))
 
-    def _mixed(self, images: Tensor, draw: Draw, **moving: Any) -> Tensor:
+    def _mixed(self, images: Tensor, draw: Draw, form: dict[str, Any], **moving: Any) -> Tensor:
         """The mix of a draw, normalised; `moving` are `geometry` and `sizes` of `tst_kernels.mix`."""
         sequential = self.config.composition == "sequential"
         if self.encoders is None and not sequential:
-            return mix(images, draw, self.data.mean, self.data.std, compile=self.config.compile, **moving)
+            return mix(images, draw, self.data.mean, self.data.std, compile=self.config.compile, **form, **moving)
         original = total = normalise(images)
         for one in _slots(draw):
             if self.encoders is None:
                 total = self._exact(total, one, **moving)
             else:
                 total = total + self._encoded(total if sequential else original, one, self.encoders)
-        return normalise(total, self.data.mean, self.data.std)
+        return normalise(total, self.data.mean, self.data.std, **form)
 
     def _exact(self, images: Tensor, one: Draw, **moving: Any) -> Tensor:
         """x + g (T(x) - x), in 0..1: the mean is what Cutout fills with, so it is subtracted and added again."""
@@ -122,6 +123,15 @@ class Augmenter:
                 part = self._exact(x, some) - x
             change = change.index_copy(0, rows, part)
         return change
+
+
+def _formed(
+    images: Tensor,
+    dtype: torch.dtype = torch.float32,
+    memory_format: torch.memory_format = torch.contiguous_format,
+    out: Tensor | None = None,
+) -> Tensor:
+    return images.to(dtype, memory_format=memory_format) if out is None else out.copy_(images)
 
 
 def _blank(images: Tensor, sizes: Tensor | None) -> Tensor:

@@ -1,6 +1,6 @@
 """The policy: what it knows of each operation, and how it draws (TST, section 3; docs/design.md, section 1)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tst_fast.errors import UserError
+from tst_fast.policy.chosen import Chosen
 from tst_fast.policy.file import LearnedOperation, PolicyFile
 from tst_kernels import Draw
 from tst_kernels.operations import find_operation
@@ -35,6 +36,8 @@ class Policy(nn.Module):
     _levelled: Tensor
     _codes: Tensor
     _random_sign: Tensor
+    _flip_chance: Tensor
+    _one: Tensor
     _learned_sign: Tensor
 
     def __init__(
@@ -60,6 +63,8 @@ class Policy(nn.Module):
         self.register_buffer("_levelled", torch.tensor(levelled, dtype=torch.int64), persistent=False)
         self.register_buffer("_codes", codes, persistent=False)
         self.register_buffer("_random_sign", signed & ~learned, persistent=False)
+        self.register_buffer("_flip_chance", 0.5 * self._random_sign, persistent=False)
+        self.register_buffer("_one", torch.ones(()), persistent=False)
         self.register_buffer("_learned_sign", learned[self._levelled], persistent=False)
         self.reset()
 
@@ -75,7 +80,10 @@ class Policy(nn.Module):
     def levels(self) -> Tensor:
         """[N], 0..1, or -1..1 where a sign is learned; 0 for operations without a level."""
         zeros, logits = torch.zeros_like(self.probability_logits), self.magnitude_logits
-        return zeros.index_copy(0, self._levelled, torch.where(self._learned_sign, logits.tanh(), logits.sigmoid()))
+        levels = logits.sigmoid()
+        if self.sign == "learned":
+            levels = torch.where(self._learned_sign, logits.tanh(), levels)
+        return zeros.index_copy(0, self._levelled, levels)
 
     def draw(self, batch_size: int, straight_through: bool = False) -> Draw:
         """Operations, levels and gates for a batch, differentiable in the logits; from torch's global generator.
@@ -89,23 +97,18 @@ class Policy(nn.Module):
         device = self.probability_logits.device
         size = (batch_size, self.operations_per_image)
         shared = self.shared_draw and not straight_through
-        order = torch.rand(1 if shared else batch_size, len(self.operations), device=device)
+        orders = (1 if shared else batch_size, len(self.operations))
+        order, gate, coin, centres = _uniform(device, orders, size, size, (batch_size, 2))
         chosen = order.topk(self.operations_per_image).indices.expand(size)
-        uniform = torch.rand(size, device=device).clamp(1e-6, 1 - 1e-6)
-        logits = self.probability_logits[chosen]
-        if straight_through:
-            probabilities = logits.sigmoid()
-            gates = (logits.detach() + uniform.logit() > 0).to(logits.dtype) + (probabilities - probabilities.detach())
-        else:
-            gates = ((logits + uniform.logit()) / self.temperature).sigmoid()
-        flipped = self._random_sign[chosen] & (torch.rand(size, device=device) < 0.5)
-        levels = self.levels()[chosen]
-        return Draw(
-            operations=self._codes[chosen],
-            levels=torch.where(flipped, -levels, levels),
-            gates=gates,
-            centres=torch.rand(batch_size, 2, device=device),
+        gates, levels = Chosen.apply(  # pyright: ignore[reportGeneralTypeIssues]: torch does not say what it returns
+            self.probability_logits,
+            self.levels(),
+            chosen,
+            gate.logit(eps=1e-6),
+            self._one.copysign(coin - self._flip_chance[chosen]),
+            None if straight_through else self.temperature,
         )
+        return Draw(self._codes[chosen], levels, gates, centres)
 
     @torch.no_grad()
     def learned(self) -> list[LearnedOperation]:
@@ -170,3 +173,10 @@ class Policy(nn.Module):
         inverse_tanh = levels.clamp(-largest, largest).atanh()
         self.probability_logits.copy_(probabilities.logit(eps=1e-6))
         self.magnitude_logits.copy_(torch.where(self._learned_sign, inverse_tanh, levels.logit(eps=1e-6)))
+
+
+def _uniform(device: torch.device, *shapes: tuple[int, int]) -> Iterator[Tensor]:
+    """Uniform numbers in these shapes, from one launch; on a CPU, those of as many calls of `torch.rand`."""
+    counts = [rows * columns for rows, columns in shapes]
+    numbers = torch.rand(sum(counts), device=device).split(counts)
+    return (part.view(shape) for part, shape in zip(numbers, shapes, strict=True))

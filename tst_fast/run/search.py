@@ -12,6 +12,7 @@ from tst_fast.policy.budget import Budget
 from tst_fast.policy.dither import dithered
 from tst_fast.policy.policy import Policy
 from tst_fast.ranks import Ranks, over_ranks
+from tst_fast.run.images import form_of, memory_format_of, size_of
 from tst_fast.run.signal import GradientSignal
 from tst_fast.run.update import Scalars, gradient_norm, weighted_mean
 from tst_fast.tasks.task import Decisions, Task
@@ -45,6 +46,7 @@ class PolicySearch:
     ) -> None:
         self.task, self.augmenter, self.accelerator = task, augmenter, accelerator
         self.policy, self.config = augmenter.policy, augmenter.config
+        self.memory_format = memory_format_of(student)
         self.teacher, self.student, self.window = teacher, student, window
         self.terms = SEARCH_OBJECTIVES[self.config.objective]
         self.budget = None if self.config.budget is None else Budget(self.policy, self.config.budget)
@@ -107,10 +109,9 @@ class PolicySearch:
     def _answers(self, part: Batch, policy: Policy, networks: Sequence[nn.Module]) -> tuple[Decisions, list[Tensor]]:
         """What is asked of images as a new draw of a policy augments them, and each network's answers."""
         draw = policy.draw(len(part), straight_through=self.config.gates == "straight_through")
-        pixels = part.images
-        height, width = pixels.shape[1:3] if pixels.dtype == torch.uint8 else pixels.shape[2:]
-        draw = dithered(draw, height, width, part.sizes)
-        augmented, geometry = self.augmenter.apply(part.images, draw, part.sizes)
+        draw = dithered(draw, *size_of(part.images), part.sizes)
+        form = form_of(self.accelerator, self.memory_format, keep_float32=self.task.composes_warps)
+        augmented, geometry = self.augmenter.apply(part.images, draw, part.sizes, **form)
         asked = self.task.decisions(part.targets, geometry)
         with self.accelerator.autocast():
             outputs = [network(augmented) for network in networks]

@@ -15,6 +15,7 @@ from tst_fast.losses.search import confidence
 from tst_fast.models.features import FeaturedOutput
 from tst_fast.policy.augmenter import Augmenter
 from tst_fast.ranks import Ranks
+from tst_fast.run.images import form_of, memory_format_of, size_of
 from tst_fast.tasks.task import Task
 from tst_kernels import normalise
 from tst_pipelines import Batch, Targets
@@ -54,6 +55,7 @@ class FromTeacher:
     ) -> None:
         self.task, self.data, self.config, self.accelerator = task, config.data, config.loss, accelerator
         self.teacher, self.augmenter = teacher, augmenter
+        self.memory_format = memory_format_of(teacher)
 
     def __call__(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss; the student's mean confidence on plain images, and both networks' on augmented ones."""
@@ -83,12 +85,18 @@ class FromTeacher:
     @torch.no_grad()
     def _images(self, batch: Batch) -> tuple[Tensor, list[Targets]]:
         """Normalised plain images, after augmented ones if there is an augmenter; the targets of each half."""
-        plain = normalise(batch.images, self.data.mean, self.data.std)
+        normalisation = self.data.mean, self.data.std
+        form = form_of(self.accelerator, self.memory_format, keep_float32=self.task.composes_warps)
         if self.augmenter is None:
-            return plain, [batch.targets]
-        augmented, geometry = self.augmenter(batch.images, batch.sizes)
+            return normalise(batch.images, *normalisation, **form), [batch.targets]
+        # Each half is written once, where and as both networks read it.
+        shape = (2 * len(batch), len(self.data.mean), *size_of(batch.images))
+        images = torch.empty(shape, device=batch.images.device, **form)
+        augmented, plain = images.chunk(2)
+        _, geometry = self.augmenter(batch.images, batch.sizes, out=augmented)
+        normalise(batch.images, *normalisation, out=plain)
         moved = batch.targets if geometry is None else self.task.moved(batch.targets, geometry)
-        return torch.cat([augmented, plain]), [moved, batch.targets]
+        return images, [moved, batch.targets]
 
     @torch.no_grad()
     def _teach(self, images: Tensor) -> tuple[Any, list[Tensor]]:

@@ -13,4 +13,5 @@ Nothing here is imported before a Triton kernel is asked for, so that `import ts
 | `image_gradient.py` | gradients to floating-point images |
 | `warp.py` | one affine warp of any tensor, with its gradients |
 | `launch.py` | the functions on the host that launch all these |
+| `launcher.py` | one launch, without Triton's search where arguments like these were launched before |
 """

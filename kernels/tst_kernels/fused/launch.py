@@ -1,19 +1,15 @@
 """The functions on the host that launch the kernels: they look at shapes, strides and dtypes, never at device data."""
 
-import contextlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Hashable, Sequence
 
 import torch
 import triton
 from torch import Tensor
 
-from tst_kernels.fused import backward, families, forward, image_gradient, parameters, statistics, warp
+from tst_kernels.fused import backward, families, forward, image_gradient, launcher, parameters, statistics, warp
+from tst_kernels.fused.launcher import INTERPRETED, launch, likeness
 from tst_kernels.fused.parameters import Slots
 from tst_kernels.fused.pixels import Constants, Images, Layout
-
-INTERPRETED: bool = not isinstance(forward.mix, triton.runtime.JITFunction)
-"""Whether TRITON_INTERPRET=1 was set when the kernels were defined: they then run on the CPU, in numpy."""
 
 PIXELS = 2
 """Pixels a thread: 4 would save a tenth of the instructions and double the registers."""
@@ -21,10 +17,10 @@ PIXELS_APART = 1
 """The same where pixels are not written side by side: in channels_last results, for which Triton would rearrange two
 through shared memory; in the images' gradients, where each pixel collects from many and two spill on sm_100; and in
 the backward pass of images with gaps between their pixels, where two spill on sm_80."""
-_THREADS = 128
+THREADS = 128
+"""A program."""
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 """Integers by their size in bytes."""
-_VERSION = tuple(int(number) for number in triton.__version__.split(".")[:2])
 _STATISTICS_BLOCK = 1024
 _PROGRAMS = 4096
 """How many programs of partial sums keep a large GPU busy."""
@@ -45,6 +41,7 @@ def mix_forward(
     channels_last: bool,
     geometry: bool = True,
     sizes: Tensor | None = None,
+    out: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The mix of [B, C, H, W] images, and what its backward pass needs.
 
@@ -56,36 +53,26 @@ def mix_forward(
         channels_last: the result's memory format.
         geometry: False leaves out the slots of warps.
         sizes: [B, 2], height and width of each picture; None is the whole canvas.
+        out: of any strides, in place of a new result.
 
     Returns:
         The result, parameters [B, K, 8], families [B, K], mean grey [B] and tables [B, 2, 3, 256].
     """
-    operations = draw[0]
-    batch, slots = operations.shape
-    source = _image(images)
-    result = empty_result(images, dtype, channels_last)
-    sizes = _whole(sizes)
-    mean_grey, tables = _measure(source, _slots(operations), sizes, images.device, batch)
-    rows, kinds = slot_parameters(source, draw, mean_grey, geometry, sizes)
+    batch, slots = draw[0].shape
     height, width = images.shape[2:]
-    apart = channels_last or height * width % 16 != 0  # planes that are not aligned cannot be written two at a time
-    pixels = PIXELS_APART if apart else _pixels()
+    source, nine, sizes = _image(images), _constants(constants), _whole(sizes)
+    result = empty_result(images, dtype, channels_last) if out is None else out
+    target = _image(result)
+    alike = likeness(images, result, *draw, sizes, nine.pointer)
+    # Planes that are not aligned, and pixels with gaps between them, cannot be written two at a time.
+    apart = channels_last or target.layout.column_stride != 1 or height * width % 16 != 0
+    pixels = PIXELS_APART if apart else _pixels(images.device)
     threads, tiles = _tiles(height * width, pixels)
-    target, nine = _image(result), _constants(constants)
-    with _on(images.device):
-        forward.mix[(batch * tiles,)](
-            source,
-            target,
-            rows,
-            kinds,
-            tables,
-            nine,
-            slots,
-            geometry,
-            threads,
-            pixels,
-            **_options(threads, _FEW_REGISTERS),
-        )
+    with launcher.on(images.device):
+        rows, kinds, mean_grey, tables = prepare(source, draw, images.device, alike, geometry, sizes)
+        arguments = source, target, rows, kinds, tables, nine
+        shape = slots, geometry, threads, pixels
+        launch(forward.mix, batch * tiles, arguments, shape, alike, threads, _FEW_REGISTERS)
     return result, rows, kinds, mean_grey, tables
 
 
@@ -107,65 +94,71 @@ def mix_backward(
     rows, kinds, mean_grey, tables = saved
     batch, slots = kinds.shape
     height, width = images.shape[2:]
-    source, upstream, nine = _image(images), _image(gradient), _constants(constants)
-    pixels = _pixels() if source.layout.column_stride in (1, 3) else PIXELS_APART
+    source, upstream, nine, sizes = _image(images), _image(gradient), _constants(constants), _whole(sizes)
+    pixels = _pixels(images.device) if source.layout.column_stride in (1, 3) else PIXELS_APART
     threads, tiles = _tiles(height * width, pixels)
     stripes = _stripes(batch * slots, tiles)
     partials = rows.new_empty((batch, slots, stripes, int(families.COLUMNS)))
     image_gradients = torch.empty_like(images) if needs_images else rows.new_empty(0)
-    with _on(images.device):
-        options = _options(threads, _REGISTERS)
-        backward.sum_gradients[(batch * slots * stripes,)](
-            source, upstream, rows, kinds, tables, nine, partials, slots, geometry, stripes, threads, pixels, **options
-        )
-        of_levels, of_gates, of_grey = slot_gradients(draw, mean_grey, partials, height, width)
+    alike = likeness(gradient, images, *draw, *saved, sizes, nine.pointer)
+    with launcher.on(images.device):
+        arguments = source, upstream, rows, kinds, tables, nine, partials
+        shape = slots, geometry, stripes, threads, pixels
+        launch(backward.sum_gradients, batch * slots * stripes, arguments, shape, alike, threads, _REGISTERS)
+        of_levels, of_gates, of_grey = slot_gradients(draw, mean_grey, partials, height, width, alike)
         if needs_images:
-            target = _image(image_gradients)
             threads, tiles = _tiles(height * width, PIXELS_APART)
-            shape = (threads, PIXELS_APART)
-            known = (rows, kinds, nine, of_grey, _whole(sizes), slots, geometry)
-            image_gradient.gather_gradients[(batch * tiles,)](
-                source, upstream, target, *known, *shape, **_options(threads, _REGISTERS)
-            )
+            arguments = source, upstream, _image(image_gradients), rows, kinds, nine, of_grey, sizes
+            shape = slots, geometry, threads, PIXELS_APART
+            launch(image_gradient.gather_gradients, batch * tiles, arguments, shape, alike, threads, _REGISTERS)
     return of_levels, of_gates, image_gradients
 
 
-def slot_parameters(
+def prepare(
     source: Images,
     draw: Sequence[Tensor | None],
-    mean_grey: Tensor,
+    device: torch.device,
+    alike: Hashable,
     geometry: bool = True,
     sizes: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Every slot's row of parameters, float32 [B, K, 8], and its family, int32 [B, K]."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What the mix needs to know of each image and slot.
+
+    Returns:
+        Every slot's row of parameters, float32 [B, K, 8], and its family, int32 [B, K]; mean grey [B] and tables
+        [B, 2, 3, 256], zero for images whose operations need none.
+    """
     operations, levels, gates, centres = draw
-    fields = (_slots(operations), _slots(levels), _slots(gates), None if centres is None else _slots(centres))
-    rows = mean_grey.new_empty((*operations.shape, int(families.COLUMNS)))
-    kinds = mean_grey.new_empty(operations.shape, dtype=torch.int32)
-    block = 1024 if INTERPRETED else 128
-    count = operations.numel()
-    with _on(mean_grey.device):
-        parameters.compute[(triton.cdiv(count, block),)](
-            source, *fields, sizes, mean_grey, rows, kinds, count, geometry, block, **_options()
-        )
-    return rows, kinds
+    batch, slots = operations.shape
+    pixel_count = source.layout.height * source.layout.width
+    block = min(16384, max(256, triton.next_power_of_2(pixel_count))) if INTERPRETED else _STATISTICS_BLOCK
+    stripes = _stripes(batch, triton.cdiv(pixel_count, block))
+    rows = torch.empty((batch, slots, int(families.COLUMNS)), dtype=torch.float32, device=device)
+    kinds = torch.empty((batch, slots), dtype=torch.int32, device=device)
+    mean_grey = rows.new_empty(batch)
+    tables = torch.empty((batch, 2, 3, 256), dtype=torch.uint8, device=device)
+    codes, padded, counts = _slots(operations), triton.next_power_of_2(slots), (None, None)
+    if stripes > 1:
+        counts = kinds.new_empty((batch, stripes, 3, 256)), rows.new_empty((batch, stripes))
+        launch(statistics.count, batch * stripes, (source, codes, sizes, *counts), (stripes, padded, block), alike)
+    fields = codes, _slots(levels), _slots(gates), None if centres is None else _slots(centres)
+    arguments = source, *fields, sizes, *counts, tables, mean_grey, rows, kinds
+    launch(parameters.prepare, batch, arguments, (geometry, padded, stripes, block), alike)
+    return rows, kinds, mean_grey, tables
 
 
 def slot_gradients(
-    draw: Sequence[Tensor], mean_grey: Tensor, partials: Tensor, height: int, width: int
+    draw: Sequence[Tensor], mean_grey: Tensor, partials: Tensor, height: int, width: int, alike: Hashable
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of levels and gates [B, K] and of the mean grey [B], from partial sums [B, K, stripes, 8]."""
     codes, levels = (_slots(field) for field in draw)
     batch, slots, stripes, _ = partials.shape
     of_levels, of_gates = partials.new_empty((batch, slots)), partials.new_empty((batch, slots))
     of_grey = partials.new_empty(batch)
-    padded = triton.next_power_of_2(slots)
-    with _on(partials.device):
-        results = (of_levels, of_gates, of_grey)
-        parameters.compute_gradients[(batch,)](
-            codes, levels, mean_grey, partials, *results, height, width, padded, stripes, **_options()
-        )
-    return results
+    arguments = codes, levels, mean_grey, partials, of_levels, of_gates, of_grey
+    shape = height, width, triton.next_power_of_2(slots), stripes
+    launch(parameters.compute_gradients, batch, arguments, shape, alike)
+    return of_levels, of_gates, of_grey
 
 
 def warp_forward(images: Tensor, theta: Tensor, bilinear: bool, fill: float) -> Tensor:
@@ -178,13 +171,14 @@ def warp_forward(images: Tensor, theta: Tensor, bilinear: bool, fill: float) -> 
         bits = _BITS[images.itemsize]
         source, target = _planes(images.view(bits)), _planes(result.view(bits))
         fill = torch.full((), fill, dtype=images.dtype, device="cpu").view(bits).item()
-    pixels = _pixels()
+    pixels = _pixels(images.device)
     threads, tiles = _tiles(images.shape[2] * images.shape[3], pixels)
     mode = warp.BILINEAR if bilinear else warp.NEAREST
-    with _on(images.device):
-        warp.warp[(images.shape[0] * channels * tiles,)](
-            source, target, theta.contiguous(), channels, fill, mode.value, threads, pixels, **_options(threads)
-        )
+    with launcher.on(images.device):
+        arguments = source, target, theta.contiguous()
+        shape = channels, fill, mode.value, threads, pixels
+        alike = likeness(source.pointer, theta)
+        launch(warp.warp, images.shape[0] * channels * tiles, arguments, shape, alike, threads)
     return result
 
 
@@ -193,26 +187,23 @@ def warp_backward(
 ) -> tuple[Tensor, Tensor]:
     """Gradients of the warp to images and theta, each empty unless `needs` asks for it."""
     batch, channels, height, width = images.shape
-    pixels = _pixels()
+    pixels = _pixels(images.device)
     threads, tiles = _tiles(height * width, pixels)
     theta = theta.contiguous()
     upstream = _planes(gradient)
-    options = _options(threads)
+    alike = likeness(gradient, images, theta)
     image_gradients, theta_gradients = images.new_empty(0), theta.new_empty(0)
-    with _on(images.device):
+    with launcher.on(images.device):
         if needs[0]:
             image_gradients = torch.empty_like(images)
-            target = _planes(image_gradients)
             mode = warp.BILINEAR if bilinear else warp.NEAREST
-            warp.gather_gradients[(batch * channels * tiles,)](
-                upstream, target, theta, channels, mode.value, threads, pixels, **options
-            )
+            arguments, shape = (upstream, _planes(image_gradients), theta), (channels, mode.value, threads, pixels)
+            launch(warp.gather_gradients, batch * channels * tiles, arguments, shape, alike, threads)
         if needs[1] and bilinear:
             stripes = _stripes(batch * channels, tiles)
             partials = theta.new_empty((batch, channels * stripes, 6))
-            warp.sum_theta_gradients[(batch * channels * stripes,)](
-                _planes(images), upstream, theta, partials, channels, fill, stripes, threads, pixels, **options
-            )
+            arguments, shape = (_planes(images), upstream, theta, partials), (channels, fill, stripes, threads, pixels)
+            launch(warp.sum_theta_gradients, batch * channels * stripes, arguments, shape, alike, threads)
             theta_gradients = partials.sum(1).view(batch, 2, 3)
         elif needs[1]:
             theta_gradients = torch.zeros_like(theta)
@@ -223,28 +214,6 @@ def empty_result(images: Tensor, dtype: torch.dtype, channels_last: bool) -> Ten
     """An uninitialised result for [B, C, H, W] images."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
     return torch.empty(images.shape, dtype=dtype, device=images.device, memory_format=layout)
-
-
-def _measure(
-    source: Images, codes: Slots, sizes: Tensor | None, device: torch.device, batch: int
-) -> tuple[Tensor, Tensor]:
-    """Mean grey [B] and tables [B, 2, 3, 256]; zero for images whose operations need none."""
-    pixel_count = source.layout.height * source.layout.width
-    block = min(16384, max(256, triton.next_power_of_2(pixel_count))) if INTERPRETED else _STATISTICS_BLOCK
-    stripes = _stripes(batch, triton.cdiv(pixel_count, block))
-    padded = triton.next_power_of_2(codes.slots)
-    histograms = torch.empty((batch, stripes, 3, 256), dtype=torch.int32, device=device)
-    grey_sums = torch.empty((batch, stripes), dtype=torch.float32, device=device)
-    tables = torch.empty((batch, 2, 3, 256), dtype=torch.uint8, device=device)
-    mean_grey = torch.empty(batch, dtype=torch.float32, device=device)
-    with _on(device):
-        statistics.count[(batch * stripes,)](
-            source, codes, sizes, histograms, grey_sums, stripes, padded, block, **_options()
-        )
-        statistics.tabulate[(batch * 3,)](
-            source, codes, sizes, histograms, grey_sums, tables, mean_grey, padded, stripes, **_options()
-        )
-    return mean_grey, tables
 
 
 def _image(images: Tensor) -> Images:
@@ -305,20 +274,14 @@ def _slots(field: Tensor) -> Slots:
     return Slots(field, field.stride(0), field.stride(1), field.shape[1])
 
 
-def _pixels() -> int:
+def _pixels(device: torch.device) -> int:
     """Pixels a thread. Triton 3.6 fails to compile two for AMD GPUs, 3.9 does not; between them is unknown."""
-    if not INTERPRETED and _VERSION < (3, 9) and _target().backend == "hip":
-        return PIXELS_APART
-    return PIXELS
-
-
-def _target() -> Any:
-    return triton.runtime.driver.active.get_current_target()
+    return PIXELS_APART if launcher.VERSION < (3, 9) and launcher.is_amd(device) else PIXELS
 
 
 def _tiles(pixel_count: int, pixels: int = PIXELS) -> tuple[int, int]:
     """Threads a tile and tiles an image. The interpreter is fastest with few large tiles."""
-    threads = _THREADS
+    threads = THREADS
     if INTERPRETED:
         threads = min(4096, triton.next_power_of_2(triton.cdiv(pixel_count, pixels)))
     return threads, triton.cdiv(pixel_count, threads * pixels)
@@ -328,22 +291,3 @@ def _stripes(others: int, tiles: int) -> int:
     """Into how many partial sums, a power of two, an image is cut, when there are `others` without it."""
     wanted = max(1, min(tiles, _PROGRAMS // others, _MOST_STRIPES))
     return 1 << (wanted.bit_length() - 1)
-
-
-def _options(threads: int = _THREADS, registers: int | None = None) -> dict[str, Any]:
-    """Launch options, with the most registers a thread may have on an NVIDIA GPU; None leaves that to the compiler.
-
-    Fusing multiplication and addition saves an eighth of the instructions.
-    """
-    if INTERPRETED:
-        return {}
-    target = _target()
-    options = {"num_warps": max(1, threads // target.warp_size), "enable_fp_fusion": True}
-    if registers is not None and target.backend == "cuda":
-        options["maxnreg"] = registers if target.arch >= 90 else max(registers, _REGISTERS)
-    return options
-
-
-def _on(device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """The device whose stream the kernels join."""
-    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import triton
 import triton.language as tl
 
-from tst_kernels.fused import families, statistics
+from tst_kernels.fused import families, pixels, statistics
 from tst_kernels.operations import (
     CUTOUT_SHARE,
     FACTOR_CHANGE,
@@ -136,25 +136,13 @@ def _tone_parameters(code, level, mean_grey):
 
 
 @triton.jit
-def _centre(centres, image_number, valid, height, width):
+def _centre(centres, image_number, height, width):
     """Where Cutout's square is, (row, column) in pixels."""
     if centres is None:
         return height * 0.5, width * 0.5
     else:
-        row = tl.load(at(centres, image_number, 0), mask=valid, other=0.0).to(tl.float32)
-        column = tl.load(at(centres, image_number, 1), mask=valid, other=0.0).to(tl.float32)
-        return height * row, width * column
-
-
-@triton.jit
-def _picture_size(images, sizes, image_number, valid):
-    """As `pixels.size_of`, of several images."""
-    if sizes is None:
-        nothing = tl.zeros_like(image_number)
-        return nothing + images.layout.height, nothing + images.layout.width
-    else:
-        height = tl.load(sizes + image_number * 2, mask=valid, other=1)
-        return height, tl.load(sizes + image_number * 2 + 1, mask=valid, other=1)
+        row = tl.load(at(centres, image_number, 0)).to(tl.float32)
+        return height * row, width * tl.load(at(centres, image_number, 1)).to(tl.float32)
 
 
 @triton.jit
@@ -177,36 +165,45 @@ def _unsound(code, level):
 
 
 @triton.jit
-def compute(
+def prepare(
     images,
     codes,
     levels,
     gates,
     centres,
     sizes,
+    histograms,
+    grey_sums,
+    tables,
     mean_grey,
     parameters,
     kinds,
-    rows,
     GEOMETRY: tl.constexpr,
+    SLOTS: tl.constexpr,
+    STRIPES: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """The rows of parameters and the family of every slot: parameters [images, slots, 8], kinds [images, slots]."""
-    row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    valid = row < rows
-    image_number = row // codes.slots
-    slot = row - image_number * codes.slots
+    """What the mix needs to know of one image: its tables and mean grey, its slots' rows of parameters and families.
+
+    `parameters` is [images, slots, 8], `kinds` [images, slots]; the others are those of `statistics.tabulate`.
+    """
+    image_number = tl.program_id(0)
+    height, width = pixels.size_of(images, sizes, image_number)
+    size = height, width
+    grey = statistics.tabulate(images, codes, size, histograms, grey_sums, tables, image_number, SLOTS, STRIPES, BLOCK)
+    tl.store(mean_grey + image_number, grey)
+    slot = tl.arange(0, SLOTS)
+    valid = slot < codes.slots
+    row = image_number * codes.slots + slot
     code = tl.load(at(codes, image_number, slot), mask=valid, other=0).to(tl.int32)
     level = tl.load(at(levels, image_number, slot), mask=valid, other=0.0).to(tl.float32)
     gate = tl.load(at(gates, image_number, slot), mask=valid, other=0.0).to(tl.float32)
     gate += 0.0 * gate + _unsound(code, level)  # NaN makes the whole image NaN
-    grey = tl.load(mean_grey + image_number, mask=valid, other=0.0)
-    height, width = _picture_size(images, sizes, image_number, valid)
     family = _family_of(code, GEOMETRY)
     theta = _warp_parameters(code, level, height, width)
     tone = _tone_parameters(code, level, grey)
     half_side = tl.minimum(height, width) * HALF_SIDE
-    middle_row, middle_column = _centre(centres, image_number, valid, height, width)
+    middle_row, middle_column = _centre(centres, image_number, height, width)
     warps, erases, smooths = family == families.WARP, family == families.ERASE, family == families.SHARPNESS
     second, third = tl.where(smooths, height, tone[1]), tl.where(smooths, width, tone[2])
     first = tl.where(warps, theta[0], tl.where(erases, middle_row - half_side, tone[0]))

@@ -1,7 +1,7 @@
 """What some operations need to know of the whole image: mean grey for Contrast, tables for AutoContrast and Equalize.
 
-Two kernels: `count` sums each stripe of an image by itself, `tabulate` adds the stripes in order and makes the tables.
-No atomics. The programs of images without such an operation end at once.
+The kernel `count` sums each stripe of a large image by itself; `tabulate`, for the kernel `parameters.prepare`, adds
+the stripes in order and makes the tables. No atomics. What an image does not need is not worked out.
 """
 
 import triton
@@ -45,6 +45,28 @@ def _flat_tile(image, number, height, width, BLOCK: tl.constexpr):
 
 
 @triton.jit
+def _count_tiles(image, size, first, step, NEEDS_TABLES, BLOCK: tl.constexpr):
+    """Histograms of the three channels, if needed, and the sum of the grey, over every step-th tile."""
+    tiles = (image.layout.height * image.layout.width + BLOCK - 1) // BLOCK
+    red = tl.zeros([256], tl.int32)
+    green = tl.zeros([256], tl.int32)
+    blue = tl.zeros([256], tl.int32)
+    greys = tl.zeros([BLOCK], tl.float32)
+    number = first
+    while number < tiles:
+        tile = _flat_tile(image, number, size[0], size[1], BLOCK)
+        pixel = pixels.load_tile(image, tile)
+        greys += families.grey(pixel)
+        if NEEDS_TABLES:
+            levels = pixels.eight_bit(pixel)
+            red += _histogram(levels.red, tile.inside)
+            green += _histogram(levels.green, tile.inside)
+            blue += _histogram(levels.blue, tile.inside)
+        number += step
+    return red, green, blue, tl.sum(greys, axis=0)
+
+
+@triton.jit
 def count(images, codes, sizes, histograms, grey_sums, stripes, SLOTS: tl.constexpr, BLOCK: tl.constexpr):
     """One stripe of one image: its histograms [image, stripe, channel, 256] and the sum of its grey [image, stripe]."""
     program = tl.program_id(0)
@@ -52,24 +74,10 @@ def count(images, codes, sizes, histograms, grey_sums, stripes, SLOTS: tl.conste
     needs_tables, needs_grey = _image_needs(codes, image_number, SLOTS)
     if needs_tables | needs_grey:
         image = Image(pixels.start_of(images, image_number), images.layout)
-        height, width = pixels.size_of(images, sizes, image_number)
-        tiles = (image.layout.height * image.layout.width + BLOCK - 1) // BLOCK
-        red = tl.zeros([256], tl.int32)
-        green = tl.zeros([256], tl.int32)
-        blue = tl.zeros([256], tl.int32)
-        greys = tl.zeros([BLOCK], tl.float32)
-        number = program - image_number * stripes
-        while number < tiles:
-            tile = _flat_tile(image, number, height, width, BLOCK)
-            pixel = pixels.load_tile(image, tile)
-            greys += families.grey(pixel)
-            if needs_tables:
-                levels = pixels.eight_bit(pixel)
-                red += _histogram(levels.red, tile.inside)
-                green += _histogram(levels.green, tile.inside)
-                blue += _histogram(levels.blue, tile.inside)
-            number += stripes
-        tl.store(grey_sums + program, tl.sum(greys, axis=0))
+        size = pixels.size_of(images, sizes, image_number)
+        first = program - image_number * stripes
+        red, green, blue, grey = _count_tiles(image, size, first, stripes, needs_tables, BLOCK)
+        tl.store(grey_sums + program, grey)
         if needs_tables:
             counts = histograms + program.to(tl.int64) * (3 * 256) + tl.arange(0, 256)
             tl.store(counts, red)
@@ -100,45 +108,54 @@ def _autocontrast_table(counts):
 
 
 @triton.jit
-def _add_stripes(histograms, image_number, channel, STRIPES: tl.constexpr):
+def _add_stripes(histograms, image_number, channel, are_counted, STRIPES: tl.constexpr):
     stripe = image_number.to(tl.int64) * STRIPES + tl.arange(0, STRIPES)
     offset = (stripe * 3 + channel)[:, None] * 256 + tl.arange(0, 256)[None, :]
-    return tl.sum(tl.load(histograms + offset), axis=0)
+    return tl.sum(tl.load(histograms + offset, mask=are_counted, other=0), axis=0)
+
+
+@triton.jit
+def _store_tables(table, channel, counts, are_needed):
+    entry = table + channel * 256 + tl.arange(0, 256)
+    autocontrast = tl.where(are_needed, _autocontrast_table(counts), 0)
+    tl.store(entry + AUTOCONTRAST_TABLE * families.TABLE_SIZE, autocontrast.to(tl.uint8))
+    equalize = tl.where(are_needed, _equalize_table(counts), 0)
+    tl.store(entry + EQUALIZE_TABLE * families.TABLE_SIZE, equalize.to(tl.uint8))
 
 
 @triton.jit
 def tabulate(
     images,
     codes,
-    sizes,
+    size,
     histograms,
     grey_sums,
     tables,
-    mean_grey,
+    image_number,
     SLOTS: tl.constexpr,
     STRIPES: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):
-    """One channel of one image: its tables [image, table, channel, 256] and, with the first, the mean grey [image].
+    """Write an image's tables [table, channel, 256], and return its mean grey; zero where it does not need them.
 
-    Both are zero where the image does not need them.
+    From what `count` found in its stripes; without histograms, the image is counted here.
     """
-    program = tl.program_id(0)
-    image_number = program // 3
-    channel = program - image_number * 3
     needs_tables, needs_grey = _image_needs(codes, image_number, SLOTS)
-    autocontrast = tl.zeros([256], tl.int32)
-    equalize = tl.zeros([256], tl.int32)
-    if needs_tables:
-        counts = _add_stripes(histograms, image_number, channel, STRIPES)
-        autocontrast = _autocontrast_table(counts)
-        equalize = _equalize_table(counts)
-    entry = tables + image_number * (2 * families.TABLE_SIZE) + channel * 256 + tl.arange(0, 256)
-    tl.store(entry + AUTOCONTRAST_TABLE * families.TABLE_SIZE, autocontrast.to(tl.uint8))
-    tl.store(entry + EQUALIZE_TABLE * families.TABLE_SIZE, equalize.to(tl.uint8))
-    if channel == 0:
-        grey = 0.0
-        if needs_grey:
-            height, width = pixels.size_of(images, sizes, image_number)
-            total = tl.sum(tl.load(grey_sums + image_number * STRIPES + tl.arange(0, STRIPES)), axis=0)
-            grey = total / (height * width)
-        tl.store(mean_grey + image_number, grey)
+    grey = 0.0
+    table = tables + image_number * (2 * families.TABLE_SIZE)
+    if needs_tables | needs_grey:
+        if histograms is None:
+            image = Image(pixels.start_of(images, image_number), images.layout)
+            red, green, blue, grey = _count_tiles(image, size, 0, 1, needs_tables, BLOCK)
+        else:
+            grey = tl.sum(tl.load(grey_sums + image_number * STRIPES + tl.arange(0, STRIPES)), axis=0)
+            red = _add_stripes(histograms, image_number, 0, needs_tables, STRIPES)
+            green = _add_stripes(histograms, image_number, 1, needs_tables, STRIPES)
+            blue = _add_stripes(histograms, image_number, 2, needs_tables, STRIPES)
+        _store_tables(table, 0, red, needs_tables)
+        _store_tables(table, 1, green, needs_tables)
+        _store_tables(table, 2, blue, needs_tables)
+    else:
+        entry = tl.arange(0, 2048)
+        tl.store(table + entry, 0, mask=entry < 2 * families.TABLE_SIZE)
+    return tl.where(needs_grey, grey / (size[0] * size[1]), 0.0)

@@ -1,0 +1,88 @@
+"""What a call costs the host: how many kernels it launches, and that Triton looks for each of them once."""
+
+from unittest import mock
+
+import pytest
+import torch
+
+from tests.kernels.triton_cases import MEAN, STD, in_layout, interpreted, move, random_draw
+from tst_kernels import mix
+from tst_kernels.fused import launch, launcher
+
+pytestmark = interpreted
+
+
+def _launched(function):
+    """The names of the kernels that a call launches, in order, and what it returns."""
+    names = []
+
+    def recorded(kernel, *arguments):
+        names.append(kernel.fn.__name__)
+        return launcher.launch(kernel, *arguments)
+
+    with mock.patch.object(launch, "launch", recorded):
+        result = function()
+    return names, result
+
+
+@pytest.mark.parametrize(("size", "forward"), [((8, 9), ["prepare", "mix"]), ((150, 150), ["count", "prepare", "mix"])])
+def test_launches_of_one_mix(size, forward):
+    images, draw = in_layout("nhwc", 1, *size), move(random_draw(1, 2), "cpu")
+    names, result = _launched(lambda: mix(images, draw, MEAN, STD, backend="triton"))
+    assert names == forward
+    names, _ = _launched(lambda: result.sum().backward())
+    assert names == ["sum_gradients", "compute_gradients"]
+
+
+class _Kernel:
+    """In place of a function of `triton.jit`: counts how often it is asked to find a compiled kernel."""
+
+    def __init__(self):
+        self.fn, self.searches, self.launches = self, 0, []
+
+    def __getitem__(self, grid):
+        def search(*arguments, **options):
+            self.searches += 1
+            self.launches.append((grid, arguments))
+            return mock.MagicMock(
+                __getitem__=lambda _, grid: lambda *arguments: self.launches.append((grid, arguments))
+            )
+
+        return search
+
+
+@pytest.fixture
+def compiles(monkeypatch):
+    monkeypatch.setattr(launcher, "INTERPRETED", False)
+    monkeypatch.setattr(launcher, "compiled", {})
+    monkeypatch.setattr(launcher, "options", lambda *_: {})
+
+
+def test_a_kernel_is_searched_for_once_for_arguments_alike(compiles):
+    kernel = _Kernel()
+    first, second = torch.zeros(4, 4), torch.ones(4, 4)
+    for tensor in (first, second, first):
+        launcher.launch(kernel, 7, (tensor,), (3,), launcher.likeness(tensor))
+    assert kernel.searches == 1
+    assert [grid[0] for grid, _ in kernel.launches] == [7, 7, 7]
+    assert all(arguments[1:] == (3,) for _, arguments in kernel.launches)
+    given = [arguments[0] for _, arguments in kernel.launches]
+    assert all(one is other for one, other in zip(given, (first, second, first), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("tensor", "constants"),
+    [
+        (torch.zeros(4, 4, dtype=torch.float16), (3,)),
+        (torch.zeros(4, 5), (3,)),
+        (torch.zeros(4, 4).T, (3,)),
+        (torch.zeros(17)[1:].view(4, 4), (3,)),  # at an address that vectors cannot be loaded from
+        (None, (3,)),
+        (torch.zeros(4, 4), (16,)),
+    ],
+)
+def test_it_is_searched_for_anew_where_anything_differs_that_it_may_be_compiled_for(compiles, tensor, constants):
+    kernel, before = _Kernel(), torch.zeros(4, 4)
+    launcher.launch(kernel, 1, (before,), (3,), launcher.likeness(before))
+    launcher.launch(kernel, 1, (tensor,), constants, launcher.likeness(tensor))
+    assert kernel.searches == 2

@@ -1,0 +1,37 @@
+"""The form in which networks take images."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tst_fast.ranks import Ranks
+
+
+def form_of(ranks: Ranks, memory_format: torch.memory_format, keep_float32: bool) -> dict[str, Any]:
+    """Precision and order of memory, as arguments of `tst_kernels.mix`: what networks' first layers would cast to.
+
+    Args:
+        ranks: whose autocast networks run under.
+        memory_format: of their weights.
+        keep_float32: whatever the autocast: where images are still warped, or resized by the networks.
+    """
+    kind = ranks.device.type
+    with ranks.autocast():
+        low = torch.is_autocast_enabled(kind) and not keep_float32
+        dtype = torch.get_autocast_dtype(kind) if low else torch.float32
+    return {"dtype": dtype, "memory_format": memory_format}
+
+
+def memory_format_of(network: nn.Module) -> torch.memory_format:
+    """channels_last where the weights of convolutions are, else contiguous."""
+    for weight in network.parameters():
+        if weight.dim() == 4 and not weight.is_contiguous():
+            return torch.channels_last
+    return torch.contiguous_format
+
+
+def size_of(images: Tensor) -> tuple[int, int]:
+    """Height and width of uint8 [B, H, W, C] or floating [B, C, H, W] images, in pixels."""
+    height, width = images.shape[1:3] if images.dtype == torch.uint8 else images.shape[2:]
+    return height, width
