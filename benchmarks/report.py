@@ -1,9 +1,9 @@
-"""Results for people: Markdown beside every JSON file in results/, and the blocks of README that hold measurements.
+"""Results for people: Markdown beside every JSON file in results/, and the blocks of pages that hold measurements.
 
     python -m benchmarks.report
 
 A block begins with `<!-- benchmarks: NAME -->`, NAME one of `BLOCKS`, and ends with `<!-- end -->`. What stands between
-is written by this command alone.
+is written by this command alone. The pages are README and those in docs/.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.results import FOLDER, Row, cell, columns_of
 from tst_fast.commands.paired import paired_difference
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
 LINK = "benchmarks/results"
 BLOCK = re.compile(r"(<!-- benchmarks: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 NUMBER = re.compile(r"\W*|\W*\d.*")
@@ -255,8 +255,17 @@ BLOCKS: dict[str, Callable[[], str]] = {
 }
 
 
-def fill(text: str) -> str:
-    """A README with each block written anew.
+def pages() -> list[Path]:
+    """Those that may hold blocks."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def fill(text: str, to_root: str = "") -> str:
+    """A page with each block written anew.
+
+    Args:
+        text: of the page.
+        to_root: what links to files of the repository begin with, such as ../
 
     Raises:
         ValueError: a block of an unknown name.
@@ -264,17 +273,24 @@ def fill(text: str) -> str:
 
     def written(match: re.Match[str]) -> str:
         if match[2] not in BLOCKS:
-            raise ValueError(f"README has a block {match[2]!r}; blocks are {', '.join(BLOCKS)}")
-        return f"{match[1]}{BLOCKS[match[2]]()}\n{match[3]}"
+            raise ValueError(f"there is no block {match[2]!r}; blocks are {', '.join(BLOCKS)}")
+        block = BLOCKS[match[2]]().replace(f"]({LINK}", f"]({to_root}{LINK}")
+        return f"{match[1]}{block}\n{match[3]}"
 
     return BLOCK.sub(written, text)
 
 
+def fill_page(page: Path) -> str:
+    """A page of `pages` as it should be."""
+    return fill(page.read_text(encoding="utf-8"), "" if page.parent == ROOT else "../")
+
+
 def main() -> None:
-    """Write the Markdown of every JSON file, and README's blocks."""
+    """Write the Markdown of every JSON file, and the blocks of pages."""
     for file in sorted(FOLDER.glob("*.json")):
         file.with_suffix(".md").write_text(markdown(json.loads(file.read_text(encoding="utf-8"))), encoding="utf-8")
-    README.write_text(fill(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in pages():
+        page.write_text(fill_page(page), encoding="utf-8")
 
 
 if __name__ == "__main__":
