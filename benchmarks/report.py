@@ -67,9 +67,8 @@ def _accuracy(result: Result) -> str:
     return f"{100 * result['mean']:.2f}{spread} ({runs})"
 
 
-def _read(name: str) -> Result | None:
-    file = FOLDER / f"{name}.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+def _read(name: str) -> Result:
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def _versions(result: Result, *names: str) -> str:
@@ -187,9 +186,9 @@ def bounds_block() -> str:
 
 def gpu_block() -> str:
     """What `make bench-gpu` measured, if it has run."""
-    result = _read("gpu")
-    if result is None:
+    if not (FOLDER / "gpu.json").exists():
         return "**Not yet measured on a GPU.** `make bench-gpu` measures, on a machine that has one."
+    result = _read("gpu")
     main = {"part": "kernels", "name": "mix"}  # the first such row is of the main configuration
     rates = (_rate(_find(result["rows"], **main, **{"pass": name})) for name in GPU_PASSES)
     goals = (row for row in result["rows"] if row["part"] == "goals")
@@ -227,6 +226,39 @@ def gates_block() -> str:
     return table(("gates of the search", "draws", "agreement of four seeds"), body)
 
 
+def hours_block() -> str:
+    """What presets are predicted to take."""
+    result = _read("hours")
+    rows = [row for row in result["rows"] if row["part"] == "hours"]
+    columns = ("data", "gpus", "batch", "hours", "images_per_second", "limit")
+    body = [[cell(row[name]) for name in columns] + list(map(cell, row["student_step_ms"].values())) for row in rows]
+    parts = (f"{name}, ms" for name in rows[0]["student_step_ms"])
+    return table(("", "GPUs", "batch", "hours", "images/s", "limit", *parts), body)
+
+
+def constants_block() -> str:
+    """What that rests on."""
+    result = _read("hours")
+    kinds = {"data_sheet": "data sheet", "assumed": "assumption", "measured": "measured"}
+    body = [
+        [name.replace("_", " "), " and ".join(map(_number, value if isinstance(value, list) else [value])), kind]
+        for column, kind in kinds.items()
+        for name, value in result[column].items()
+    ]
+    return table(("constant", "value", "from"), body)
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def checks_block() -> str:
+    """The same arithmetic beside measurements."""
+    rows = [row for row in _read("hours")["rows"] if row["part"] == "checks"]
+    body = ([row["name"], cell(row["predicted"]), cell(row["measured"]), row["error"]] for row in rows)
+    return table(("", "predicted", "measured", "error"), body)
+
+
 def _block(*parts: str) -> str:
     """A table as it is, if one comes first, then the sentences as one paragraph."""
     tables = [part for part in parts if part.startswith("| ")]
@@ -252,6 +284,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "gpu": gpu_block,
     "differences": differences_block,
     "agreement": gates_block,
+    "hours": hours_block,
+    "hours-constants": constants_block,
+    "hours-checks": checks_block,
 }
 
 
