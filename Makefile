@@ -43,6 +43,18 @@ report-test: install
 	command -v chromium && command -v chromedriver || { apt-get update && apt-get install -y --no-install-recommends chromium chromium-driver; }
 	$(PYTHON) -m pytest tests/tst_fast/report/html -rs $(ARGS)
 
+# The site, into build/docs: a warning fails, such as a link to a page or a heading that is not there.
+.PHONY: docs docs-links
+docs: install
+ifdef INSTALLED
+	$(PYTHON) -m pip install --quiet --editable ".[docs]"
+endif
+	$(PYTHON) -m sphinx --fail-on-warning --keep-going -b html docs build/docs $(ARGS)
+
+# Whether the pages that they link to elsewhere answer; needs the Internet.
+docs-links: docs
+	$(PYTHON) -m sphinx --fail-on-warning --keep-going -b linkcheck docs build/links $(ARGS)
+
 # The suite with the oldest supported versions, those that setup.py begins at, in an environment of its own.
 test-oldest:
 	test -x .venv-oldest/bin/python || python3 -m venv .venv-oldest
