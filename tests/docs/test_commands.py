@@ -89,7 +89,9 @@ RUN = {
     f"{TRAIN} --config segmentation/scenes --name camvid --data.name pairs --data.root CAMVID --data.train train "
     "--data.train_labels trainannot --data.test val --data.test_labels valannot --data.class_names '[sky, building, "
     "pole, road, pavement, tree, sign, fence, car, pedestrian, bicyclist]' --data.ignored '[11]' "
-    "--data.crop_size '[256, 256]' --data.scale '[0.5, 2]' --data.flip 0.5": ("--data.crop_size '[64, 64]' --data.batch_size 2 --dry_run", DRY_ENDS),
+    "--data.crop_size '[256, 256]' --data.scale '[0.5, 2]' --data.flip 0.5": (
+        "--data.crop_size '[64, 64]' --data.batch_size 2 --dry_run", DRY_ENDS,
+    ),
     f"{TRAIN} --config detection/scenes": (f"--data.batch_size 2 {DRY}", DRY_ENDS),
     f"{TRAIN} --config bccd --data.root BCCD": (ON_SCENES, DRY_ENDS),
     f"{TRAIN} --config fcos_resnet50-fcos_resnet18 --data.root COCO": (
