@@ -58,7 +58,8 @@ def confidences(tst: TST, image: Tensor, label: int) -> str:
 def draw_row(axes: Sequence[Any], tst: TST, batch: Batch, row: int, draw: Draw) -> None:
     """An image, each of its operations alone at its level, and the mix of all at their gates."""
     image, label = batch.images[row : row + 1], int(batch.labels[row])
-    one = Draw(*(values[row : row + 1] for values in (draw.operations, draw.levels, draw.gates, draw.centres)))
+    centres = None if draw.centres is None else draw.centres[row : row + 1]
+    one = Draw(draw.operations[row : row + 1], draw.levels[row : row + 1], draw.gates[row : row + 1], centres)
     shown = [("image", mix(image, _with_gates(one, torch.zeros_like(one.gates)))[0])]
     for slot in range(one.gates.shape[1]):
         alone = torch.zeros_like(one.gates)
@@ -91,14 +92,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.manual_seed(0)
     images = CachedLoader(digits()[0], PadAndCrop(32, 2, flip=0.0), 64, Share(training=True, seed=0))
     teacher, student = (build_model("convnet", 10, {"channels": [w, 2 * w, 4 * w]}) for w in (24, 4))
-    tst = TST(teacher, student, mean=(0.305,) * 3, std=(0.376,) * 3, learning_rate=0.05)
+    tst = TST(teacher, student, mean=(0.305, 0.305, 0.305), std=(0.376, 0.376, 0.376), learning_rate=0.05)
     learn(teacher, lambda x, y: cross_entropy(teacher(tst.normalise(x)), y), images, options.epochs)
     learn(student, tst.loss, images, max(1, options.epochs // 3))
     batch = next(iter(images))
     with torch.no_grad():
         draw = tst.policy.draw(len(batch.images))
     figure = Figure(figsize=(10, 7.6), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=(3, 2))
+    halves: Any = figure.subfigures(2, 1, height_ratios=(3, 2))
+    upper, lower = halves
     for row, axes in enumerate(upper.subplots(SHOWN, 6)):
         draw_row(axes, tst, batch, row, draw)
     upper.suptitle("A draw: four operations, each at the policy's level, applied as far as its gate is open")

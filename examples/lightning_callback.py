@@ -3,7 +3,7 @@
 python examples/lightning_callback.py
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pytorch_lightning as lightning
@@ -16,7 +16,7 @@ from tst_fast import TST
 from tst_fast.models.build import build_model
 from tst_pipelines import CachedLoader, PadAndCrop, Share, digits
 
-MEAN, STD = (0.305,) * 3, (0.376,) * 3
+MEAN, STD = (0.305, 0.305, 0.305), (0.376, 0.376, 0.376)
 
 
 class Classifier(lightning.LightningModule):
@@ -25,7 +25,7 @@ class Classifier(lightning.LightningModule):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        self.loss = lambda images, labels: cross_entropy(self(images), labels)
+        self.loss: Callable[[Tensor, Tensor], Tensor] = lambda images, labels: cross_entropy(self(images), labels)
 
     def forward(self, images: Tensor) -> Tensor:
         values = images.permute(0, 3, 1, 2) / 255
@@ -54,13 +54,15 @@ class TeachWhatYouShouldTeach(lightning.Callback):
         settings: of `TST`.
     """
 
+    tst: TST
+
     def __init__(self, teacher: nn.Module, search_at: Collection[int], **settings: Any) -> None:
         self.teacher, self.search_at, self.settings = teacher, search_at, settings
-        self.tst: TST | None = None
         self._state: dict[str, Any] | None = None
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """The networks are on their device now."""
+        assert isinstance(pl_module, Classifier)
         self.tst = TST(self.teacher.to(pl_module.device), pl_module.network, **self.settings)
         if self._state is not None:
             self.tst.load_state_dict(self._state)
@@ -80,9 +82,9 @@ class TeachWhatYouShouldTeach(lightning.Callback):
                 found = self.tst.search(*batch)
             pl_module.log_dict({f"search/{name}": value for name, value in found.items()})
 
-    def state_dict(self) -> Mapping[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Goes into Lightning's checkpoints."""
-        return {} if self.tst is None else self.tst.state_dict()
+        return self.tst.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Comes before `on_fit_start`."""
@@ -101,7 +103,7 @@ def loaders(batch: int = 64) -> tuple[DataLoader, DataLoader]:
 
 def fit(network: nn.Module, epochs: int, callbacks: list[lightning.Callback]) -> float:
     """Train a network; its accuracy on test images, 0..1."""
-    shown = {"logger": False, "enable_model_summary": False, "enable_checkpointing": False}
+    shown: dict[str, Any] = {"logger": False, "enable_model_summary": False, "enable_checkpointing": False}
     trainer = lightning.Trainer(max_epochs=epochs, callbacks=callbacks, **shown)
     trainer.fit(Classifier(network), *loaders())
     return trainer.callback_metrics["accuracy"].item()

@@ -54,19 +54,19 @@ def make_pairs(folder: Path, images: tuple[str, str], labels: tuple[str, str], c
             save_image(folder / of_labels / f"{number}.png", classes)
 
 
-def make_boxes(folder: Path) -> None:
-    """Four images with a box for each split, in COCO's format."""
-    (folder / "annotations").mkdir(parents=True)
-    for number in range(4):
-        save_image(folder / "images" / f"{number}.jpg")
-    images = [{"id": i, "file_name": f"{i}.jpg", "width": SIDE, "height": SIDE} for i in range(4)]
+def make_boxes(folder: Path, images: dict[str, str], prefix: str = "") -> None:
+    """Four images with a box for each split, in the folder that `images` names, and annotations in COCO's format."""
     boxes = [
         {"id": i, "image_id": i, "category_id": 1, "iscrowd": 0, "area": 900, "bbox": [10, 12, 30, 30]}
         for i in range(4)
     ]
-    content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "thing"}]}
-    for split in ("train", "val"):
-        (folder / f"annotations/{split}.json").write_text(json.dumps(content))
+    about = [{"id": i, "file_name": f"{i}.jpg", "width": SIDE, "height": SIDE} for i in range(4)]
+    content = {"images": about, "annotations": boxes, "categories": [{"id": 1, "name": "thing"}]}
+    (folder / "annotations").mkdir(parents=True)
+    for split, place in images.items():
+        for number in range(4):
+            save_image(folder / place / f"{number}.jpg")
+        (folder / f"annotations/{prefix}{split}.json").write_text(json.dumps(content))
 
 
 def make_all(folder: Path) -> None:
@@ -78,4 +78,5 @@ def make_all(folder: Path) -> None:
     make_shards(folder / "SHARDS")
     make_pairs(folder / "PAIRS", ("train/images", "test/images"), ("train/labels", "test/labels"), 2)
     make_pairs(folder / "CAMVID", ("train", "val"), ("trainannot", "valannot"), 12)
-    make_boxes(folder / "ROOT")
+    make_boxes(folder / "ROOT", {"train": "images", "val": "images"})
+    make_boxes(folder / "BCCD", {"train": "images/train", "val": "images/val"}, "instances_")

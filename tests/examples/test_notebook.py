@@ -27,17 +27,15 @@ def test_it_is_kept_without_outputs(notebook):
 
 
 def test_it_runs(notebook, monkeypatch):
-    """Six epochs in place of twenty; both networks know most digits, and both figures are drawn."""
-    notebook.cells[1].source = notebook.cells[1].source.replace("EPOCHS = 20", "EPOCHS = 6")
-    assert "EPOCHS = 6" in notebook.cells[1].source
+    """Both networks know most digits, and both figures are drawn."""
     monkeypatch.setenv("PYTHONPATH", PACKAGES)
     client = nbclient.NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": "."}}
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": "."}}
     )
     client.execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     outputs = [output for output in outputs if output.output_type != "stream"]  # warnings of other libraries
     texts = " ".join(output.data.get("text/plain", "") for output in outputs)
     teacher, student = (float(share) for share in re.findall(r"([\d.]+) % of 1000 test images", texts))
-    assert 80 < teacher <= 100 and 50 < student <= 100
+    assert 90 < teacher <= 100 and 60 < student <= 100
     assert sum("image/png" in output.data for output in outputs) == 2
