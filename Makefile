@@ -43,6 +43,18 @@ report-test: install
 	command -v chromium && command -v chromedriver || { apt-get update && apt-get install -y --no-install-recommends chromium chromium-driver; }
 	$(PYTHON) -m pytest tests/tst_fast/report/html -rs $(ARGS)
 
+# The site, into build/docs: a warning fails, such as a link to a page or a heading that is not there.
+.PHONY: docs docs-links
+docs: install
+ifdef INSTALLED
+	$(PYTHON) -m pip install --quiet --editable ".[docs]"
+endif
+	$(PYTHON) -m sphinx --fail-on-warning --keep-going -b html docs build/docs $(ARGS)
+
+# Whether the pages that they link to elsewhere answer; needs the Internet.
+docs-links: docs
+	$(PYTHON) -m sphinx --fail-on-warning --keep-going -b linkcheck docs build/links $(ARGS)
+
 # The suite with the oldest supported versions, those that setup.py begins at, in an environment of its own.
 test-oldest:
 	test -x .venv-oldest/bin/python || python3 -m venv .venv-oldest
@@ -64,7 +76,7 @@ $(VENV)/.tst-fast-installed: setup.py pyproject.toml kernels/pyproject.toml
 	$(PYTHON) -m pip install --quiet --editable ./kernels --editable ".[cuda13,test]"
 	touch $@
 
-# What it costs on a CPU: JSON under benchmarks/results/, Markdown beside it, and the tables of README. Under ten minutes.
+# What it costs on a CPU: JSON under benchmarks/results/, Markdown beside it, and the tables of docs/. Under ten minutes.
 # `make bench IMAGES=FOLDER CIFAR=FOLDER PAIRS=FOLDER COCO=FOLDER` loads these images; else they are made from scikit-learn's two
 # photographs.
 bench: install

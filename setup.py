@@ -12,6 +12,7 @@ VERSION = re.search(r'__version__ = "(.+)"', Path("tst_fast/__init__.py").read_t
 
 SMP = "segmentation-models-pytorch>=0.6,<0.7"
 COCO_EVAL = "faster-coco-eval>=1.8,<2"
+EXAMPLES = ["pytorch-lightning>=2.6,<3", "nbclient>=0.10,<0.12", "nbformat>=5.10,<6", "ipykernel>=6.29,<8"]
 
 setup(
     name="tst-fast",
@@ -60,9 +61,12 @@ setup(
             "torchmetrics>=1.9,<2",
             "selenium>=4.30,<5",
             SMP,
+            *EXAMPLES,
         ],
         "smp": [SMP],
         "detection": [COCO_EVAL],
+        "examples": EXAMPLES,
+        "docs": ["sphinx>=8.1,<10", "myst-parser>=4,<6", "furo>=2024.8,<2027"],
         "benchmark": ["kornia>=0.9,<0.10", "triton-augment>=0.3,<0.4; sys_platform == 'linux'"],
     },
     entry_points={"console_scripts": ["tst-fast=tst_fast.cli:main"]},

@@ -1,9 +1,9 @@
-"""Results for people: Markdown beside every JSON file in results/, and the blocks of README that hold measurements.
+"""Results for people: Markdown beside every JSON file in results/, and the blocks of pages that hold measurements.
 
     python -m benchmarks.report
 
 A block begins with `<!-- benchmarks: NAME -->`, NAME one of `BLOCKS`, and ends with `<!-- end -->`. What stands between
-is written by this command alone.
+is written by this command alone. The pages are README and those in docs/.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.results import FOLDER, Row, cell, columns_of
 from tst_fast.commands.paired import paired_difference
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
 LINK = "benchmarks/results"
 BLOCK = re.compile(r"(<!-- benchmarks: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 NUMBER = re.compile(r"\W*|\W*\d.*")
@@ -67,9 +67,8 @@ def _accuracy(result: Result) -> str:
     return f"{100 * result['mean']:.2f}{spread} ({runs})"
 
 
-def _read(name: str) -> Result | None:
-    file = FOLDER / f"{name}.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+def _read(name: str) -> Result:
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def _versions(result: Result, *names: str) -> str:
@@ -187,9 +186,9 @@ def bounds_block() -> str:
 
 def gpu_block() -> str:
     """What `make bench-gpu` measured, if it has run."""
-    result = _read("gpu")
-    if result is None:
+    if not (FOLDER / "gpu.json").exists():
         return "**Not yet measured on a GPU.** `make bench-gpu` measures, on a machine that has one."
+    result = _read("gpu")
     main = {"part": "kernels", "name": "mix"}  # the first such row is of the main configuration
     rates = (_rate(_find(result["rows"], **main, **{"pass": name})) for name in GPU_PASSES)
     goals = (row for row in result["rows"] if row["part"] == "goals")
@@ -227,6 +226,39 @@ def gates_block() -> str:
     return table(("gates of the search", "draws", "agreement of four seeds"), body)
 
 
+def hours_block() -> str:
+    """What presets are predicted to take."""
+    result = _read("hours")
+    rows = [row for row in result["rows"] if row["part"] == "hours"]
+    columns = ("data", "gpus", "batch", "hours", "images_per_second", "limit")
+    body = [[cell(row[name]) for name in columns] + list(map(cell, row["student_step_ms"].values())) for row in rows]
+    parts = (f"{name}, ms" for name in rows[0]["student_step_ms"])
+    return table(("", "GPUs", "batch", "hours", "images/s", "limit", *parts), body)
+
+
+def constants_block() -> str:
+    """What that rests on."""
+    result = _read("hours")
+    kinds = {"data_sheet": "data sheet", "assumed": "assumption", "measured": "measured"}
+    body = [
+        [name.replace("_", " "), " and ".join(map(_number, value if isinstance(value, list) else [value])), kind]
+        for column, kind in kinds.items()
+        for name, value in result[column].items()
+    ]
+    return table(("constant", "value", "from"), body)
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def checks_block() -> str:
+    """The same arithmetic beside measurements."""
+    rows = [row for row in _read("hours")["rows"] if row["part"] == "checks"]
+    body = ([row["name"], cell(row["predicted"]), cell(row["measured"]), row["error"]] for row in rows)
+    return table(("", "predicted", "measured", "error"), body)
+
+
 def _block(*parts: str) -> str:
     """A table as it is, if one comes first, then the sentences as one paragraph."""
     tables = [part for part in parts if part.startswith("| ")]
@@ -252,11 +284,23 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "gpu": gpu_block,
     "differences": differences_block,
     "agreement": gates_block,
+    "hours": hours_block,
+    "hours-constants": constants_block,
+    "hours-checks": checks_block,
 }
 
 
-def fill(text: str) -> str:
-    """A README with each block written anew.
+def pages() -> list[Path]:
+    """Those that may hold blocks."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def fill(text: str, to_root: str = "") -> str:
+    """A page with each block written anew.
+
+    Args:
+        text: of the page.
+        to_root: what links to files of the repository begin with, such as ../
 
     Raises:
         ValueError: a block of an unknown name.
@@ -264,17 +308,24 @@ def fill(text: str) -> str:
 
     def written(match: re.Match[str]) -> str:
         if match[2] not in BLOCKS:
-            raise ValueError(f"README has a block {match[2]!r}; blocks are {', '.join(BLOCKS)}")
-        return f"{match[1]}{BLOCKS[match[2]]()}\n{match[3]}"
+            raise ValueError(f"there is no block {match[2]!r}; blocks are {', '.join(BLOCKS)}")
+        block = BLOCKS[match[2]]().replace(f"]({LINK}", f"]({to_root}{LINK}")
+        return f"{match[1]}{block}\n{match[3]}"
 
     return BLOCK.sub(written, text)
 
 
+def fill_page(page: Path) -> str:
+    """A page of `pages` as it should be."""
+    return fill(page.read_text(encoding="utf-8"), "" if page.parent == ROOT else "../")
+
+
 def main() -> None:
-    """Write the Markdown of every JSON file, and README's blocks."""
+    """Write the Markdown of every JSON file, and the blocks of pages."""
     for file in sorted(FOLDER.glob("*.json")):
         file.with_suffix(".md").write_text(markdown(json.loads(file.read_text(encoding="utf-8"))), encoding="utf-8")
-    README.write_text(fill(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in pages():
+        page.write_text(fill_page(page), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""README and the Markdown beside the results say what the JSON files say."""
+"""README, docs/ and the Markdown beside the results say what the JSON files say."""
 
 import json
 import re
@@ -6,17 +6,18 @@ import re
 import pytest
 
 from benchmarks import report
-from benchmarks.report import BLOCKS, README, fill, markdown
+from benchmarks.report import BLOCKS, fill, fill_page, markdown, pages
 from benchmarks.results import FOLDER
 
 FILES = sorted(FOLDER.glob("*.json"))
 AGAIN = "run: python -m benchmarks.report"
 
 
-def test_readme_holds_every_block_as_it_is_generated():
-    text = README.read_text(encoding="utf-8")
-    assert sorted(name for _, name, _ in report.BLOCK.findall(text)) == sorted(BLOCKS)
-    assert fill(text) == text, AGAIN
+def test_pages_hold_every_block_as_it_is_generated():
+    texts = {page: page.read_text(encoding="utf-8") for page in pages()}
+    assert {name for text in texts.values() for _, name, _ in report.BLOCK.findall(text)} == set(BLOCKS)
+    for page, text in texts.items():
+        assert fill_page(page) == text, AGAIN
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -54,9 +55,9 @@ def test_loaders_are_compared_with_what_gives_the_same_kind_of_batch():
 
 
 def test_losses_are_shown():
-    """A ratio under 1 in the results is in README, too."""
+    """A ratio under 1 in the results is on a page, too."""
     rows = json.loads((FOLDER / "kernels-cpu.json").read_text())["rows"]
-    shown = README.read_text(encoding="utf-8")
+    shown = "".join(page.read_text(encoding="utf-8") for page in pages())
     lost = [row for row in rows if row["name"].startswith("ours") and row["pass"] == "both"]
     for row in lost:
         assert f"{row['ratio_to_kornia']:.2f}" in shown

@@ -1,4 +1,4 @@
-"""What both READMEs show of the kernels runs as it stands."""
+"""What the pages show of the kernels runs as it stands."""
 
 import re
 from pathlib import Path
@@ -9,9 +9,9 @@ import torch
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("readme", ["README.md", "kernels/README.md"])
-def test_the_example_runs(readme):
-    example, *_ = re.findall(r"```python\n(.*?)```", (ROOT / readme).read_text(encoding="utf-8"), re.DOTALL)
+@pytest.mark.parametrize("page", ["docs/augmentation.md", "kernels/README.md"])
+def test_the_example_runs(page):
+    example, *_ = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
     names: dict = {}
     exec(example, names)
     assert names["rotated"].shape == names["mixed"].shape == (8, 3, 224, 224)

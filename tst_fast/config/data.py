@@ -20,14 +20,14 @@ class DataConfig:
             shards) or synthetic (random images, to measure everything but loading). With a class for each pixel:
             scenes (digits on photographs, made on first use), cityscapes, or pairs (folders of images and of label
             maps). With boxes: scenes, or coco (images and annotations in COCO's JSON).
-        root: the folder of the images. For folder and imagenet it holds train/CLASS/* and val/CLASS/* (for folder, or
-            test/CLASS/*). For cifar10 and cifar100: a published archive, what it unpacks to, or train/CLASS/* and
-            test/CLASS/*. For cityscapes: leftImg8bit and gtFine.
+        root: the folder of the images. For folder and imagenet it holds a folder for each class in train and in val
+            (for folder, or in test). For cifar10 and cifar100: a published archive, what it unpacks to, or such folders
+            in train and test. For cityscapes: leftImg8bit and gtFine.
         train: for list: a text file with a line FILE LABEL for each image, FILE relative to root and LABEL a class's
-            number or name. For webdataset: a pattern of shards relative to root; null is train/*.tar. For pairs and
+            number or name. For webdataset: a pattern of shards relative to root; null is `train/*.tar`. For pairs and
             coco: the folder of images, relative to root; null is train/images, for coco train2017.
-        test: the same for the test images; for webdataset, null is val/*.tar, for pairs test/images, for coco val2017.
-            For imagenet with a flat val folder: such a text file, FILE relative to that folder.
+        test: the same for the test images; for webdataset, null is `val/*.tar`, for pairs test/images, for coco
+            val2017. For imagenet with a flat val folder: such a text file, FILE relative to that folder.
         train_labels: for pairs: the folder of label maps, relative to root; null is train/labels. For coco: the file of
             annotations; null is annotations/instances_train2017.json.
         test_labels: the same for the test images; null is test/labels, or annotations/instances_val2017.json.
