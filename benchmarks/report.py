@@ -271,6 +271,9 @@ COMPARISONS = {
     "digits": "compare-digits",
     "CIFAR-10, resnet56 to resnet20": "compare-cifar10",
     "CIFAR-10, resnet20 to convnet": "compare-cifar10-convnet",
+    "digits, 100 images": "compare-digits-budget",
+    "label maps on scenes": "compare-segmentation-scenes",
+    "label maps of CamVid": "compare-segmentation-camvid",
     "boxes on scenes, FCOS to FCOS": "compare-detection-scenes",
 }
 """Title to file."""
