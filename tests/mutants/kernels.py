@@ -55,7 +55,7 @@ MUTANTS = [
     Mutant(
         "images stay in float32 whatever the networks compute in",
         "tst_fast/run/images.py",
-        "low = torch.is_autocast_enabled(kind) and not keep_float32",
+        "low = torch.is_autocast_enabled(kind) and not keep_precision",
         "low = False",
         "tst_fast/run/test_images.py::test_under_autocast_they_are_what_its_first_layers_would_cast_to",
     ),

@@ -127,11 +127,11 @@ class Augmenter:
 
 def _formed(
     images: Tensor,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = None,
     memory_format: torch.memory_format = torch.contiguous_format,
     out: Tensor | None = None,
 ) -> Tensor:
-    return images.to(dtype, memory_format=memory_format) if out is None else out.copy_(images)
+    return images.to(dtype or images.dtype, memory_format=memory_format) if out is None else out.copy_(images)
 
 
 def _blank(images: Tensor, sizes: Tensor | None) -> Tensor:

@@ -8,18 +8,21 @@ from torch import Tensor, nn
 from tst_fast.ranks import Ranks
 
 
-def form_of(ranks: Ranks, memory_format: torch.memory_format, keep_float32: bool) -> dict[str, Any]:
+def form_of(images: Tensor, ranks: Ranks, memory_format: torch.memory_format, keep_precision: bool) -> dict[str, Any]:
     """Precision and order of memory, as arguments of `tst_kernels.mix`: what networks' first layers would cast to.
 
     Args:
+        images: uint8, or floating.
         ranks: whose autocast networks run under.
         memory_format: of their weights.
-        keep_float32: whatever the autocast: where images are still warped, or resized by the networks.
+        keep_precision: float32, or that of floating images, whatever the autocast: where they are still warped, or
+            resized by the networks.
     """
     kind = ranks.device.type
     with ranks.autocast():
-        low = torch.is_autocast_enabled(kind) and not keep_float32
-        dtype = torch.get_autocast_dtype(kind) if low else torch.float32
+        low = torch.is_autocast_enabled(kind) and not keep_precision
+        whole = images.dtype if images.is_floating_point() else torch.float32
+        dtype = torch.get_autocast_dtype(kind) if low else whole
     return {"dtype": dtype, "memory_format": memory_format}
 
 

@@ -110,7 +110,7 @@ class PolicySearch:
         """What is asked of images as a new draw of a policy augments them, and each network's answers."""
         draw = policy.draw(len(part), straight_through=self.config.gates == "straight_through")
         draw = dithered(draw, *size_of(part.images), part.sizes)
-        form = form_of(self.accelerator, self.memory_format, keep_float32=self.task.composes_warps)
+        form = form_of(part.images, self.accelerator, self.memory_format, keep_precision=self.task.composes_warps)
         augmented, geometry = self.augmenter.apply(part.images, draw, part.sizes, **form)
         asked = self.task.decisions(part.targets, geometry)
         with self.accelerator.autocast():

@@ -86,7 +86,7 @@ class FromTeacher:
     def _images(self, batch: Batch) -> tuple[Tensor, list[Targets]]:
         """Normalised plain images, after augmented ones if there is an augmenter; the targets of each half."""
         normalisation = self.data.mean, self.data.std
-        form = form_of(self.accelerator, self.memory_format, keep_float32=self.task.composes_warps)
+        form = form_of(batch.images, self.accelerator, self.memory_format, keep_precision=self.task.composes_warps)
         if self.augmenter is None:
             return normalise(batch.images, *normalisation, **form), [batch.targets]
         # Each half is written once, where and as both networks read it.
