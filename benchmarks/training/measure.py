@@ -77,11 +77,9 @@ class _Turns:
 
     def row(self, seconds: Sequence[float]) -> Row:
         """Rates and milliseconds of a step, medians over turns of so many seconds."""
-        images = self.steps * self.arm.images
-        milliseconds = 1e3 * statistics.median(seconds) / self.steps
-        found = {
-            stage: 1e3 * statistics.median(one.get(stage, 0.0) for one in self.stages) / self.steps for stage in STAGES
-        }
+        images, scale = self.steps * self.arm.images, 1e3 / self.steps
+        milliseconds = scale * statistics.median(seconds)
+        stages = {name: scale * statistics.median(one.get(name, 0.0) for one in self.stages) for name in STAGES}
         return {
             "images": self.arm.images,
             "images_per_second": images / statistics.median(seconds),
