@@ -19,7 +19,7 @@ import torch
 from benchmarks.loaders import DALI
 from benchmarks.results import Results, Row, machine, show
 from benchmarks.training.floors import measure_rates
-from benchmarks.training.measure import Effort, measure_pair
+from benchmarks.training.measure import Effort, keys_of, measure_pair
 from benchmarks.training.pairs import ON_A_CPU, PAIRS, Precision, data_flags
 from benchmarks.training.stages import STAGES
 
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for pair in (pair for pair in PAIRS if pair.preset in options.pairs):
             given = {"photographs": options.images, "tiles": options.cifar}
             flags = [*data_flags(pair, given, Path(scratch)), "--data.batch_size", str(pair.batch)]
-            rows = measure_pair(pair, precision, device, flags, rates, effort)
+            rows = measure_pair(pair, precision, device, flags, rates, effort, keys_of(pair))
             for row in rows:
                 results.add(row)
             show(f"Steps of {pair.preset}", [shown(row) for row in rows])

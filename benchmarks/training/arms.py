@@ -22,6 +22,11 @@ KD, STUDENT, SEARCH = "KD", "TST, student", "TST, search"
 KORNIA, TORCHVISION = "KD, kornia augments", "KD, torchvision augments"
 KEPT, LOADED, WORKERS = "one batch", "loader", "workers"
 """Where batches come from: one is on the device and is taken again and again."""
+Key = tuple[str, str]
+"""What a step does, and where its batches come from."""
+STEPS: tuple[Key, ...] = ((KD, KEPT), (STUDENT, KEPT), (SEARCH, KEPT))
+OWN: tuple[Key, ...] = (*STEPS, (KD, LOADED), (STUDENT, LOADED))
+PEERS: tuple[Key, ...] = ((KORNIA, KEPT), (TORCHVISION, WORKERS))
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,11 @@ class Arm:
     batches: Callable[[], Generator[Batch]] = lambda: (batch for batch in ())
     settle: int = 0
     missing: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """What it is called by."""
+        return self.name, self.data
 
 
 def own_arms(kd: Session, tst: Session) -> list[Arm]:

@@ -12,7 +12,7 @@ import torch
 from benchmarks.results import Row
 from benchmarks.timing import interleaved, synchronise
 from benchmarks.training import floors
-from benchmarks.training.arms import KD, KEPT, SEARCH, Arm, own_arms, peers_arms
+from benchmarks.training.arms import KD, KEPT, OWN, PEERS, SEARCH, Arm, Key, own_arms, peers_arms
 from benchmarks.training.floors import Rates
 from benchmarks.training.memory import step_mebibytes
 from benchmarks.training.pairs import SECOND_CROPS, Pair, Precision, open_session
@@ -91,8 +91,19 @@ class _Turns:
         }
 
 
+def keys_of(pair: Pair) -> tuple[Key, ...]:
+    """Every arm that there is of a pair."""
+    return OWN + PEERS * pair.is_recognition
+
+
 def measure_pair(
-    pair: Pair, precision: Precision, device: torch.device, flags: Sequence[str], rates: Rates, effort: Effort
+    pair: Pair,
+    precision: Precision,
+    device: torch.device,
+    flags: Sequence[str],
+    rates: Rates,
+    effort: Effort,
+    keys: Sequence[Key],
 ) -> list[Row]:
     """A row for each arm of a pair.
 
@@ -103,6 +114,7 @@ def measure_pair(
         flags: of data and batch.
         rates: of this machine, for the floors.
         effort: how long.
+        keys: the arms, some of `keys_of`.
     """
     with (
         closing(open_session(pair, precision, device, flags)) as tst,
@@ -111,10 +123,11 @@ def measure_pair(
         stopwatch = Stopwatch(device)
         with watched((kd, tst), stopwatch):
             arms = own_arms(kd, tst)
-            if tst.task.name == "classification":
+            if set(PEERS) & set(keys):
                 arms += peers_arms(kd, stopwatch, effort.workers)
-            what = {"pair": pair.preset, "batch": tst.config.data.batch_size, **precision.columns}
-            rows = measure(arms, stopwatch, device, rates, effort, counts=not precision.compiled)
+            chosen = [arm for arm in arms if arm.key in keys]
+            rows = measure(chosen, stopwatch, device, rates, effort, counts=not precision.compiled)
+        what = {"pair": pair.preset, "batch": tst.config.data.batch_size, **precision.columns}
     return [what | row for row in rows]
 
 
@@ -133,14 +146,14 @@ def measure(
     """
     with ExitStack() as stack:
         turns = {
-            (arm.name, arm.data): _Turns(arm, stopwatch, stack.enter_context(closing(arm.batches())))
+            arm.key: _Turns(arm, stopwatch, stack.enter_context(closing(arm.batches())))
             for arm in arms
             if arm.missing is None
         }
         memory = {key: one.prepare(device, effort.seconds) for key, one in turns.items()}
         work = {key[0]: floors.count(one.step) for key, one in turns.items() if counts and key[1] == KEPT}
         seconds = interleaved({key: (one.settle, one.take) for key, one in turns.items()}, effort.rounds, warmup=0)
-    rows: dict[tuple[str, str], Row] = {}
+    rows: dict[Key, Row] = {}
     for key, one in turns.items():
         rows[key] = one.row(seconds[key]) | {"step_mebibytes": memory[key]}
     for (name, data), row in rows.items():
@@ -149,6 +162,4 @@ def measure(
             row["ratio_to_kd"] = row["images_per_second"] / ceiling["images_per_second"]
         if name in work:
             row |= rates.columns(work[name], row["milliseconds"] / 1e3, row["images"])
-    return [
-        {"step": arm.name, "data": arm.data} | rows.get((arm.name, arm.data), {"note": arm.missing}) for arm in arms
-    ]
+    return [{"step": arm.name, "data": arm.data} | rows.get(arm.key, {"note": arm.missing}) for arm in arms]

@@ -34,6 +34,11 @@ class Pair:
     images: str | None = None
     classes: int = 1000
 
+    @property
+    def is_recognition(self) -> bool:
+        """Whether images have neither label maps nor boxes, and other libraries can augment them alone."""
+        return "/" not in self.preset
+
 
 PAIRS = (
     Pair("resnet34-resnet18", 4, "photographs"),
