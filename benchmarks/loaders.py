@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ import torch
 from PIL import Image
 
 from benchmarks import loader_peers as peers
-from benchmarks.results import Results, Row, machine, show, version_of
+from benchmarks.results import Results, Row, machine, show
 from benchmarks.timing import Steady, steady
 from tst_pipelines import (
     ArrayDataset,
@@ -49,7 +50,7 @@ TILES = 10_000  # small images
 BATCH = 128
 SETTLE = 8  # batches, more than any queue holds
 DALI = "nvidia-dali-cuda130", "nvidia-dali-cuda120"
-HAS_DALI = any(map(version_of, DALI))
+HAS_DALI = find_spec("nvidia") is not None and find_spec("nvidia.dali") is not None
 Arm = Callable[[], Iterator[object]]
 """Gives batches without end."""
 

@@ -20,11 +20,7 @@ from benchmarks.training.measure import Effort, keys_of, measure_pair
 from benchmarks.training.pairs import PAIRS, SECOND_CROPS, Pair, Precision, data_flags, open_session
 
 BASE = Precision("bf16", channels_last=True)
-VARIANTS = (
-    Precision("no", channels_last=True),
-    Precision("bf16"),
-    Precision("bf16", channels_last=True, compiled=True),
-)
+VARIANTS = replace(BASE, mixed="no"), replace(BASE, channels_last=False), replace(BASE, compiled=True)
 """Each differs from the base in one thing; compilation, which takes a minute, comes last."""
 ROUNDS, WORKERS = 3, 8
 PROFILED = 3  # steps

@@ -16,7 +16,7 @@ from tst_fast.run.plan import Stage
 from tst_fast.run.session import Session
 from tst_fast.run.stopwatch import Stopwatch
 from tst_kernels import normalise
-from tst_pipelines import Batch, Targets
+from tst_pipelines import Batch, SyntheticLoader, Targets
 
 KD, STUDENT, SEARCH = "KD", "TST, student", "TST, search"
 KORNIA, TORCHVISION = "KD, kornia augments", "KD, torchvision augments"
@@ -67,12 +67,13 @@ def own_arms(kd: Session, tst: Session) -> list[Arm]:
     plain, batch = next(iter(kd.student_loader)), next(iter(tst.student_loader))
     student, doubled = _taken(tst, "student"), _taken(kd, "student")
     settle = 2 + tst.config.data.prefetch
+    missing = "DALI is not installed" if isinstance(tst.training_loader, SyntheticLoader) else None
     return [
         Arm(KD, KEPT, 2 * len(batch), doubled, partial(_again, plain)),
         Arm(STUDENT, KEPT, 2 * len(batch), student, partial(_again, batch)),
         Arm(SEARCH, KEPT, len(batch), _taken(tst, "search"), partial(_again, batch)),
-        Arm(KD, LOADED, 2 * len(batch), doubled, partial(_endless, kd), settle),
-        Arm(STUDENT, LOADED, 2 * len(batch), student, partial(_endless, tst), settle),
+        Arm(KD, LOADED, 2 * len(batch), doubled, partial(_endless, kd), settle, missing),
+        Arm(STUDENT, LOADED, 2 * len(batch), student, partial(_endless, tst), settle, missing),
     ]
 
 

@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from PIL import Image
 
-from benchmarks.loaders import photographs, small_images
+from benchmarks.loaders import HAS_DALI, photographs, small_images
 from tst_fast.config import reading
 from tst_fast.run.session import Session
 
@@ -91,6 +91,8 @@ class Precision:
 def data_flags(pair: Pair, given: Mapping[str, Path | None], scratch: Path) -> list[str]:
     """Flags for the images of a pair, which are made where none are given; lists of them are written into `scratch`.
 
+    Without DALI, which loads photographs, random images stand in for them.
+
     Args:
         pair: what it needs.
         given: "photographs": a folder of JPEGs; "tiles": one that holds CIFAR-10; None: made of two photographs.
@@ -98,6 +100,8 @@ def data_flags(pair: Pair, given: Mapping[str, Path | None], scratch: Path) -> l
     """
     if pair.images is None:
         return []
+    if pair.images == "photographs" and not HAS_DALI:
+        return ["--data.name", "synthetic", "--data.classes", str(pair.classes)]
     root = scratch / pair.images
     root.mkdir(exist_ok=True)
     if pair.images == "photographs":
