@@ -86,6 +86,8 @@ endif
 	$(PYTHON) -m benchmarks.kernels --json benchmarks/results/kernels-cpu.json
 	$(PYTHON) -m benchmarks.loaders --json benchmarks/results/loaders-cpu.json \
 		$(if $(IMAGES),--images $(IMAGES)) $(if $(CIFAR),--cifar $(CIFAR))
+	$(PYTHON) -m benchmarks.training --json benchmarks/results/training-cpu.json \
+		$(if $(IMAGES),--images $(IMAGES)) $(if $(CIFAR),--cifar $(CIFAR))
 	$(PYTHON) -m benchmarks.segmentation --json benchmarks/results/segmentation-cpu.json $(if $(PAIRS),--pairs $(PAIRS))
 	$(PYTHON) -m benchmarks.detection --json benchmarks/results/detection-cpu.json $(if $(COCO),--coco $(COCO))
 	$(PYTHON) -m benchmarks.bounds --json benchmarks/results/bounds.json

@@ -23,6 +23,8 @@ from torch.utils._pytree import tree_iter
 
 from benchmarks.operators import Work, work_of
 from benchmarks.results import FOLDER, Results, Row, machine, show
+from benchmarks.training.arms import KD, KEPT, SEARCH
+from benchmarks.training.pairs import PAIRS
 from tst_fast.config import reading
 from tst_fast.config.schema import Config
 from tst_fast.models.build import build_model
@@ -64,8 +66,8 @@ class Cluster:
     augmentation_share: float = 0.5
 
     def seconds(self, work: Work) -> float:
-        """Of a GPU, in bfloat16, two bytes an element."""
-        return work.seconds(self.flops_share * self.flops, self.bandwidth_share * self.bandwidth / 2)
+        """Of a GPU, in bfloat16: half the bytes of float32, in which the work was counted."""
+        return work.seconds(self.flops_share * self.flops, 2 * self.bandwidth_share * self.bandwidth)
 
     def exchange(self, gpus: int, parameters: int) -> float:
         """Seconds of a ring all-reduce of float32 gradients."""
@@ -248,24 +250,22 @@ def checks() -> list[Row]:
 
 
 def _networks_on_a_cpu() -> list[Row]:
-    """From the time of KD alone: a search of the same pair, and all steps of the other one."""
+    """From the time of KD alone of one pair: its search, and all steps of the other pairs of recognition."""
     rows = json.loads((FOLDER / "training-cpu.json").read_text(encoding="utf-8"))["rows"]
-    measured = {(row["pair"], row["step"]): row for row in rows}
-    known = next(iter(measured))
+    measured = {(row["pair"], row["step"]): row for row in rows if row["data"] == KEPT and "note" not in row}
+    pairs = [pair for pair in PAIRS if pair.is_recognition and (pair.preset, KD) in measured]
     flops = {}
-    for pair in dict.fromkeys(row["pair"] for row in rows):
-        size, batch = (measured[pair, "KD"][column] for column in ("size", "batch"))
-        with torch.device("meta"):
-            source, classes = ("cifar", 100) if size == 32 else ("torchvision", 1000)
-            teacher, student = (build_model(f"{source}/{name}", classes, {}) for name in pair.split("-"))
-            steps = Steps.of(teacher, student, (size, size))
-        flops[pair] = {"KD": batch * steps.student.total_flops, "TST, search": batch * steps.search.total_flops}
-    rate = flops[known[0]]["KD"] / _network_ms(measured[known])
+    for pair in pairs:
+        steps = steps_of(reading.from_flags(["--config", pair.preset, "--data.root", "given"]), pair.classes)
+        batch = measured[pair.preset, KD]["batch"]
+        flops[pair.preset, KD] = batch * steps.student.total_flops
+        flops[pair.preset, SEARCH] = batch * steps.search.total_flops
+    known = pairs[0].preset, KD
+    rate = flops[known] / _network_ms(measured[known])
     return [
-        _check(f"networks of a step, ms: {pair}, {step}", flops[pair][step] / rate, _network_ms(measured[pair, step]))
-        for pair in flops
-        for step in flops[pair]
-        if (pair, step) != known
+        _check(f"networks of a step, ms: {', '.join(key)}", flops[key] / rate, _network_ms(measured[key]))
+        for key in flops
+        if key != known
     ]
 
 

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ import torch
 from PIL import Image
 
 from benchmarks import loader_peers as peers
-from benchmarks.results import Results, Row, machine, show, version_of
+from benchmarks.results import Results, Row, machine, show
 from benchmarks.timing import Steady, steady
 from tst_pipelines import (
     ArrayDataset,
@@ -44,13 +45,12 @@ from tst_pipelines import (
 from tst_pipelines.transforms import PlacingTransform
 
 SIZE = 224
-HARDWARE_LOADS = (0.0, 0.35, 0.65, 0.8, 0.95)
 MADE = 200  # photographs made where no folder is given
 TILES = 10_000  # small images
 BATCH = 128
 SETTLE = 8  # batches, more than any queue holds
 DALI = "nvidia-dali-cuda130", "nvidia-dali-cuda120"
-HAS_DALI = any(map(version_of, DALI))
+HAS_DALI = find_spec("nvidia") is not None and find_spec("nvidia.dali") is not None
 Arm = Callable[[], Iterator[object]]
 """Gives batches without end."""
 
@@ -147,20 +147,41 @@ def small_arms(dataset: ArrayDataset, workers: int, dtype: torch.dtype) -> dict[
     return {"DataLoader": data_loader, "CachedLoader": partial(endless, cached) if dtype == torch.uint8 else as_floats}
 
 
-def gpu_arms(dataset: ImageDataset, threads: int) -> dict[str, Arm]:
-    """The DALI loader decoding on the GPU, by the share of the hardware decoder."""
+@dataclass(frozen=True)
+class Decoding:
+    """How the DALI loader decodes on a GPU.
 
-    def build(load: float) -> Loader:
-        share = Share(training=True, device=torch.device("cuda"))
-        how = {"threads": threads, "gpu_decoding": GpuDecoding(load)}
-        return DaliLoader(dataset, RandomResizedCrop(SIZE), BATCH, share, **how)
+    Attributes:
+        hw_decoder_load: share of the hardware decoder.
+        threads: of DALI.
+        prefetch: batches prepared ahead.
+    """
 
-    return {
-        f"DaliLoader, GPU, hw_decoder_load {load}": partial(endless, partial(build, load)) for load in HARDWARE_LOADS
-    }
+    hw_decoder_load: float = 0.65
+    threads: int = 8
+    prefetch: int = 2
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {value}" for name, value in vars(self).items())
 
 
-def comparisons(dataset: ImageDataset, small: ArrayDataset, threads: int, gpu_threads: list[int]) -> list[Comparison]:
+SWEPT = {"hw_decoder_load": (0.0, 0.35, 0.8, 0.95), "threads": (2, 4, 16), "prefetch": (1, 3, 4)}
+DECODINGS = (Decoding(), *(Decoding(**{name: value}) for name, values in SWEPT.items() for value in values))
+"""The default, and what differs from it in one value."""
+
+
+def gpu_arm(dataset: ImageDataset, decoding: Decoding) -> Arm:
+    """The DALI loader, decoding on the GPU."""
+
+    def build() -> Loader:
+        share, gpu = Share(training=True, device=torch.device("cuda")), GpuDecoding(decoding.hw_decoder_load)
+        how = {"threads": decoding.threads, "prefetch": decoding.prefetch}
+        return DaliLoader(dataset, RandomResizedCrop(SIZE), BATCH, share, **how, gpu_decoding=gpu)
+
+    return partial(endless, build)
+
+
+def comparisons(dataset: ImageDataset, small: ArrayDataset, threads: int) -> list[Comparison]:
     """Every table, the shortest first."""
     tables = [
         Comparison(
@@ -172,9 +193,8 @@ def comparisons(dataset: ImageDataset, small: ArrayDataset, threads: int, gpu_th
     arms = photograph_arms(dataset, threads)
     tables.append(Comparison(jpegs, arms, "DataLoader, decode_jpeg", threads, "DALI, decode alone"))
     if torch.cuda.is_available():
-        for number in gpu_threads:
-            arms = gpu_arms(dataset, number)
-            tables.append(Comparison(f"{jpegs}, decoded by the GPU", arms, next(iter(arms)), number))
+        arms = {f"DaliLoader, {decoding}": gpu_arm(dataset, decoding) for decoding in DECODINGS}
+        tables.append(Comparison(f"{jpegs}, decoded by the GPU", arms, next(iter(arms)), DECODINGS[0].threads))
     return tables
 
 
@@ -225,7 +245,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=Path, help="a folder of JPEGs; else they are made from two photographs")
     parser.add_argument("--cifar", type=Path, help="a folder that holds CIFAR-10; else tiles of the two photographs")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads or worker processes")
-    parser.add_argument("--gpu_threads", type=int, nargs="+", default=[4, 8, 16], help="the same for GPU decoding")
     parser.add_argument("--seconds", type=float, default=1.5, help="how long each arm is timed in each round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write the rows here")
@@ -239,7 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         about["photographs"] = f"{len(dataset)} JPEGs, {size:.0f} kB on average{made}"
         about["small_images"] = f"{len(small):,} images of {small.name}"
         results = Results(about, options.json)
-        for table in comparisons(dataset, small, options.threads, options.gpu_threads):
+        for table in comparisons(dataset, small, options.threads):
             measure(table, results, options.seconds, options.rounds)
 
 

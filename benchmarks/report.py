@@ -1,4 +1,4 @@
-"""Results for people: Markdown beside every JSON file in results/, and the blocks of pages that hold measurements.
+"""Results for people: Markdown beside every JSON file in results/, charts of steps, and the blocks of pages.
 
     python -m benchmarks.report
 
@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import charts
 from benchmarks.results import FOLDER, Row, cell, columns_of
+from benchmarks.training.arms import KD, KEPT, KORNIA, LOADED, SEARCH, STUDENT, TORCHVISION, WORKERS, Key
 from tst_fast.commands.paired import paired_difference
 
 ROOT = Path(__file__).parents[1]
@@ -21,7 +23,7 @@ LINK = "benchmarks/results"
 BLOCK = re.compile(r"(<!-- benchmarks: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 NUMBER = re.compile(r"\W*|\W*\d.*")
 GPU_PASSES = ("forward", "backward", "both")
-GROUPS = ("part", "table")
+GROUPS = ("part", "table", "pair")
 """Columns whose values become headings."""
 Result = Mapping[str, Any]
 
@@ -172,6 +174,47 @@ def detection_block() -> str:
     )
 
 
+TRAINING_COLUMNS: dict[str, tuple[Key, Key]] = {
+    "student's step": ((STUDENT, KEPT), (KD, KEPT)),
+    "the same, with the loaders": ((STUDENT, LOADED), (KD, LOADED)),
+    "kornia augments": ((KORNIA, KEPT), (KD, KEPT)),
+    "torchvision augments": ((TORCHVISION, WORKERS), (KD, KEPT)),
+}
+"""What is compared with what, by images/s."""
+
+
+def training_block() -> str:
+    """The steps of runs on a CPU, beside plain KD on as many images."""
+    result = _read("training-cpu")
+    if result is None:
+        return "**Steps are not yet measured.** `make bench` measures them."
+    rows = result["rows"]
+
+    def row(pair: str, key: Key) -> Row:
+        return _find(rows, pair=pair, step=key[0], data=key[1])
+
+    def ratio(pair: str, one: Key, other: Key) -> str:
+        rates = [row(pair, key).get("images_per_second") for key in (one, other)]
+        return f"{rates[0] / rates[1]:.2f}" if all(rates) else "-"
+
+    def line(pair: str) -> list[str]:
+        student, search = row(pair, (STUDENT, KEPT)), row(pair, (SEARCH, KEPT))
+        share = 100 * student.get("augmentation_ms", 0.0) / student["milliseconds"]
+        compared = (ratio(pair, one, other) for one, other in TRAINING_COLUMNS.values())
+        steps = search["milliseconds"] / student["milliseconds"]
+        return [pair, _rate(row(pair, (KD, KEPT))), *compared, f"{share:.0f} %", f"{steps:.2f}"]
+
+    pairs = dict.fromkeys(row["pair"] for row in rows)
+    header = ["images/s", "KD", *TRAINING_COLUMNS, "augmentation's share", "a search step, in student's"]
+    return _block(
+        table(header, map(line, pairs)),
+        f"(`make bench`, {_hardware(result)}, {_versions(result, 'torch', 'torchvision', 'kornia')}; medians of",
+        f"{result['rounds']} interleaved rounds. KD sees as many images as the student's step, all of them plain; the",
+        "other columns are in times of its images/s, peers' in the same loop.",
+        f"[Every row, stages, memory and floors]({LINK}/training-cpu.md); [as a chart]({LINK}/training-cpu.png).)",
+    )
+
+
 def bounds_block() -> str:
     """What instructions and memory allow on a GPU."""
     result = _read("bounds")
@@ -281,6 +324,7 @@ COMPARISONS = {
 BLOCKS: dict[str, Callable[[], str]] = {
     "kernels": kernels_block,
     "loaders": loaders_block,
+    "training": training_block,
     "segmentation": segmentation_block,
     "detection": detection_block,
     "bounds": bounds_block,
@@ -324,9 +368,11 @@ def fill_page(page: Path) -> str:
 
 
 def main() -> None:
-    """Write the Markdown of every JSON file, and the blocks of pages."""
+    """Write the Markdown of every JSON file, charts of those that hold steps, and the blocks of pages."""
     for file in sorted(FOLDER.glob("*.json")):
-        file.with_suffix(".md").write_text(markdown(json.loads(file.read_text(encoding="utf-8"))), encoding="utf-8")
+        result = json.loads(file.read_text(encoding="utf-8"))
+        file.with_suffix(".md").write_text(markdown(result), encoding="utf-8")
+        charts.draw_steps(result.get("rows", []), file.with_suffix(".png"))
     for page in pages():
         page.write_text(fill_page(page), encoding="utf-8")
 

@@ -51,17 +51,19 @@ def theirs(names: Sequence[str], peer: Peer) -> Arm:
         raise peers.Unavailable(f"lacks {', '.join(lacking)}")
 
     def run(images: Tensor, level: Tensor, gates: Tensor) -> list[Tensor]:
-        argument = 0.5 if peer.takes_numbers else level
-        results = []
-        for chosen in draws(names):
-            total = images
-            for slot, name in enumerate(chosen):
-                changed = peer.operations[name](images, argument)
-                total = total + gates[:, slot, None, None, None] * (changed - images)
-            results.append(total)
-        return results
+        return [superimposed(peer, chosen, images, level, gates) for chosen in draws(names)]
 
     return run
+
+
+def superimposed(peer: Peer, chosen: Sequence[str], images: Tensor, level: Tensor, gates: Tensor) -> Tensor:
+    """x + sum_k g_k (T_k(x) - x) for the chosen operations of a library, at one level [B], with gates [B, SLOTS]."""
+    argument = 0.5 if peer.takes_numbers else level
+    total = images
+    for slot, name in enumerate(chosen):
+        changed = peer.operations[name](images, argument)
+        total = total + gates[:, slot, None, None, None] * (changed - images)
+    return total
 
 
 def inputs(images: Tensor, gradients: bool) -> tuple[Tensor, Tensor, Tensor]:

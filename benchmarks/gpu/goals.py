@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from benchmarks.gpu.inputs import KINDS
 from benchmarks.results import Row
+from benchmarks.training.arms import KD, KEPT, KORNIA, LOADED, STUDENT, Key
 
 
 def _value(rows: Sequence[Row], column: str, **what: object) -> float | None:
@@ -24,9 +25,24 @@ def _times_as_fast(name: str) -> Callable[[Sequence[Row]], float | None]:
     return lambda rows: _value(rows, "ours_times_as_fast", part="peers", name=name, **{"pass": "forward"})
 
 
+def _step(rows: Sequence[Row], column: str, key: Key) -> float | None:
+    """Of the first pair that was measured, which is the main one."""
+    return _value(rows, column, part="training", step=key[0], data=key[1])
+
+
 def _augmentation_share(rows: Sequence[Row]) -> float | None:
-    images, whole = (_value(rows, name, part="training", step="TST, student") for name in ("images_ms", "milliseconds"))
-    return images / whole if images and whole else None
+    augmentation, whole = (_step(rows, name, (STUDENT, KEPT)) for name in ("augmentation_ms", "milliseconds"))
+    return augmentation / whole if augmentation and whole else None
+
+
+def _rate_over(key: Key, other: Key) -> Callable[[Sequence[Row]], float | None]:
+    """images/s of one way to take a step, in times of another's."""
+
+    def read(rows: Sequence[Row]) -> float | None:
+        one, baseline = (_step(rows, "images_per_second", asked) for asked in (key, other))
+        return one / baseline if one and baseline else None
+
+    return read
 
 
 def _all_right(rows: Sequence[Row]) -> float | None:
@@ -41,7 +57,10 @@ GOALS: tuple[tuple[str, Callable[[Sequence[Row]], float | None], float, bool], .
     ("forward, times our reference compiled", _times_as_fast("our reference, compiled"), 3.0, True),
     ("forward, times torchvision v2", _times_as_fast("torchvision"), 10.0, True),
     ("forward, times eager kornia", _times_as_fast("kornia"), 20.0, True),
-    ("making the images, share of a TST step", _augmentation_share, 0.03, False),
+    ("augmentation, share of a student's step", _augmentation_share, 0.03, False),
+    ("student's step, share of KD's images/s", _rate_over((STUDENT, KEPT), (KD, KEPT)), 0.95, True),
+    ("with the loader, share of images/s without", _rate_over((STUDENT, LOADED), (STUDENT, KEPT)), 0.95, True),
+    ("student's step, times kornia in the loop", _rate_over((STUDENT, KEPT), (KORNIA, KEPT)), 1.25, True),
 )
 """Each goal, how it is read from the rows, its figure, and whether more is better."""
 

@@ -1,5 +1,6 @@
 """What the command for a GPU does where things go wrong, and what its parts read and change."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -108,6 +109,7 @@ def test_counters_are_read_from_the_profilers_table():
 
 def test_goals_are_read_from_the_rows_of_the_main_configuration():
     forward = {"part": "kernels", "name": "mix", "pass": "forward", "result": "bfloat16"}
+    student = {"part": "training", "pair": "main", "step": "TST, student"}
     measured = [
         {"part": "parity", "is_right": True},
         {"part": "parity", "note": "out of memory"},
@@ -116,7 +118,10 @@ def test_goals_are_read_from_the_rows_of_the_main_configuration():
         forward | {"images": "packed", "microseconds": 170.0, "pass": "backward"},
         {"part": "peers", "name": "kornia", "pass": "backward", "ours_times_as_fast": 99.0},
         {"part": "peers", "name": "kornia", "pass": "forward", "ours_times_as_fast": 20.0},
-        {"part": "training", "step": "TST, student", "images_ms": 1.0, "milliseconds": 50.0},
+        student | {"data": "one batch", "augmentation_ms": 1.0, "milliseconds": 50.0, "images_per_second": 900.0},
+        student | {"data": "loader", "images_per_second": 810.0},
+        student | {"pair": "another", "data": "one batch", "images_per_second": 9.0},
+        student | {"step": "KD", "data": "one batch", "images_per_second": 1000.0},
     ]
     found = {row["name"]: (row["measured"], row["is_reached"]) for row in goals.rows(measured)}
     assert found["share of the parity rows that are right"] == (0.5, False)
@@ -124,7 +129,19 @@ def test_goals_are_read_from_the_rows_of_the_main_configuration():
     assert found["backward, in times of the forward pass"] == (1.7, False)
     assert found["forward, times eager kornia"] == (20.0, True)
     assert found["forward, times torchvision v2"] == (None, False)
-    assert found["making the images, share of a TST step"] == (0.02, True)
+    assert found["augmentation, share of a student's step"] == (0.02, True)
+    assert found["student's step, share of KD's images/s"] == (0.9, False)
+    assert found["with the loader, share of images/s without"] == (0.9, False)
+    assert found["student's step, times kornia in the loop"] == (None, False)
+
+
+def test_a_part_may_use_what_those_before_it_left(tmp_path, monkeypatch, capsys):
+    boxes = {}
+    monkeypatch.setattr(command, "run_aside", lambda part, seconds, *_: boxes.update({part: seconds}) or "done in 0 s")
+    command.run_all(command.read(["--json", str(tmp_path / "gpu.json"), "--device", "cpu"]), [])
+    shared_out = list(itertools.accumulate(command.PARTS.values()))
+    assert list(boxes.values()) == pytest.approx(shared_out, abs=5)  # nothing was used
+    assert shared_out[-1] == command.LIMIT <= 480
 
 
 VARIANTS = """

@@ -30,12 +30,12 @@ def test_a_convolution_in_a_closed_form():
     with torch.device("meta"):
         layer, images = nn.Conv2d(3, 5, 3, padding=1, bias=False), torch.empty(2, 3, 8, 8)
     work = work_of(lambda: layer(images))
-    assert work == Work([2 * 9 * 3 * 5 * 128], [2 * 3 * 64 + 5 * 3 * 9 + 2 * 5 * 64])
+    assert work == Work([2 * 9 * 3 * 5 * 128], [4 * (2 * 3 * 64 + 5 * 3 * 9 + 2 * 5 * 64)])
 
 
 def test_each_operator_takes_the_longer_of_arithmetic_and_traffic():
     work = Work([10.0, 1.0, 0.0], [1.0, 10.0, 4.0])
-    assert work.seconds(flops_rate=2.0, element_rate=5.0) == 10 / 2 + 10 / 5 + 4 / 5
+    assert work.seconds(flops_rate=2.0, byte_rate=5.0) == 10 / 2 + 10 / 5 + 4 / 5
 
 
 def test_a_students_step_and_a_searchs_are_what_pytorch_counts(pair):

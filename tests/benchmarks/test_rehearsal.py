@@ -10,9 +10,14 @@ import pytest
 
 from benchmarks.gpu.__main__ import PARTS
 from benchmarks.gpu.goals import GOALS
+from benchmarks.loaders import DECODINGS
+from benchmarks.training.arms import KORNIA, LOADED, STUDENT
+from benchmarks.training.measure import keys_of
+from benchmarks.training.pairs import PAIRS
 
-pytestmark = pytest.mark.long  # a minute of a core; its parts are tested one by one in `test_gpu_parts`
+pytestmark = pytest.mark.long  # two minutes of a core; its parts are tested one by one in `test_gpu_parts`
 ROOT = Path(__file__).parents[2]
+MAIN = PAIRS[0].preset
 MACHINE = """
 import sys
 
@@ -73,6 +78,8 @@ def test_kernels_are_measured_beside_the_bound_of_the_gpu_that_was_named(result)
 
 
 def test_what_is_missing_is_a_row_that_says_so(result):
+    notes = [row["note"] for row in rows_of(result, "training") if row["step"] == KORNIA]
+    assert set(notes) == {"kornia is not installed"}
     assert {row["note"] for row in rows_of(result, "peers", name="kornia")} == {"kornia is not installed"}
     assert {row["note"] for row in rows_of(result, "peers", name="triton-augment")} == {
         "triton-augment is not installed"
@@ -84,12 +91,32 @@ def test_what_is_missing_is_a_row_that_says_so(result):
     assert suite["skipped"] > 80 and "failed" not in suite and suite["exit_status"] == 0
 
 
+def test_every_pair_has_a_row_for_each_arm_and_variant(result):
+    base = {"precision": "bfloat16", "weights": "channels_last", "compiled": False}
+    for pair in PAIRS:
+        rows = rows_of(result, "training", pair=pair.preset, **base)
+        assert [(row["step"], row["data"]) for row in rows] == list(keys_of(pair))
+        assert all("images_per_second" in row for row in rows if row["step"] != KORNIA and row["data"] != LOADED)
+        without = {row.get("note") for row in rows if row["data"] == LOADED}
+        assert without == {"DALI is not installed" if pair.images == "photographs" else None}
+    variants = {(row["precision"], row["weights"], row["compiled"]) for row in rows_of(result, "training", pair=MAIN)
+                if "precision" in row}  # fmt: skip
+    assert len(variants) == 4
+
+
 def test_the_training_step_has_its_stages_and_a_trace(result):
-    (row,) = rows_of(result, "training", step="TST, student")
-    stages = [row[f"{stage}_ms"] for stage in ("images", "teacher", "student", "backward", "optimizer")]
+    row = rows_of(result, "training", pair=MAIN, step=STUDENT)[0]
+    stages = [row[f"{stage}_ms"] for stage in ("augmentation", "teacher", "student", "backward", "optimizer")]
     assert min(stages) > 0 and sum(stages) == pytest.approx(row["milliseconds"], rel=0.5)
+    assert row["arithmetic_floor_ms"] > 0 and row["memory_floor_ms"] > 0
     assert result["files"]["gpu.trace.json.gz"] > 10_000
     assert "convolution" in "".join(row.get("kernel", "") for row in rows_of(result, "training"))
+
+
+def test_the_loaders_are_swept(result):
+    rows = rows_of(result, "loaders")
+    assert len({(row["hw_decoder_load"], row["threads"], row["prefetch"]) for row in rows}) == len(DECODINGS)
+    assert {row["note"] for row in rows} == {"DALI is not installed"}
 
 
 def test_the_summary_has_every_goal_and_row(result):

@@ -7,7 +7,6 @@ import torch
 
 from benchmarks import peers, work
 from benchmarks.timing import steady
-from benchmarks.training import Marks
 from benchmarks.work import PAPER
 
 CPU = torch.device("cpu")
@@ -50,13 +49,3 @@ def test_the_rate_of_a_stream_is_that_of_its_batches_after_those_prepared_in_adv
 
     (round_,) = steady({"sleeps": stream}, batch=10, least=0.2, settle=3, rounds=1)["sleeps"]
     assert 50 < round_.rate <= 500 and round_.cpu_seconds_per_image < 0.002
-
-
-def test_stages_are_what_passed_between_two_marks():
-    marks = Marks(CPU)
-    marks("start")
-    time.sleep(0.03)
-    marks("long")
-    marks("short")
-    stages = marks.milliseconds()
-    assert list(stages) == ["long", "short"] and 30 <= stages["long"] < 300 and stages["short"] < 10

@@ -14,6 +14,7 @@ from tst_fast.report.html.observer import ReportWriter
 from tst_fast.report.observer import Observer
 from tst_fast.report.terminal import Terminal
 from tst_fast.run.folder import hold, make_folder, require_room
+from tst_fast.run.host_memory import keep_freed_memory
 from tst_fast.run.loop import Run
 from tst_fast.run.session import Session
 
@@ -39,6 +40,8 @@ def start_accelerator(timeout: float = Config.timeout) -> Accelerator:
         )
     if accelerator.mixed_precision == "fp16":
         raise UserError("fp16 is not supported: launch with --mixed_precision bf16 or no")
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
     return accelerator
 
 

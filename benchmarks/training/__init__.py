@@ -1,0 +1,1 @@
+"""The steps of a run, measured whole: `python -m benchmarks.training`."""
