@@ -41,6 +41,7 @@ class StepsTaken(Event):
         images_per_second: since the pass began or was resumed, of all ranks together.
         means: over these steps and all ranks: loss, the gradient's norm before it is cut, and both networks'
             confidence on augmented images.
+        memory: bytes, the most until now: of the device's on a GPU, else of this process's; None if it is not known.
     """
 
     event = "steps"
@@ -49,6 +50,7 @@ class StepsTaken(Event):
     learning_rate: float
     images_per_second: float
     means: dict[str, float]
+    memory: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
