@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 LINES, COUNTED = "tst_fast/report/test_lines.py", "tst_fast/commands/test_schedule.py"
+TRACKED = "tst_fast/report/test_trackers.py"
 
 MUTANTS = [
     Mutant(
@@ -46,5 +47,40 @@ MUTANTS = [
         "if arm != TEACHER for second",
         "for second",
         f"{COUNTED}::test_the_time_left_is_that_of_the_runs_that_are_left",
+    ),
+    Mutant(
+        "TensorBoard keeps the steps that are taken again",
+        "tst_fast/report/services.py",
+        '{"purge_step": place.global_step + 1} if place.resumed else {}',
+        "{}",
+        f"{TRACKED}::test_tensorboard_holds_what_metrics_jsonl_holds_also_of_a_resumed_run",
+    ),
+    Mutant(
+        "TensorBoard loses the checkpoint's step",
+        "tst_fast/report/services.py",
+        "place.global_step + 1",
+        "place.global_step",
+        f"{TRACKED}::test_tensorboard_holds_what_metrics_jsonl_holds_also_of_a_resumed_run",
+    ),
+    Mutant(
+        "a resumed run is a new one to the tracker",
+        "tst_fast/report/trackers.py",
+        "resumed = name in known and",
+        "resumed = name not in known and",
+        f"{TRACKED}::test_a_resumed_run_is_the_same_run_of_the_tracker",
+    ),
+    Mutant(
+        "scores are told of the stage, not of the network",
+        "tst_fast/report/trackers.py",
+        'f"{event.role}/{name}"',
+        'f"test/{name}"',
+        f"{TRACKED}::test_a_resumed_run_is_the_same_run_of_the_tracker",
+    ),
+    Mutant(
+        "a tracker that fails is told everything that follows",
+        "tst_fast/report/trackers.py",
+        "                del self._trackers[name]\n",
+        "",
+        f"{TRACKED}::test_a_tracker_that_fails_does_not_stop_the_run",
     ),
 ]
