@@ -83,4 +83,32 @@ MUTANTS = [
         "",
         f"{TRACKED}::test_a_tracker_that_fails_does_not_stop_the_run",
     ),
+    Mutant(
+        "the student's answer is shown for the teacher's",
+        "tst_fast/run/pictures.py",
+        "(found := task.answered(output)) is not None",
+        '(found := task.answered(outputs["student"])) is not None',
+        "tst_fast/run/test_pictures.py::test_confidences_and_answers_are_those_of_the_networks",
+    ),
+    Mutant(
+        "a right answer is told as a wrong one",
+        "tst_fast/report/html/pictures.py",
+        'said[role] != said.get("truth")',
+        'said[role] == said.get("truth")',
+        "tst_fast/report/html/test_pictures.py::test_every_picture_is_in_its_place",
+    ),
+    Mutant(
+        "KD above TST is told as TST above KD",
+        "tst_fast/report/html/baselines.py",
+        "scores[0] - scores[1]",
+        "scores[1] - scores[0]",
+        "tst_fast/report/html/test_baselines.py::test_runs_of_the_same_seed_are_beside_each_other",
+    ),
+    Mutant(
+        "a run on other data is a baseline",
+        "tst_fast/report/html/baselines.py",
+        'ALIKE = ("task", "seed", "data",',
+        'ALIKE = ("task", "seed",',
+        "tst_fast/report/html/test_baselines.py::test_what_is_no_baseline_is_beside_none",
+    ),
 ]

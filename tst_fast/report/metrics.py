@@ -110,6 +110,8 @@ class SearchEnded(Event):
         pictures: files in the run's folder: fixed test images "plain", under the "trained" and the "untrained" policy,
             and "operations": under each operation alone, a row each, at what was learned.
         confidences: of the networks in these images' true classes: of pictures by name, role to a value an image.
+        answers: of pictures by name, role to a class's name an image, `truth` beside the networks; none where answers
+            are drawn in the pictures.
         signal: by operation, of its probability and level: the mean gradient of the search in units of its standard
             error, positive where it strengthens.
         warnings: what the signal says should be changed, in words.
@@ -119,6 +121,7 @@ class SearchEnded(Event):
     gap: dict[str, dict[str, float]]
     pictures: dict[str, str] = field(default_factory=dict)
     confidences: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    answers: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     signal: dict[str, dict[str, float]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
