@@ -120,7 +120,7 @@ def _caption(end: SearchEnded, kind: str, image: int) -> list[str]:
     title = f"{KINDS[kind]}: {said['truth']}" if kind == "plain" and "truth" in said else KINDS[kind]
     lines = []
     for role, values in end.confidences[kind].items():
-        wrong = f", says {said[role]}" if role in said and said[role] != said.get("truth") else ""
+        wrong = f" ({said[role]})" if role in said and said[role] != said.get("truth") else ""
         lines.append(f"{role} {100 * values[image]:.0f} %{wrong}")
     return [title, *lines]
 

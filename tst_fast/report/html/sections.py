@@ -187,8 +187,8 @@ def pictures(runs: Sequence[Run]) -> Section:
     section.galleries = [one for one in found if one]
     if section.galleries:
         section.text.append(
-            "The same test images before and after each search, with both networks' confidence in the truth and, where "
-            "it is a class and wrong, their answer. Label maps and boxes that are drawn in are the student's."
+            "The same test images before and after each search, with both networks' confidence in the truth and, in "
+            "brackets, the class of a wrong answer. Label maps and boxes that are drawn in are the student's."
         )
     shown = runs[:DETAILED]
     section.pictures = [one for run in shown if (one := answers(run, ANSWER_BYTES // len(shown)))]

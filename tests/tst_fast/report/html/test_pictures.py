@@ -36,7 +36,7 @@ def test_every_picture_is_in_its_place(tmp_path):
                 expected = np.broadcast_to([COLOURS[kind], 60 * image, 30 * number], (SIDE, SIDE, 3))
                 np.testing.assert_array_equal(_pixels(picture.address), expected)
                 truth = ("cat", "dog", "eel")[image]
-                student = f"student {11 * (number + 1)} %" + (", says eel" if number and truth != "eel" else "")
+                student = f"student {11 * (number + 1)} %" + (" (eel)" if number and truth != "eel" else "")
                 first = f"{title}: {truth}" if kind == "plain" else title
                 assert picture.caption == [first, "teacher 91 %", student]
     assert [title for title, _ in found.operations] == ["Rotate ±7.5 degrees", "Invert"]
