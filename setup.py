@@ -55,6 +55,7 @@ setup(
             "ruff>=0.17,<0.18",
             "pyright[nodejs]==1.1.414",
             "setuptools>=77,<85",
+            "tensorboard>=2.18,<3",
             COCO_EVAL,
             "pycocotools>=2.0.10,<2.1",
             "torchdistill>=1.1.5,<1.2",

@@ -5,8 +5,10 @@ import re
 
 import pytest
 
-from benchmarks import report
-from benchmarks.report import BLOCKS, fill, fill_page, markdown, pages
+from benchmarks import blocks, report
+from benchmarks.blocks import BLOCKS
+from benchmarks.markdown import markdown
+from benchmarks.report import fill, fill_page, pages
 from benchmarks.results import FOLDER
 
 FILES = sorted(FOLDER.glob("*.json"))
@@ -72,7 +74,7 @@ def test_a_gpus_result_is_shown_with_the_goals_it_missed(tmp_path, monkeypatch):
              goal | {"name": "bad", "measured": None, "is_reached": False}]  # fmt: skip
     about = {"gpu": "NVIDIA H100 80GB HBM3", "versions": {"torch": "2.11.0", "triton": "3.6.0"}}
     (tmp_path / "gpu.json").write_text(json.dumps(about | {"rows": rows}))
-    monkeypatch.setattr(report, "FOLDER", tmp_path)
+    monkeypatch.setattr(blocks, "FOLDER", tmp_path)
     block = BLOCKS["gpu"]()
     assert "| good | at least 0.5 | 0.61 | yes |" in block and "| bad | at least 0.5 | - | no |" in block
     assert "1,234,567; 765,432; 543,210" in " ".join(block.split())

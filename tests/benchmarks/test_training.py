@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from benchmarks import charts, loaders, report
+from benchmarks import blocks, charts, loaders
 from benchmarks.operators import Work, work_of
 from benchmarks.training import pairs
 from benchmarks.training.arms import (
@@ -172,8 +172,8 @@ def test_a_chart_is_drawn_of_steps_alone(rows, tmp_path):
 def test_readmes_block_compares_with_kd(rows, tmp_path, monkeypatch):
     about = {"gpu": None, "threads": 2, "processor": "EPYC", "rounds": 2, "versions": {"torch": "2.14.1"}}
     (tmp_path / "training-cpu.json").write_text(json.dumps(about | {"rows": list(rows.values())}))
-    monkeypatch.setattr(report, "FOLDER", tmp_path)
-    cells = [cell.strip() for cell in report.BLOCKS["training"]().splitlines()[2].split("|")[1:-1]]
+    monkeypatch.setattr(blocks, "FOLDER", tmp_path)
+    cells = [cell.strip() for cell in blocks.BLOCKS["training"]().splitlines()[2].split("|")[1:-1]]
     rate = {key: row.get("images_per_second") for key, row in rows.items()}
     assert cells[0] == "digits"
     assert cells[2] == f"{rate[STUDENT, KEPT] / rate[KD, KEPT]:.2f}"

@@ -22,9 +22,13 @@ def test_launch_then_kill_then_resume(tmp_path, tiny_flags):
     whole = output_of([*TRAIN, *tiny_flags, f"--output={tmp_path / 'whole'}"])
     assert "student accuracy on 1,397 test images" in whole
     assert "What the policy learned" in whole
+    for begun in ("teacher epoch 1 of 2, step 1 of 8: ", "search before student epoch 2 of 3, step 1 of 8: "):
+        assert whole.count(begun) == 1
 
     process = start([*TRAIN, *tiny_flags, f"--output={tmp_path / 'killed'}"], start_new_session=True)
     deadline = time.monotonic() + 240
+    while not process.stdout.readline().startswith("teacher epoch 1 of 2, step 1 of 8: "):  # while it runs
+        assert process.poll() is None
     # After the teacher, in the search or the student's epochs; the time it takes varies, the result must not.
     while not list(tmp_path.glob("killed/*/checkpoints/00000001[2-9].pt")):
         assert time.monotonic() < deadline

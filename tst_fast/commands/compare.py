@@ -28,9 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arms = _check(config, options)
         # What runs networks takes seconds to import, and a mistyped flag should not.
         from tst_fast.commands.comparison import Comparison
+        from tst_fast.report.services import require_trackers
         from tst_fast.run.start import new_folder, start_accelerator
 
         accelerator = start_accelerator(config.timeout)
+        if accelerator.is_main_process:
+            require_trackers(config.track)
         folder = new_folder(config, accelerator, prefix="compare-")
         Comparison(config, arms, options.seeds, options.fraction_seeds, folder, accelerator).run()
         accelerator.end_training()

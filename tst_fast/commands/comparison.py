@@ -5,6 +5,7 @@ run; each result is added as it comes.
 """
 
 import json
+import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
@@ -18,8 +19,10 @@ from rich.table import Table
 
 from tst_fast.commands.arms import PAIRS, TST, Arm
 from tst_fast.commands.paired import agreement, paired_difference, summary
+from tst_fast.commands.schedule import TEACHER, Schedule
 from tst_fast.config.schema import Config, replace
 from tst_fast.policy.file import PolicyFile
+from tst_fast.report.console import say
 from tst_fast.report.html.observer import report_at_the_end
 from tst_fast.run.start import open_run
 from tst_pipelines.writing import write_text_whole
@@ -55,6 +58,8 @@ class Comparison:
         self.pairs = [pair for pair in PAIRS if set(pair) <= set(arms)]
         self.results: dict[str, list[dict[str, Any]]] = {arm: [] for arm in arms}
         self.teachers: dict[int, dict[str, float] | None] = {}
+        teachers = 0 if config.teacher.trained else fraction_seeds
+        self.schedule = Schedule(list(arms), seeds * fraction_seeds, teachers)
         self.console = Console(quiet=not accelerator.is_main_process, highlight=False)
 
     def run(self) -> dict[str, Any]:
@@ -68,7 +73,7 @@ class Comparison:
             for seed, (arm, how) in product(self.seeds, self.arms.items()):
                 name = f"{arm.replace(',', '').replace(' ', '-').lower()}-seed{seed}"
                 name += f"-images{fraction_seed}" if len(self.fraction_seeds) > 1 else ""
-                result = self._run(replace(config, seed=seed, **how.changes), name)
+                result = self._run(arm, replace(config, seed=seed, **how.changes), name)
                 self.results[arm].append(result)
                 self._write()
                 self.console.print(f"{name}: {100 * result['student'][result['metric']]:.2f} %")
@@ -77,23 +82,26 @@ class Comparison:
         self.console.print(_differences(content))
         if content["agreement"] is not None:
             self.console.print(f"policies of different seeds agree to {content['agreement']:.2f} (mean correlation)")
-        self.console.print(f"everything is in {self.folder}")
+        say(self.console, f"everything is in {self.folder}")
         if self.accelerator.is_main_process:
-            self.console.print(report_at_the_end(self.folder), soft_wrap=True)
+            say(self.console, report_at_the_end(self.folder))
         return content
 
     def _teacher(self, config: Config) -> Path:
         """Train one, for all arms and seeds on these images."""
         name = f"teacher-images{config.data.fraction_seed}" if len(self.fraction_seeds) > 1 else "teacher"
         teaching = replace(config, student_training__epochs=0, policy__search="none")
-        result = self._run(teaching, name)
+        result = self._run(TEACHER, teaching, name)
         self.teachers[config.data.fraction_seed] = result["teacher"]
         self.console.print(f"{name}: {100 * result['teacher'][result['metric']]:.2f} %")
         return self.folder / name / "teacher.safetensors"
 
-    def _run(self, config: Config, name: str) -> dict[str, Any]:
+    def _run(self, arm: str, config: Config, name: str) -> dict[str, Any]:
+        number, runs, started = self.schedule.number, self.schedule.runs, time.perf_counter()
+        say(self.console, f"run {number:,} of {runs:,}: {arm}, seed {config.seed}{self.schedule}")
         with closing(open_run(config, self.folder / name, self.accelerator, quiet=True)) as run:
             result = run.run()
+        self.schedule.took(arm, time.perf_counter() - started)
         policy = self.folder / name / "policy.json"
         learned = config.distillation.augment and config.distillation.teacher and policy.exists()
         rows = PolicyFile.read(policy).operations if learned else []

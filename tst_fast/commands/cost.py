@@ -1,8 +1,6 @@
 """What a run will cost: seconds by stage, from a few real steps, and memory."""
 
 import os
-import resource
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,6 +10,7 @@ from torch import nn
 
 from tst_fast.errors import Finding
 from tst_fast.run.evaluate import evaluate
+from tst_fast.run.memory import peak_memory
 from tst_fast.run.plan import count_steps, plan
 from tst_fast.run.session import Session
 from tst_fast.run.stopwatch import Stopwatch
@@ -135,12 +134,11 @@ def _evaluation(session: Session) -> float:
 def _memory(session: Session) -> Finding:
     device = session.accelerator.device
     if device.type == "cuda":
-        used, whole = torch.cuda.max_memory_allocated(device), torch.cuda.get_device_properties(device).total_memory
-        where = torch.cuda.get_device_name(device)
+        whole, where = torch.cuda.get_device_properties(device).total_memory, torch.cuda.get_device_name(device)
     else:
-        unit = 1 if sys.platform == "darwin" else 1024
-        used, where = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, "this machine"
+        where = "this machine"
         whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    used = peak_memory(device)
     found = f"{used / 2**30:.1f} of the {whole / 2**30:.1f} GiB of {where}"
     if used > FULL_MEMORY * whole:
         return Finding("memory", "doubtful", found, MORE_MEMORY)

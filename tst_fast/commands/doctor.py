@@ -9,6 +9,7 @@ from rich.table import Table
 from tst_fast.config import reading
 from tst_fast.config.schema import Config
 from tst_fast.errors import Finding, UserError, errors_as_messages
+from tst_fast.report.counter import Counter
 
 MARKS = {"good": "[green]✓[/]", "doubtful": "[yellow]![/]", "wrong": "[red]✗[/]"}
 
@@ -32,8 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         accelerator = start_accelerator()
         if accelerator.num_processes > 1:
             raise UserError("the doctor examines one process: run `tst-fast doctor` without a launcher")
-        findings = examine(config, accelerator, options.images)
-        Console(highlight=False).print(_table(config, findings))
+        console, findings = Console(highlight=False), list[Finding]()
+        with Counter(console, "checks") as counter:
+            for finding in examine(config, accelerator, options.images):
+                findings.append(finding)
+                counter.advance()
+        console.print(_table(config, findings))
         accelerator.end_training()
     if any(finding.state == "wrong" for finding in findings):
         sys.exit(1)

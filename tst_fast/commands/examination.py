@@ -26,7 +26,7 @@ ZERO = 1e-6
 """A gradient below this share of the largest is none: what rounding leaves."""
 
 
-def examine(config: Config, accelerator: Accelerator, images: int) -> list[Finding]:
+def examine(config: Config, accelerator: Accelerator, images: int) -> Iterator[Finding]:
     """Every check, on the data, networks and updates that the run itself would use; nothing is kept.
 
     Args:
@@ -36,22 +36,21 @@ def examine(config: Config, accelerator: Accelerator, images: int) -> list[Findi
     """
     config = replace(config, compile_networks=False)  # what is measured inside a network would break its graph
     with closing(Session(config, accelerator, dry=True)) as session:
-        findings = list(session.task.checks(session.splits))
+        yield from session.task.checks(session.splits)
         with closing(_some_test_images(session, images)) as sample:
-            findings.append(_normalisation(session, sample))
-            findings += _of_published_weights(session)
+            yield _normalisation(session, sample)
+            yield from _of_published_weights(session)
             if config.distillation.teacher:
                 session.require_teacher().eval()
-                findings.append(_teacher(session, sample))
+                yield _teacher(session, sample)
         training = _training_batches(session)
         try:
-            findings += _gradients(session, next(training))
+            yield from _gradients(session, next(training))
             if config.distillation.teacher and config.distillation.augment:
-                findings += _policy(session, training)
-            findings += measure_cost(session, training)
+                yield from _policy(session, training)
+            yield from measure_cost(session, training)
         except torch.OutOfMemoryError:
-            findings.append(Finding("memory", "wrong", "a step does not fit into the GPU's", MORE_MEMORY))
-    return findings
+            yield Finding("memory", "wrong", "a step does not fit into the GPU's", MORE_MEMORY)
 
 
 def _some_test_images(session: Session, images: int) -> Loader:

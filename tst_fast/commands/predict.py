@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tst_fast.errors import UserError, errors_as_messages
+from tst_fast.report.console import say
+from tst_fast.report.counter import Counter
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -27,19 +28,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if accelerator.num_processes > 1:
             raise UserError("one process answers the images: run `tst-fast predict` without a launcher")
         predictor, console, bad = Predictor(given.student, accelerator), Console(highlight=False), []
-        columns = TextColumn("images"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-        with Progress(*columns, console=console) as progress:
-            bar = progress.add_task("images", total=None)
+        with Counter(console, "images") as counter:
 
             def report(name: str, fault: str) -> None:
-                progress.console.print(f"{name}: {fault}", markup=False, highlight=False, soft_wrap=True)
+                counter.say(f"{name}: {fault}")
                 bad.append(name)
 
-            def advance(done: int, total: int) -> None:
-                progress.update(bar, completed=done, total=total)
-
-            answered = predictor.write(given.images, given.output, report, advance)
+            answered = predictor.write(given.images, given.output, report, counter.update)
         skipped = f", {len(bad):,} left out, which cannot be read" if bad else ""
-        console.print(f"{answered:,} images answered{skipped}; everything is in {given.output}", soft_wrap=True)
+        say(console, f"{answered:,} images answered{skipped}; everything is in {given.output}")
         accelerator.end_training()
     sys.exit(1 if bad else 0)

@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from tst_fast.config import reading
 from tst_fast.errors import UserError, errors_as_messages
+from tst_fast.report.console import say
+from tst_fast.report.counter import Counter
 from tst_pipelines import Inspection, inspect_images
 from tst_pipelines.loaders.inspection import Fault
 from tst_pipelines.loaders.probe import Probe
@@ -50,16 +51,14 @@ def verify(inspection: Inspection, threads: int, console: Console) -> list[Fault
     Returns:
         What was found.
     """
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     found = []
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-        task = progress.add_task("images", total=inspection.count)
-        for fault in faults(inspection, threads, lambda: progress.advance(task)):
-            progress.console.print(f"{fault.name}: {fault.what}", markup=False, highlight=False, soft_wrap=True)
+    with Counter(console, "images", inspection.count) as counter:
+        for fault in faults(inspection, threads, counter.advance):
+            counter.say(f"{fault.name}: {fault.what}")
             found.append(fault)
     others = sum(fault.image is None for fault in found)
     unusable = f", {others:,} other files that cannot be used" if others else ""
-    console.print(f"{inspection.count:,} images, {len(_images(found)):,} bad{unusable}", highlight=False)
+    say(console, f"{inspection.count:,} images, {len(_images(found)):,} bad{unusable}")
     return found
 
 

@@ -213,6 +213,8 @@ class Config:
         evaluate_every: student epochs between two evaluations; the last epoch is always evaluated.
         log_every: steps between two lines of metrics.jsonl.
         checkpoint_every: steps between two checkpoints, besides the one at the end of each pass over the images.
+        track: where metrics and pictures go besides the run's folder: tensorboard, wandb, trackio, mlflow, comet_ml,
+            aim, clearml, dvclive or swanlab, by Accelerate; one, or a list. Each is a package of its own.
     """
 
     name: str = "run"
@@ -234,6 +236,11 @@ class Config:
     evaluate_every: int = 1
     log_every: int = 10
     checkpoint_every: int = 1000
+    track: list[str] | str = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.track, str):
+            self.track = [self.track]
 
 
 def replace(config: Config, **changes: Any) -> Config:

@@ -43,6 +43,7 @@ class StepsTaken(Event):
         images_per_second: since the pass began or was resumed, of all ranks together.
         means: over these steps and all ranks: loss, the gradient's norm before it is cut, and both networks'
             confidence on augmented images.
+        memory: bytes, the most until now: of the device's on a GPU, else of this process's; None if it is not known.
     """
 
     event = "steps"
@@ -51,6 +52,7 @@ class StepsTaken(Event):
     learning_rate: float
     images_per_second: float
     means: dict[str, float]
+    memory: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +112,8 @@ class SearchEnded(Event):
         pictures: files in the run's folder: fixed test images "plain", under the "trained" and the "untrained" policy,
             and "operations": under each operation alone, a row each, at what was learned.
         confidences: of the networks in these images' true classes: of pictures by name, role to a value an image.
+        answers: of pictures by name, role to a class's name an image, `truth` beside the networks; none where answers
+            are drawn in the pictures.
         signal: by operation, of its probability and level: the mean gradient of the search in units of its standard
             error, positive where it strengthens.
         warnings: what the signal says should be changed, in words.
@@ -119,6 +123,7 @@ class SearchEnded(Event):
     gap: dict[str, dict[str, float]]
     pictures: dict[str, str] = field(default_factory=dict)
     confidences: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    answers: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     signal: dict[str, dict[str, float]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 

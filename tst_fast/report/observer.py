@@ -21,6 +21,9 @@ class Opening:
         name: of the configuration.
         folder: of the run.
         steps: of each stage in the whole run; of the search, at most.
+        taken: of these, before: in a run that is resumed.
+        epochs: of teacher and student in the whole run.
+        global_step: steps taken before, in all stages.
         images: training and test images.
         loader: what loads them.
         titles: of the task's metrics, by name; the first is the headline.
@@ -30,6 +33,9 @@ class Opening:
     name: str
     folder: Path
     steps: Mapping[str, int]
+    taken: Mapping[str, int]
+    epochs: Mapping[str, int]
+    global_step: int
     images: tuple[int, int]
     loader: str
     titles: Mapping[str, str]

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from tst_fast.report.metrics import Evaluated, Event, PassEnded, PolicyMoved, SearchEnded, StepsTaken
 from tst_fast.report.observer import Observer, Opening
-from tst_fast.run.plan import Pass, most_steps, steps_before
+from tst_fast.run.memory import peak_memory
+from tst_fast.run.plan import Pass, Stage, most_steps, steps_before
 from tst_fast.run.progress import Learned, Progress
 from tst_fast.run.readings import Reading
 from tst_fast.run.session import Session
@@ -32,6 +33,9 @@ class Announcer:
             name=session.config.name,
             folder=folder,
             steps=most_steps(session.config, session.training_loader.steps_per_epoch, session.passes),
+            taken={stage: self._stage_step(stage) for stage in get_args(Stage)},
+            epochs={role: getattr(session.config, f"{role}_training").epochs for role in ("teacher", "student")},
+            global_step=self.progress.global_step,
             images=(len(session.splits.train), len(session.splits.test)),
             loader=type(session.training_loader).__name__,
             titles={metric.name: metric.title for metric in session.task.metrics},
@@ -47,16 +51,16 @@ class Announcer:
 
     def steps(self, current: Pass, reading: Reading, rate: float) -> None:
         """What steps of a pass left; in an interleaved search, the policy's steps lie within a student's pass."""
-        progress, passes = self.progress, self.session.passes
         self._event(
             StepsTaken,
             current,
             stage=reading.stage,
-            step=progress.step,
-            stage_step=steps_before(passes, progress.pass_index, current.stage) + progress.step,
+            step=self.progress.step,
+            stage_step=self._stage_step(current.stage),
             learning_rate=self.session.learners.of(reading.stage).learning_rate,
             images_per_second=rate,
             means=reading.means,
+            memory=peak_memory(self.session.accelerator.device),
         )
 
     def pass_ended(self, current: Pass, rate: float, seconds: dict[str, float]) -> None:
@@ -86,6 +90,12 @@ class Announcer:
         """The run is over."""
         for observer in self.observers:
             observer.ended(result, self.progress.history, folder)
+
+    def _stage_step(self, stage: Stage) -> int:
+        """Steps of a stage until now, in passes of its own."""
+        passes, index = self.session.passes, self.progress.pass_index
+        under_way = index < len(passes) and passes[index].stage == stage
+        return steps_before(passes, index, stage) + (self.progress.step if under_way else 0)
 
     def _event(self, kind: type[Event], current: Pass, **values: Any) -> None:
         where = {"pass_index": self.progress.pass_index, "global_step": self.progress.global_step}

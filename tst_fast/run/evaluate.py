@@ -1,5 +1,6 @@
 """How good a network is on the test images."""
 
+from collections.abc import Callable
 from contextlib import closing
 
 import torch
@@ -10,6 +11,8 @@ from torch import nn
 from tst_fast.config.data import DataConfig
 from tst_fast.config.schema import Config
 from tst_fast.errors import UserError
+from tst_fast.report.console import say
+from tst_fast.report.counter import Counter
 from tst_fast.run.session import make_network
 from tst_fast.tasks import make_task
 from tst_fast.tasks.metrics import Evaluation
@@ -26,6 +29,7 @@ def evaluate(
     data: DataConfig,
     accelerator: Accelerator,
     batches: int | None = None,
+    advance: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """The task's scores over all images of all ranks.
 
@@ -36,6 +40,7 @@ def evaluate(
         data: mean and std.
         accelerator: for autocast and the sums over ranks.
         batches: of each rank, at most; None: all.
+        advance: called after each batch.
     """
     network.eval()
     evaluator = task.evaluator(loader.dataset)
@@ -43,6 +48,7 @@ def evaluate(
         with accelerator.autocast():
             output = task.predict(network, normalise(batch.images, data.mean, data.std))
         evaluator.update(output, batch)
+        advance()
         if loader.step == batches:
             skip_to_next_epoch(loader)
             break
@@ -58,15 +64,17 @@ def evaluate_checkpoints(config: Config, accelerator: Accelerator) -> dict[str, 
     roles: list[Role] = [role for role in ("teacher", "student") if getattr(config, role).checkpoint]
     if not roles:
         raise UserError("--evaluate_only needs --teacher.checkpoint, --student.checkpoint or both")
-    console = Console(quiet=not accelerator.is_main_process, highlight=False)
+    console = Console(quiet=not accelerator.is_main_process)
     task = make_task(config, accelerator)
     test = task.splits().test
     found = {}
     with closing(task.evaluation_loader(test)) as loader:
         for role in roles:
             network = make_network(config, role, task, test, accelerator.device)
-            found[role] = evaluate(network, loader, task, config.data, accelerator).scores
+            with Counter(console, f"{role}, batches of test images", loader.steps_per_epoch) as counter:
+                evaluated = evaluate(network, loader, task, config.data, accelerator, advance=counter.advance)
+            found[role] = evaluated.scores
             for metric in task.metrics:
                 score = found[role][metric.name]
-                console.print(f"{role} {metric.title} on {len(test):,} test images: {100 * score:.2f} %")
+                say(console, f"{role} {metric.title} on {len(test):,} test images: {100 * score:.2f} %")
     return found

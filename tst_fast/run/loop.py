@@ -149,7 +149,8 @@ class Run:
             taken, seconds = progress.step - first, time.perf_counter() - started
             saves = progress.step % self.config.checkpoint_every == 0 and progress.step < current.steps
             asked = None
-            if progress.step % self.config.log_every == 0 or saves or self.interruption.is_due:
+            due = progress.step % self.config.log_every == 0 or progress.global_step == 1
+            if due or saves or self.interruption.is_due:
                 self._read(current, announcer, taken * self.config.data.batch_size / seconds)
                 asked = self.interruption.agreed() if progress.step < current.steps else None
             if progress.step == current.steps < loader.steps_per_epoch:

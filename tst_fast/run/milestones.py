@@ -58,10 +58,10 @@ class Milestones:
             return
         gap = held_out_gaps(session)
         progress.gaps.append({"epoch": current.epoch, **gap})
-        pictures, confidences = {}, {}
+        pictures, confidences, answers = {}, {}, {}
         batch = fixed_images(session)
         if session.accelerator.is_main_process:
-            pictures, confidences = draw_search(session, batch, self.folder, len(progress.gaps) - 1)
+            pictures, confidences, answers = draw_search(session, batch, self.folder, len(progress.gaps) - 1)
         signal = session.learners.require_search().signal.statistics()
         warnings = Verdict.of(signal, session.policy).warnings()
         below = [each["trained"]["gap"] < 0 for each in progress.gaps]
@@ -70,7 +70,7 @@ class Milestones:
                 "on augmented test images the student is surer of the true classes than the teacher: are the teacher's "
                 "classes in the order of the data's?"
             )
-        found = {"gap": gap, "pictures": pictures, "confidences": confidences}
+        found = {"gap": gap, "pictures": pictures, "confidences": confidences, "answers": answers}
         self.announcer.search_ended(current, **found, signal=signal, warnings=warnings)
 
     def _end_student_epoch(self, current: Pass) -> None:

@@ -23,6 +23,7 @@ GAP = 2
 """Pixels between two images of a strip."""
 
 Confidences = dict[str, dict[str, list[float]]]
+Answers = dict[str, dict[str, list[str]]]
 
 
 def fixed_images(session: Session) -> Batch:
@@ -38,7 +39,9 @@ def fixed_images(session: Session) -> Batch:
 
 
 @torch.no_grad()
-def draw_search(session: Session, batch: Batch, folder: Path, number: int) -> tuple[dict[str, str], Confidences]:
+def draw_search(
+    session: Session, batch: Batch, folder: Path, number: int
+) -> tuple[dict[str, str], Confidences, Answers]:
     """Write the pictures of `report.metrics.SearchEnded`, for the policy as it is now.
 
     Args:
@@ -48,7 +51,8 @@ def draw_search(session: Session, batch: Batch, folder: Path, number: int) -> tu
         number: of the search, from 0.
 
     Returns:
-        Files relative to the folder, and both networks' confidence in the true class of each image, by picture.
+        Files relative to the folder; both networks' confidence in the true class of each image, by picture; and, where
+        an answer is a class, each network's and the truth.
     """
     (folder / "pictures").mkdir(exist_ok=True)
     images, mean, std = batch.images, session.config.data.mean, session.config.data.std
@@ -56,13 +60,14 @@ def draw_search(session: Session, batch: Batch, folder: Path, number: int) -> tu
     for name, augmenter in both_policies(session.augmenter).items():
         reseed(session.config.seed, Stream.PICTURES)
         made[name] = augmenter(images, batch.sizes)
-    pictures, found = {}, {}
+    pictures, found, answers = {}, {}, {}
     with frozen(session.require_teacher(), session.student):
         for name, augmented in made.items():
-            rows, found[name] = _asked(session, batch, augmented)
+            rows, found[name], said = _asked(session, batch, augmented)
+            answers |= {name: said} if said else {}
             pictures[name] = _save([rows], folder, f"search{number:02}-{name}")
         pictures["operations"] = _save(_each_operation(session, batch), folder, f"search{number:02}-operations")
-    return pictures, found
+    return pictures, found, answers
 
 
 @torch.no_grad()
@@ -88,17 +93,23 @@ def draw_answers(session: Session, batch: Batch, folder: Path) -> None:
     )
 
 
-def _asked(session: Session, batch: Batch, augmented: Augmented) -> tuple[list[np.ndarray], dict[str, list[float]]]:
-    """Pictures of images with the student's answers, and how sure each network is of the truth, an image at a time."""
+def _asked(
+    session: Session, batch: Batch, augmented: Augmented
+) -> tuple[list[np.ndarray], dict[str, list[float]], dict[str, list[str]]]:
+    """Pictures of images with the student's answers; how sure each network is of the truth, and what it says."""
     task, networks = session.task, {"teacher": session.require_teacher(), "student": session.student}
     outputs = {}
     for role, network in networks.items():
         with session.accelerator.autocast():
             outputs[role] = network(augmented.images)
-    targets = batch.targets
+    targets, classes = batch.targets, session.splits.test.classes
     moved = targets if augmented.geometry is None else task.moved(targets, augmented.geometry)
     drawn = task.pictures(_pixels(session, augmented.images), moved, outputs["student"])
-    return list(drawn), {role: task.confidences(output, moved).tolist() for role, output in outputs.items()}
+    sure = {role: task.confidences(output, moved).tolist() for role, output in outputs.items()}
+    answered = {role: found for role, output in outputs.items() if (found := task.answered(output)) is not None}
+    labels = {"truth": targets.labels, **answered} if answered else {}
+    said = {role: [classes[label] for label in found.tolist()] for role, found in labels.items()}
+    return list(drawn), sure, said
 
 
 def _each_operation(session: Session, batch: Batch) -> list[list[np.ndarray]]:

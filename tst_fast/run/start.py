@@ -12,7 +12,9 @@ from tst_fast.config.schema import Config
 from tst_fast.errors import UserError
 from tst_fast.report.html.observer import ReportWriter
 from tst_fast.report.observer import Observer
+from tst_fast.report.services import require_trackers
 from tst_fast.report.terminal import Terminal
+from tst_fast.report.trackers import Trackers
 from tst_fast.run.folder import hold, make_folder, require_room
 from tst_fast.run.host_memory import keep_freed_memory
 from tst_fast.run.loop import Run
@@ -74,8 +76,12 @@ def open_run(
         hold(folder).close()  # what cannot be had is refused before minutes of preparation
     if accelerator.is_main_process:
         require_room(config.output if folder is None or dry else folder)
+        require_trackers(config.track)
     session = Session(config, accelerator, dry, quiet)
-    observers: list[Observer] = [Terminal(quiet, dry)]
+    terminal = Terminal(quiet, dry)
+    observers: list[Observer] = [terminal]
+    if config.track and not dry:
+        observers.append(Trackers(config, terminal.noticed))
     if not quiet and not dry:
         observers.append(ReportWriter())
     return Run(session, folder or new_folder(config, accelerator), observers)

@@ -195,6 +195,10 @@ class Classification:
         probabilities = output.float().softmax(dim=1)
         return (label_distribution(targets.labels, probabilities) * probabilities).sum(dim=1)
 
+    def answered(self, output: Tensor) -> Tensor:
+        """The likeliest class."""
+        return output.argmax(dim=1)
+
     def pictures(self, images: Tensor, targets: Targets, output: Tensor) -> Sequence[np.ndarray]:
         """The images as they are: an answer is written below them."""
         return list(images[..., :3].cpu().numpy())

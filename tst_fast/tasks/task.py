@@ -225,6 +225,10 @@ class Task(Protocol):
         """Of each image, how sure an output is of the truth: floating [B], 0..1."""
         ...
 
+    def answered(self, output: Any) -> Tensor | None:
+        """The class that each image is taken for, int64 [B]; None where `pictures` draws the answers in."""
+        ...
+
     def pictures(self, images: Tensor, targets: Targets, output: Any) -> Sequence[np.ndarray]:
         """For the report: uint8 [H, W, 3] for each image uint8 [B, H, W, 3], with a network's answer drawn in."""
         ...

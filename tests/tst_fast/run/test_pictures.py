@@ -115,7 +115,7 @@ def test_each_operation_is_shown_alone_at_its_learned_level(rows, searched):
         assert np.abs(shown - expected).max() <= 1, row.operation
 
 
-def test_confidences_are_those_of_the_networks(search, rows, searched):
+def test_confidences_and_answers_are_those_of_the_networks(search, rows, searched):
     for name in ("plain", "trained", "untrained"):
         assert set(search["confidences"][name]) == {"teacher", "student"}
         for values in search["confidences"][name].values():
@@ -130,6 +130,13 @@ def test_confidences_are_those_of_the_networks(search, rows, searched):
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     expected = (powers / powers.sum(axis=1, keepdims=True))[range(IMAGES), _fixed()[1]]
     assert search["confidences"]["plain"]["teacher"] == pytest.approx(expected, rel=1e-4)
+    answers = search["answers"]
+    assert set(answers) == {"plain", "trained", "untrained"}
+    assert all(set(said) == {"truth", "teacher", "student"} for said in answers.values())
+    names = digits()[1].classes
+    assert answers["plain"]["teacher"] == [names[label] for label in logits.argmax(axis=1)]
+    assert all(said["truth"] == [names[label] for label in _fixed()[1]] for said in answers.values())
+    assert answers["trained"]["student"] != answers["trained"]["truth"]
 
 
 def test_a_search_keeps_the_pictures_of_the_one_before(searched):

@@ -107,18 +107,26 @@ def _confusion(role: str, counts: np.ndarray, names: Sequence[str]) -> Drawing |
 
 def gains_over_arms(comparison: Comparison) -> Drawing | None:
     """Of a comparison: what the first arm of the question gains by class over each other arm, mean over the seeds."""
-    means = {arm: found for arm, runs in comparison.runs.items() if (found := _mean_by_class(runs))}
     pairs = [tuple(found["arms"]) for found in comparison.content["differences"]]
-    pairs = [(one, other) for one, other in pairs if one in means and other in means]
-    if not pairs:
-        return None
+    runs = comparison.runs
+    return gains_by_class(
+        "By class: differences of arms, mean over the seeds, points",
+        {f"{one} - {other}": (runs.get(one, []), runs.get(other, [])) for one, other in pairs},
+    )
+
+
+def gains_by_class(title: str, pairs: Mapping[str, tuple[Sequence[Run], Sequence[Run]]]) -> Drawing | None:
+    """What the first runs of each pair score by class above the second, mean over the runs."""
     chosen, bars = None, []
-    for number, (one, other) in enumerate(pairs):
-        differences = {name: means[one][name] - means[other][name] for name in means[one] if name in means[other]}
+    for name, runs in pairs.items():
+        one, other = map(_mean_by_class, runs)
+        differences = {which: one[which] - other[which] for which in one if which in other}
+        if not differences:
+            continue
         chosen = chosen or _furthest(differences)
-        shown = {name: differences[name] for name in chosen if name in differences}
-        bars.append(_gains(f"{one} - {other}", shown, colour_of(number), visible=number == 0))
-    return _difference("By class: differences of arms, mean over the seeds, points", bars)
+        shown = {which: differences[which] for which in chosen if which in differences}
+        bars.append(_gains(name, shown, colour_of(len(bars)), visible=not bars))
+    return _difference(title, bars) if bars else None
 
 
 def _mean_by_class(runs: Sequence[Run]) -> dict[str, float]:

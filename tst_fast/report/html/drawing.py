@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
 import plotly.graph_objects as go
 
 COLOURS = ("#2f7fd1", "#e0701b", "#1a9e77", "#c4579e", "#b8860b", "#4fa9c9", "#9467bd", "#8c6d5a")
@@ -68,11 +69,18 @@ def drawing(
         return None
     figure = go.Figure(traces)
     style(figure, height)
-    figure.update_xaxes(title_text=label(x))
+    figure.update_xaxes(title_text=label(x), dtick=1 if _are_few_counts(traces) else None)
     figure.update_yaxes(title_text=label(y))
     figure.update_layout(showlegend=sum(trace.showlegend is not False for trace in traces) > 1)
     figure.update_layout(**layout)
     return Drawing(title, figure, wide)
+
+
+def _are_few_counts(traces: Iterable[Any]) -> bool:
+    """Whether all is over whole numbers, such as epochs, so few that ticks between them would come to be."""
+    values = [value for trace in traces if getattr(trace, "x", None) is not None for value in trace.x]
+    counts = bool(values) and all(isinstance(value, int | np.integer) for value in values)
+    return counts and max(values) - min(values) < 10
 
 
 def style(figure: go.Figure, height: int) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from tst_fast.report.console import say
 from tst_fast.report.observer import Observer
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ class ReportWriter(Observer):
 
     def ended(self, result: Mapping[str, Any], history: Sequence[Sequence["LearnedOperation"]], folder: Path) -> None:
         """Write it: by now, all else is in the folder."""
-        Console().print(report_at_the_end(folder), highlight=False, soft_wrap=True)
+        say(Console(), report_at_the_end(folder))
 
 
 def report_at_the_end(folder: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from tst_fast.report.html.data import Run
-from tst_fast.report.html.drawing import thin
+from tst_fast.report.html.drawing import shortened, thin
 from tst_fast.report.metrics import PolicyMoved, SearchEnded
 
 KINDS = {"plain": "as it is", "untrained": "untrained policy", "trained": "learned policy"}
@@ -100,19 +100,29 @@ def answers(run: Run, most: int) -> Picture | None:
 
 def _search(folder: Path, number: int, end: SearchEnded, quality: int, side: int) -> Search | None:
     kinds = []
-    for kind, title in KINDS.items():
+    for kind in KINDS:
         confidences = end.confidences.get(kind, {})
         count = len(next(iter(confidences.values()), []))
         pictures = _cut(folder, end.pictures.get(kind), 1, count)
         if not pictures:
             return None
-        captions = [
-            [title, *(f"{role} {100 * values[i]:.0f} %" for role, values in confidences.items())] for i in range(count)
-        ]
+        captions = [_caption(end, kind, i) for i in range(count)]
         addresses = [_address(picture, quality, side) for picture in pictures[0]]
         kinds.append([Picture(*one) for one in zip(addresses, captions, strict=True)])
     images = [list(image) for image in zip(*kinds, strict=False)]
     return Search(f"search {number + 1}, before the student's epoch {end.epoch + 1}", images)
+
+
+def _caption(end: SearchEnded, kind: str, image: int) -> list[str]:
+    """What is below a picture: how it was made, and how sure each network is of the truth, and of what else it is."""
+    answers = end.answers.get(kind, {}).items()
+    said = {role: shortened(names[image], 20) for role, names in answers if image < len(names)}
+    title = f"{KINDS[kind]}: {said['truth']}" if kind == "plain" and "truth" in said else KINDS[kind]
+    lines = []
+    for role, values in end.confidences[kind].items():
+        wrong = f" ({said[role]})" if role in said and said[role] != said.get("truth") else ""
+        lines.append(f"{role} {100 * values[image]:.0f} %{wrong}")
+    return [title, *lines]
 
 
 def _operations(run: Run, end: SearchEnded, quality: int, side: int) -> list[tuple[str, list[Picture]]]:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tst_fast.report.html.class_figures import class_figures, gains_over_arms
+from tst_fast.report.html import baselines
+from tst_fast.report.html.class_figures import class_figures, gains_by_class, gains_over_arms
 from tst_fast.report.html.comparison_figures import arm_rows, comparison_figures, difference_rows
 from tst_fast.report.html.data import Comparison, Run
 from tst_fast.report.html.drawing import CURVES, Drawing, colour_of, kept, words
@@ -110,6 +111,11 @@ def results(runs: Sequence[Run]) -> Section:
                 [words(name), *(_percent(last.get(role), name) for role in ("teacher", "student"))] for name in names
             ]
             section.tables.append(Table([f"{run.label}, %", "teacher", "student"], scores))
+    if pairs := baselines.baseline_pairs(runs):
+        header = ["seed", "TST, last epoch, %", "KD, last epoch, %", "difference, points"]
+        section.tables.append(Table(header, baselines.difference_rows(pairs)))
+        by_class = {"TST - KD": ([one for one, _ in pairs], [other for _, other in pairs])}
+        section.drawings = kept(gains_by_class("By class: TST - KD of the same seed, points", by_class))
     return section.or_missing("No run is told of by itself.")
 
 
@@ -181,8 +187,8 @@ def pictures(runs: Sequence[Run]) -> Section:
     section.galleries = [one for one in found if one]
     if section.galleries:
         section.text.append(
-            "The same test images before and after each search, with both networks' confidence in the truth. Label "
-            "maps and boxes that are drawn in are the student's answers; answers that are a class are not kept."
+            "The same test images before and after each search, with both networks' confidence in the truth and, in "
+            "brackets, the class of a wrong answer. Label maps and boxes that are drawn in are the student's."
         )
     shown = runs[:DETAILED]
     section.pictures = [one for run in shown if (one := answers(run, ANSWER_BYTES // len(shown)))]

@@ -152,6 +152,9 @@ class Detection(DenseTask):
         present = targets.labels >= 0
         return (self._scores(output, targets) * present).sum(dim=1) / present.sum(dim=1).clamp(min=1)
 
+    def answered(self, output: DetectionOutput) -> None:
+        """Nothing: an answer is boxes."""
+
     def pictures(self, images: Tensor, targets: Targets, output: DetectionOutput) -> Sequence[np.ndarray]:
         """The images with what was found in them."""
         return with_detections(images, output.detections(_sizes(targets, images)), self.classes)

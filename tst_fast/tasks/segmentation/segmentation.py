@@ -212,6 +212,9 @@ class Segmentation(DenseTask):
         weights = len(labels) * self._weights(labels)
         return (weights * probabilities.gather(1, chosen).squeeze(1)).sum((1, 2))
 
+    def answered(self, output: SegmentationOutput) -> None:
+        """Nothing: an answer is a map."""
+
     def pictures(self, images: Tensor, targets: Targets, output: SegmentationOutput) -> Sequence[np.ndarray]:
         """The images with the answers over them, in colours."""
         return overlaid(images, output.label_map(_pair(images.shape[1:3])))

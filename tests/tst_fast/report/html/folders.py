@@ -31,6 +31,7 @@ class MadeUp:
         steps: of a pass.
         side: pixels of a picture.
         noise: whether pictures are noise.
+        settings: of the configuration.
     """
 
     epochs: int = 3
@@ -42,6 +43,7 @@ class MadeUp:
     steps: int = 4
     side: int = SIDE
     noise: bool = False
+    settings: dict = dataclasses.field(default_factory=lambda: {"policy": {"sign": "random"}})
 
     def write(self, folder: Path) -> Path:
         """Make the folder; returns it."""
@@ -49,7 +51,7 @@ class MadeUp:
         (folder / "pictures").mkdir()
         events = list(self.events(folder))
         (folder / "metrics.jsonl").write_text("".join(f"{to_line(event)}\n" for event in events))
-        (folder / "config.yaml").write_text(yaml.safe_dump({"name": self.name, "policy": {"sign": "random"}}))
+        (folder / "config.yaml").write_text(yaml.safe_dump({"name": self.name, **self.settings}))
         if self.ended:
             self._end(folder, [event for event in events if isinstance(event, PolicyMoved)])
         return folder
@@ -129,8 +131,14 @@ class MadeUp:
             gap=gap,
             pictures=pictures,
             confidences=confidences,
+            answers={kind: self._answers(number) for kind in COLOURS},
             warnings=[f"{self.name} only weakens"],
         )
+
+    def _answers(self, search: int) -> dict[str, list[str]]:
+        """The teacher is right; the student, after the first search, always says the last class."""
+        truth = [self.classes[image % len(self.classes)] for image in range(IMAGES)]
+        return {"truth": truth, "teacher": truth, "student": [self.classes[-1]] * IMAGES if search else truth}
 
     def _strip(self, rows: int, red: int, number: int) -> Image.Image:
         step = self.side + GAP

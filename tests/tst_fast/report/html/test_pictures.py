@@ -35,7 +35,10 @@ def test_every_picture_is_in_its_place(tmp_path):
             for (kind, title), picture in zip(KINDS.items(), pictures, strict=True):
                 expected = np.broadcast_to([COLOURS[kind], 60 * image, 30 * number], (SIDE, SIDE, 3))
                 np.testing.assert_array_equal(_pixels(picture.address), expected)
-                assert picture.caption == [title, "teacher 91 %", f"student {11 * (number + 1)} %"]
+                truth = ("cat", "dog", "eel")[image]
+                student = f"student {11 * (number + 1)} %" + (" (eel)" if number and truth != "eel" else "")
+                first = f"{title}: {truth}" if kind == "plain" else title
+                assert picture.caption == [first, "teacher 91 %", student]
     assert [title for title, _ in found.operations] == ["Rotate ±7.5 degrees", "Invert"]
     for row, (_, pictures) in enumerate(found.operations):
         np.testing.assert_array_equal(_pixels(pictures[1].address)[0, 0], [250, 60, 30 + 90 * row])

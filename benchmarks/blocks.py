@@ -1,0 +1,281 @@
+"""The blocks of pages: one function each, from results/ alone."""
+
+import json
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+
+from benchmarks.markdown import Result, table
+from benchmarks.results import FOLDER, Row, cell
+from benchmarks.training.arms import KD, KEPT, KORNIA, LOADED, SEARCH, STUDENT, TORCHVISION, WORKERS, Key
+from tst_fast.commands.paired import paired_difference
+
+LINK = "benchmarks/results"
+GPU_PASSES = ("forward", "backward", "both")
+
+
+def _read(name: str) -> Result:
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def _versions(result: Result, *names: str) -> str:
+    return ", ".join(f"{name} {result['versions'][name]}" for name in names if name in result["versions"])
+
+
+def _hardware(result: Result) -> str:
+    threads = result["threads"]
+    return result["gpu"] or f"{threads} core{'s' if threads > 1 else ''} of an {result['processor']}"
+
+
+def _find(rows: Iterable[Row], **wanted: object) -> Row:
+    return next((row for row in rows if wanted.items() <= row.items()), {})
+
+
+def _rate(row: Row) -> str:
+    """images/s, where it was measured."""
+    return cell(row["images_per_second"]) if "images_per_second" in row else "-"
+
+
+def kernels_block() -> str:
+    """The augmentation on a CPU: every arm's ratio to kornia; for sizes other than the main one, of both passes."""
+    result = _read("kernels-cpu")
+    rows = result["rows"]
+    main, *others = dict.fromkeys(row["size"] for row in rows)
+    columns = [(main, "forward"), (main, "backward"), (main, "both"), *((size, "both") for size in others)]
+
+    def ratio(name: str, size: int, passes: str) -> str:
+        row = _find(rows, name=name, size=size, **{"pass": passes})
+        return f"{row['ratio_to_kornia']:.2f}" if row.get("ratio_to_kornia") else "-"
+
+    names = dict.fromkeys(row["name"] for row in rows)
+    body = ([name, *(ratio(name, *column) for column in columns)] for name in names)
+    kornia = _find(rows, name="kornia", size=main, **{"pass": "both"})
+    return _block(
+        table(["images/s, times kornia's", *(f"{size} px, {passes}" for size, passes in columns)], body),
+        f"(`make bench`, {_hardware(result)}, {_versions(result, 'torch', 'kornia', 'torchvision')}; medians of",
+        f"{result['rounds']} interleaved rounds. Eager kornia does {_rate(kornia)} images/s,",
+        f"forward and backward, at {main} px. In the backward pass torchvision gives gradients to gates",
+        "alone, and kornia none to Posterize and Solarize. A dash is what was not measured.",
+        f"[Every row]({LINK}/kernels-cpu.md).)",
+    )
+
+
+def loaders_block() -> str:
+    """The loaders beside torchvision's DataLoader, like beside like."""
+    result = _read("loaders-cpu")
+    loaders = ("DataLoader", "CachedLoader", "DaliLoader")
+    rows = [row for row in result["rows"] if row["name"].startswith(loaders) and "ratio_to_baseline" in row]
+    body = (
+        [row["table"], row["name"], cell(row["images_per_second"]), f"{row['ratio_to_baseline']:.2f}"] for row in rows
+    )
+    bare = _find(result["rows"], name="DALI, bare loop")
+    return _block(
+        table(("", "loader", "images/s", "ratio"), body),
+        f"(`make bench`, {_hardware(result)}, {rows[0]['threads']} threads or workers,",
+        f"{_versions(result, 'torch', 'torchvision', 'nvidia-dali-cuda130')}; {result['photographs']};",
+        f"{result['small_images']}; batch {rows[0]['batch']}, medians of {result['rounds']} interleaved rounds;",
+        f"[every row]({LINK}/loaders-cpu.md). On a CPU, DALI reads and decodes regions and torch resizes them:",
+        f"a loop in which DALI resizes them itself does {_rate(bare)}.)",
+    )
+
+
+def segmentation_block() -> str:
+    """Images with label maps on a CPU: augmentation, loading, and the search's steps."""
+    result = _read("segmentation-cpu")
+    rows = result["rows"]
+    arms = [row for row in rows if row.get("pass") == "forward"]
+    body = ([row["name"], _rate(row), f"{row['ratio_to_torchvision']:.2f}"] for row in arms)
+    both = (_rate(_find(rows, name=name, **{"pass": "both"})) for name in ("ours", "ours, compiled"))
+    dali, cached = (_find(rows, name=name) for name in ("DaliLoader", "CachedLoader"))
+    equal = "equal" if dali["labels_equal_to_pillows"] and cached["labels_equal_to_pillows"] else "NOT equal"
+    search = _find(rows, name="search step")
+    return _block(
+        table(("images/s of 256 px, augmented with their label maps", "forward", "ratio"), body),
+        f"(`make bench`, {_hardware(result)}, {_versions(result, 'torch', 'torchvision')}; medians of",
+        f"{result['rounds']} interleaved rounds. With gradients to levels and gates, as in the search:",
+        f"{' and '.join(both)} images/s. Pairs, {result['pairs']}, to random crops of 256 px:",
+        f"{dali['cpu_ms_per_image']:.2f} ms of CPU time each by DALI, {cached['cpu_ms_per_image']:.2f} ms cached;",
+        f"labels {equal} to Pillow's. A step of the search takes {search['ratio_to_student_step']:.2f} times a",
+        f"student's. [Every row]({LINK}/segmentation-cpu.md).)",
+    )
+
+
+def detection_block() -> str:
+    """Boxes on a CPU: a detector's step, augmentation, loading."""
+    result = _read("detection-cpu")
+    rows = result["rows"]
+    labels = _find(rows, name="ours, labels only, backward")
+    augmentation, search = (_find(rows, name=name) for name in ("augmentation with boxes", "search step"))
+    loaders = [row for row in rows if "images_per_second" in row]
+    body = ([row["name"], _rate(row), f"{row['cpu_ms_per_image']:.2f}"] for row in loaders)
+    return _block(
+        table(("images with boxes to 512 x 640 px", "images/s", "CPU ms an image"), body),
+        f"(`make bench`, {_hardware(result)},",
+        f"{_versions(result, 'torch', 'torchvision', 'nvidia-dali-cuda130')}; {result['images']}; medians of",
+        f"{result['rounds']} interleaved rounds. Forward, loss and backward on labels alone take",
+        f"{labels['ratio_to_torchvision']:.2f} times what torchvision's own `model(images, targets)` takes;",
+        f"augmentation with boxes is {100 * augmentation['ratio_to_student_step']:.0f} % of a student's step, and a",
+        f"step of the search {search['ratio_to_student_step']:.2f} times it. [Every row]({LINK}/detection-cpu.md).)",
+    )
+
+
+TRAINING_COLUMNS: dict[str, tuple[Key, Key]] = {
+    "student's step": ((STUDENT, KEPT), (KD, KEPT)),
+    "the same, with the loaders": ((STUDENT, LOADED), (KD, LOADED)),
+    "kornia augments": ((KORNIA, KEPT), (KD, KEPT)),
+    "torchvision augments": ((TORCHVISION, WORKERS), (KD, KEPT)),
+}
+"""What is compared with what, by images/s."""
+
+
+def training_block() -> str:
+    """The steps of runs on a CPU, beside plain KD on as many images."""
+    result = _read("training-cpu")
+    if result is None:
+        return "**Steps are not yet measured.** `make bench` measures them."
+    rows = result["rows"]
+
+    def row(pair: str, key: Key) -> Row:
+        return _find(rows, pair=pair, step=key[0], data=key[1])
+
+    def ratio(pair: str, one: Key, other: Key) -> str:
+        rates = [row(pair, key).get("images_per_second") for key in (one, other)]
+        return f"{rates[0] / rates[1]:.2f}" if all(rates) else "-"
+
+    def line(pair: str) -> list[str]:
+        student, search = row(pair, (STUDENT, KEPT)), row(pair, (SEARCH, KEPT))
+        share = 100 * student.get("augmentation_ms", 0.0) / student["milliseconds"]
+        compared = (ratio(pair, one, other) for one, other in TRAINING_COLUMNS.values())
+        steps = search["milliseconds"] / student["milliseconds"]
+        return [pair, _rate(row(pair, (KD, KEPT))), *compared, f"{share:.0f} %", f"{steps:.2f}"]
+
+    pairs = dict.fromkeys(row["pair"] for row in rows)
+    header = ["images/s", "KD", *TRAINING_COLUMNS, "augmentation's share", "a search step, in student's"]
+    return _block(
+        table(header, map(line, pairs)),
+        f"(`make bench`, {_hardware(result)}, {_versions(result, 'torch', 'torchvision', 'kornia')}; medians of",
+        f"{result['rounds']} interleaved rounds. KD sees as many images as the student's step, all of them plain; the",
+        "other columns are in times of its images/s, peers' in the same loop.",
+        f"[Every row, stages, memory and floors]({LINK}/training-cpu.md); [as a chart]({LINK}/training-cpu.png).)",
+    )
+
+
+def bounds_block() -> str:
+    """What instructions and memory allow on a GPU."""
+    result = _read("bounds")
+    row = _find(result["rows"], gpu="H200", images="packed")
+    return _block(
+        f"From the instructions of the machine code (Triton {result['versions']['triton']}), an H200 could do at most",
+        f"{row['issue_bound'] / 1e6:.1f} million images/s of {row['size']} px from packed bytes with",
+        f"{row['operations']} operations of average cost, where memory alone would allow",
+        f"{row['memory_bound'] / 1e6:.0f} million. These are [bounds]({LINK}/bounds.md), not measurements.",
+    )
+
+
+def gpu_block() -> str:
+    """What `make bench-gpu` measured, if it has run."""
+    if not (FOLDER / "gpu.json").exists():
+        return "**Not yet measured on a GPU.** `make bench-gpu` measures, on a machine that has one."
+    result = _read("gpu")
+    main = {"part": "kernels", "name": "mix"}  # the first such row is of the main configuration
+    rates = (_rate(_find(result["rows"], **main, **{"pass": name})) for name in GPU_PASSES)
+    goals = (row for row in result["rows"] if row["part"] == "goals")
+    body = ([row["name"], row["goal"], cell(row["measured"]) or "-", cell(row["is_reached"])] for row in goals)
+    return _block(
+        table(("goal", "", "measured", "reached"), body),
+        f"(`make bench-gpu`, one {result['gpu']}, {_versions(result, 'torch', 'triton')}; from packed bytes of",
+        f"{_find(result['rows'], **main)['size']} px to bfloat16, images/s of the passes {', '.join(GPU_PASSES)}:",
+        f"{'; '.join(rates)}. [Every row]({LINK}/gpu.md).)",
+    )
+
+
+def differences_block() -> str:
+    """What learning the policy was worth, and augmentation at all: differences by seed, with their intervals."""
+    pairs = (("TST", "KD, untrained policy"), ("KD, untrained policy", "KD"), ("TST", "KD"))
+    body = []
+    for title, name in COMPARISONS.items():
+        arms = _read(name)["arms"]
+        runs = {arm: values["last"]["runs"] for arm, values in arms.items()}
+        cells = (_difference(runs[one], runs[other]) for one, other in pairs)
+        body.append([f"[{title}]({LINK}/{name}.md)", str(len(runs["TST"])), *cells])
+    return table(("", "seeds", *(f"{one} - {other}" for one, other in pairs)), body)
+
+
+def _difference(one: Sequence[float], other: Sequence[float]) -> str:
+    found = paired_difference(one, other)
+    low, high = (100 * value for value in found["interval"])
+    return f"{100 * found['mean']:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def gates_block() -> str:
+    """How far policies of different seeds agree, by the gates that they learned through."""
+    result = _read("agreement-digits")
+    body = ([row["gates"], row["draws"], f"{row['agreement']:.2f}"] for row in result["rows"])
+    return table(("gates of the search", "draws", "agreement of four seeds"), body)
+
+
+def hours_block() -> str:
+    """What presets are predicted to take."""
+    result = _read("hours")
+    rows = [row for row in result["rows"] if row["part"] == "hours"]
+    columns = ("data", "gpus", "batch", "hours", "images_per_second", "limit")
+    body = [[cell(row[name]) for name in columns] + list(map(cell, row["student_step_ms"].values())) for row in rows]
+    parts = (f"{name}, ms" for name in rows[0]["student_step_ms"])
+    return table(("", "GPUs", "batch", "hours", "images/s", "limit", *parts), body)
+
+
+def constants_block() -> str:
+    """What that rests on."""
+    result = _read("hours")
+    kinds = {"data_sheet": "data sheet", "assumed": "assumption", "measured": "measured"}
+    body = [
+        [name.replace("_", " "), " and ".join(map(_number, value if isinstance(value, list) else [value])), kind]
+        for column, kind in kinds.items()
+        for name, value in result[column].items()
+    ]
+    return table(("constant", "value", "from"), body)
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def checks_block() -> str:
+    """The same arithmetic beside measurements."""
+    rows = [row for row in _read("hours")["rows"] if row["part"] == "checks"]
+    body = ([row["name"], cell(row["predicted"]), cell(row["measured"]), row["error"]] for row in rows)
+    return table(("", "predicted", "measured", "error"), body)
+
+
+def _block(*parts: str) -> str:
+    """A table as it is, if one comes first, then the sentences as one paragraph."""
+    tables = [part for part in parts if part.startswith("| ")]
+    sentences = " ".join(part for part in parts if not part.startswith("| "))
+    paragraph = textwrap.fill(sentences, 120, break_long_words=False, break_on_hyphens=False)
+    return "\n\n".join([*tables, paragraph])
+
+
+COMPARISONS = {
+    "digits": "compare-digits",
+    "CIFAR-10, resnet56 to resnet20": "compare-cifar10",
+    "CIFAR-10, resnet20 to convnet": "compare-cifar10-convnet",
+    "digits, 100 images": "compare-digits-budget",
+    "label maps on scenes": "compare-segmentation-scenes",
+    "label maps of CamVid": "compare-segmentation-camvid",
+    "boxes on scenes, FCOS to FCOS": "compare-detection-scenes",
+}
+"""Title to file."""
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "kernels": kernels_block,
+    "loaders": loaders_block,
+    "training": training_block,
+    "segmentation": segmentation_block,
+    "detection": detection_block,
+    "bounds": bounds_block,
+    "gpu": gpu_block,
+    "differences": differences_block,
+    "agreement": gates_block,
+    "hours": hours_block,
+    "hours-constants": constants_block,
+    "hours-checks": checks_block,
+}
