@@ -149,8 +149,9 @@ def test_evaluate_only(whole_run, tiny_flags, tmp_path, capsys, monkeypatch):
     checkpoints = [f"--{role}.checkpoint={whole_run.folder / role}.safetensors" for role in ("teacher", "student")]
     main([*tiny_flags, *checkpoints, "--evaluate_only"])
     lines = [
-        f"{role} accuracy on 1,397 test images: {100 * whole_run.result[role]['accuracy']:.2f} %"
+        f"{role} {title} on 1,397 test images: {100 * whole_run.result[role][name]:.2f} %"
         for role in ("teacher", "student")
+        for name, title in (("accuracy", "accuracy"), ("top5_accuracy", "top-5 accuracy"))
     ]
     assert capsys.readouterr().out.splitlines() == lines
     assert not list(tmp_path.iterdir())

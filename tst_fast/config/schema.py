@@ -18,7 +18,7 @@ class ModelConfig:
             name; cifar/, torchvision/ or timm/ before it takes it from there alone.
         arguments: what its constructor takes, for instance {channels: [4, 8, 16]} for convnet.
         checkpoint: weights to start from: .safetensors, or .pt or .pth holding a state dict, alone or in a published
-            checkpoint. A teacher with one is not trained.
+            checkpoint; or a run's folder, or a checkpoint in it. A teacher with one is not trained.
         sha256: of the checkpoint, in hexadecimal: another file is refused.
         pretrained: start from the weights that torchvision or timm publish for the data's classes; needs internet. A
             teacher with them is not trained.

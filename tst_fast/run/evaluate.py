@@ -67,6 +67,6 @@ def evaluate_checkpoints(config: Config, accelerator: Accelerator) -> dict[str, 
             network = make_network(config, role, task, test, accelerator.device)
             found[role] = evaluate(network, loader, task, config.data, accelerator).scores
             for metric in task.metrics:
-                score = found[role][metric.name]
-                console.print(f"{role} {metric.title} on {len(test):,} test images: {100 * score:.2f} %")
+                if (score := found[role].get(metric.name)) is not None:
+                    console.print(f"{role} {metric.title} on {len(test):,} test images: {100 * score:.2f} %")
     return found

@@ -10,7 +10,7 @@ from typing import Any
 from tst_fast.config import reading
 from tst_fast.config.schema import Config
 from tst_fast.errors import UserError
-from tst_fast.models.weights import sha256_of
+from tst_fast.models.weights import sha256_of, weights_file
 from tst_fast.run.session import Session
 from tst_pipelines.datasets.stamps import stamp_of
 
@@ -28,8 +28,9 @@ def origin_of(session: Session) -> dict[str, Any]:
     """
     config, origin = session.config, reading.settings_of(session.config)
     del origin["output"]  # where runs are kept, says nothing of this one
-    given = {"teacher": config.teacher.checkpoint, "student": config.student.checkpoint, "policy": config.policy.init}
-    for name, file in given.items():
+    given = {role: getattr(config, role).checkpoint for role in ("teacher", "student")}
+    files = {role: weights_file(chosen, role) for role, chosen in given.items() if chosen}
+    for name, file in {**files, "policy": config.policy.init}.items():
         if file and str(file) != "random":
             origin[f"{FILES}{name}"] = sha256_of(Path(file))
     if config.data.root is not None:

@@ -52,7 +52,7 @@ class Classification:
     """The `Task` of recognition: a network's output is logits [B, C], and every image is a decision."""
 
     name = "classification"
-    metrics = (Metric("accuracy", "accuracy"),)
+    metrics = (Metric("accuracy", "accuracy"), Metric("top5_accuracy", "top-5 accuracy"))
     composes_warps = False
 
     def __init__(self, config: Config, accelerator: Accelerator) -> None:

@@ -1,0 +1,35 @@
+"""Faults of what users are given besides the method: scores, weights, exports, checks."""
+
+from tests.mutants.mutant import Mutant
+
+MUTANTS = [
+    Mutant(
+        "the best weights are the newest",
+        "tst_fast/run/milestones.py",
+        'best_scores(session, self.progress)["epoch"] == epoch',
+        "True",
+        "tst_fast/run/test_own_weights.py::test_the_best_epoch_is_kept_beside_the_last",
+    ),
+    Mutant(
+        "a run is made longer on any schedule",
+        "tst_fast/run/course.py",
+        'taken and schedule != "multi_step"',
+        "False",
+        "tst_fast/run/test_own_weights.py::test_what_is_past_is_not_changed",
+    ),
+    Mutant(
+        "of a run's checkpoint the weights are taken, not their average",
+        "tst_fast/models/weights.py",
+        'learner.get("average") or learner.get("model")',
+        'learner.get("model")',
+        "tst_fast/run/test_own_weights.py::test_of_a_checkpoint_the_moving_average_is_taken_and_connectors_are_not",
+    ),
+    Mutant(
+        "the top five are four",
+        "tst_fast/tasks/metrics/classification.py",
+        "output.topk(TOP)",
+        "output.topk(TOP - 1)",
+        "tst_fast/tasks/metrics/test_classification_metrics.py"
+        "::test_the_top_five_are_counted_where_there_are_more_classes",
+    ),
+]
