@@ -12,6 +12,7 @@ VERSION = re.search(r'__version__ = "(.+)"', Path("tst_fast/__init__.py").read_t
 
 SMP = "segmentation-models-pytorch>=0.6,<0.7"
 COCO_EVAL = "faster-coco-eval>=1.8,<2"
+ONNX = ["onnx>=1.23,<1.24", "onnxscript>=0.7,<0.8"]
 
 setup(
     name="tst-fast",
@@ -29,6 +30,7 @@ setup(
         "torch>=2.11,<2.16",
         "torchvision>=0.26,<0.30",
         "accelerate>=1.12,<2",
+        "huggingface_hub>=1,<3",
         "jinja2>=3.1,<4",
         "jsonargparse[signatures]>=4.49,<5",
         "matplotlib>=3.9,<4",
@@ -60,9 +62,12 @@ setup(
             "torchmetrics>=1.9,<2",
             "selenium>=4.30,<5",
             SMP,
+            *ONNX,
+            "onnxruntime>=1.32,<1.33",
         ],
         "smp": [SMP],
         "detection": [COCO_EVAL],
+        "onnx": ONNX,
         "benchmark": ["kornia>=0.9,<0.10", "triton-augment>=0.3,<0.4; sys_platform == 'linux'"],
     },
     entry_points={"console_scripts": ["tst-fast=tst_fast.cli:main"]},

@@ -22,7 +22,7 @@ USAGE = """usage: tst-fast COMMAND [settings]
   train        distil a student by TST; the same as tst_fast/train.py, in one process
   compare      student alone, KD, KD with the untrained policy, and TST, over several seeds
   doctor       look for what would spoil a run, and estimate its time: tst-fast doctor PRESET_OR_FILE
-  export       a learned policy.json as a transform of torchvision or of DALI, in a file that needs nothing of tst-fast
+  export       a run's policy as a transform of torchvision or of DALI; its student as ONNX, or for Hugging Face's Hub
   predict      what a run's student answers to images: tst-fast predict RUN IMAGES --output FOLDER
   replay       take the step again at which a run met NaN, and say where it begins: tst-fast replay RUN/not_finite-*
   report       what runs and comparisons found, as one HTML file: tst-fast report RUN [RUN ...]

@@ -32,4 +32,18 @@ MUTANTS = [
         "tst_fast/tasks/metrics/test_classification_metrics.py"
         "::test_the_top_five_are_counted_where_there_are_more_classes",
     ),
+    Mutant(
+        "an ONNX file takes images that are normalised already",
+        "tst_fast/run/onnx_file.py",
+        "self.network((images - self.mean) / self.std)",
+        "self.network(images)",
+        "tst_fast/commands/test_export_student.py::test_recognition_answers_as_the_student_does",
+    ),
+    Mutant(
+        "folders of this machine go to the Hub",
+        "tst_fast/run/model_card.py",
+        'return Path(settings).name or "." if is_place else settings',
+        "return settings",
+        "tst_fast/commands/test_export_student.py::test_a_folder_for_the_hub",
+    ),
 ]

@@ -52,6 +52,7 @@ class Classification:
     """The `Task` of recognition: a network's output is logits [B, C], and every image is a decision."""
 
     name = "classification"
+    hub_name = "image-classification"
     metrics = (Metric("accuracy", "accuracy"), Metric("top5_accuracy", "top-5 accuracy"))
     composes_warps = False
 
@@ -123,6 +124,10 @@ class Classification:
     def predict(self, network: nn.Module, images: Tensor) -> Tensor:
         """One forward pass."""
         return network(images)
+
+    def plain(self, output: Tensor, size: tuple[int, int]) -> dict[str, Tensor]:
+        """`logits`, [B, C]."""
+        return {"logits": output}
 
     def write_predictions(
         self, files: Sequence[str], answers: Iterable[Answered], classes: Sequence[str], folder: Path

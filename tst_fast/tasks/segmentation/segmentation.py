@@ -38,6 +38,7 @@ class Segmentation(DenseTask):
     """
 
     name = "segmentation"
+    hub_name = "image-segmentation"
     metrics = (Metric("mean_iou", "mean IoU"), Metric("pixel_accuracy", "pixel accuracy"))
 
     def __init__(self, config: Config, accelerator: Accelerator) -> None:
@@ -118,6 +119,10 @@ class Segmentation(DenseTask):
         if data.window is None:
             return network(images)
         return slide(network, images, _pair(data.window), _pair(data.window_step or data.window))
+
+    def plain(self, output: SegmentationOutput, size: tuple[int, int]) -> dict[str, Tensor]:
+        """`logits` of each pixel, [B, C, H, W]."""
+        return {"logits": output.resized(output.logits, size)}
 
     def write_predictions(
         self, files: Sequence[str], answers: Iterable[Answered], classes: Sequence[str], folder: Path
