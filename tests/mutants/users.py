@@ -46,4 +46,25 @@ MUTANTS = [
         "return settings",
         "tst_fast/commands/test_export_student.py::test_a_folder_for_the_hub",
     ),
+    Mutant(
+        "a new head for whatever is not published for the data's classes",
+        "tst_fast/models/published.py",
+        "    if published != num_classes:\n",
+        "    if False:\n",
+        "tst_fast/models/test_published.py::test_without_training_other_classes_are_refused",
+    ),
+    Mutant(
+        "the head of a published network is replaced by nothing",
+        "tst_fast/models/published.py",
+        "published.set_submodule(path, fresh.get_submodule(path))",
+        "pass",
+        "tst_fast/models/test_published.py::test_a_body_of_torchvisions_comes_whole_and_its_head_is_new",
+    ),
+    Mutant(
+        "a teacher with weights is never trained",
+        "tst_fast/config/schema.py",
+        " and not self.fine_tune\n",
+        "\n",
+        "tst_fast/run/test_own_weights.py::test_a_teacher_with_weights_is_trained_first_where_it_is_told",
+    ),
 ]

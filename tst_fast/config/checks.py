@@ -39,6 +39,12 @@ def check(config: Config) -> None:
     )
     untaught = config.distillation.teacher and not config.teacher.trained and config.teacher_training.epochs == 0
     _require(not untaught, "--teacher_training.epochs is 0 and there is no --teacher.checkpoint: give one of them")
+    _require(not config.student.fine_tune, "--student.fine_tune is given, but the student is trained in any case")
+    weights = config.teacher.checkpoint is not None or config.teacher.pretrained
+    _require(
+        weights or not config.teacher.fine_tune,
+        "--teacher.fine_tune is given without weights to begin with: give --teacher.checkpoint or --teacher.pretrained",
+    )
     _check_search(policy, config.student_training.epochs)
     _check_training("teacher_training", config.teacher_training)
     _check_training("student_training", config.student_training)

@@ -9,10 +9,10 @@ import torch
 from accelerate import Accelerator
 
 from tst_fast.config import reading
-from tst_fast.config.schema import Config, replace
+from tst_fast.config.schema import replace
 from tst_fast.errors import UserError
 from tst_fast.models.weights import saved_classes
-from tst_fast.run.session import make_network, own_normalisation
+from tst_fast.run.session import make_network, with_weights
 from tst_fast.tasks import make_task
 from tst_kernels import normalise
 from tst_pipelines import ImageDataset, UnlabelledBatch, images_at, unlabelled_batches
@@ -40,7 +40,8 @@ class Predictor:
             raise UserError(f"{student} is neither a run's folder with its student.safetensors nor such a file")
         if not (file.parent / "config.yaml").is_file():
             raise UserError(f"{file.parent} holds no config.yaml, which says what {file.name} is: leave it in its run")
-        self.config = _with_weights(reading.load(file.parent / "config.yaml"), file)
+        config = replace(reading.load(file.parent / "config.yaml"), sync_batch_norm=False, compile_networks=False)
+        self.config = with_weights(config, "student", file)
         self.task = make_task(self.config, accelerator)
         self.classes = saved_classes(file) or self.task.splits().train.classes
         nothing = ImageDataset(file.parent, [], np.zeros(0, np.int64), self.classes)
@@ -89,19 +90,3 @@ class Predictor:
             images = normalise(batch.images.to(accelerator.device), data.mean, data.std)
             with torch.no_grad(), accelerator.autocast():
                 yield batch, self.task.predict(self.network, images)
-
-
-def _with_weights(config: Config, file: Path) -> Config:
-    """A run's configuration whose student has these weights, and takes images as it did in the run."""
-    mean, std, bgr = own_normalisation(config, "student")
-    return replace(
-        config,
-        student__checkpoint=file,
-        student__sha256=None,
-        student__pretrained=False,
-        student__mean=mean,
-        student__std=std,
-        student__bgr=bgr,
-        sync_batch_norm=False,
-        compile_networks=False,
-    )

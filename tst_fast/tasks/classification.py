@@ -112,7 +112,8 @@ class Classification:
     def network(self, role: Role, dataset: Dataset) -> nn.Module:
         """See `build_model`."""
         chosen = getattr(self.config, role)
-        return build_model(chosen.name, len(dataset.classes), chosen.arguments, chosen.pretrained)
+        new_head = chosen.takes_new_head(role)
+        return build_model(chosen.name, len(dataset.classes), chosen.arguments, chosen.pretrained, new_head)
 
     def check_pair(self, student: nn.Module, teacher: nn.Module) -> None:
         """Any learns from any: logits are all that they have in common."""

@@ -60,6 +60,17 @@ def test_a_run_gives_weights_to_another(whole_run, make_run, tiny_config, of):
         torch.testing.assert_close(dict(found), load_file(whole_run.folder / f"{role}.safetensors"), atol=0, rtol=0)
 
 
+def test_a_teacher_with_weights_is_trained_first_where_it_is_told(whole_run, make_run, tiny_config):
+    flags = ["--teacher_training.epochs=1", "--student_training.epochs=1", "--policy.search=none"]
+    run = make_run(tiny_config(*flags, "--teacher.fine_tune=true", f"--teacher.checkpoint={whole_run.folder}"))
+    given = load_file(whole_run.folder / "teacher.safetensors")
+    torch.testing.assert_close(dict(run.session.teacher.state_dict()), given, atol=0, rtol=0)
+    run.run()
+    assert [one.stage for one in run.session.passes] == ["teacher", "student"]
+    learned = load_file(run.folder / "teacher.safetensors")
+    assert not any(torch.equal(learned[name], given[name]) for name in given if name.endswith("weight"))
+
+
 def test_of_a_checkpoint_the_moving_average_is_taken_and_connectors_are_not(tmp_path):
     network = ConvNet(3, channels=[4])
     other = {name: value + 1 for name, value in network.state_dict().items()}

@@ -18,7 +18,7 @@ def without_published(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def build_segmenter(
-    name: str, num_classes: int, arguments: dict[str, Any], pretrained: bool = False
+    name: str, num_classes: int, arguments: dict[str, Any], pretrained: bool = False, new_head: bool = False
 ) -> SegmentationNetwork:
     """A network with fresh weights from torch's global generator, or with published ones.
 
@@ -30,6 +30,7 @@ def build_segmenter(
         arguments: further arguments of its constructor: see `Dilated`, `make_segmenter`, `torchvision_segmenter`,
             `smp_segmenter`.
         pretrained: with the weights that torchvision publishes, downloaded on first use.
+        new_head: draw the last layers of such a network where its weights are for another number of classes.
 
     Raises:
         UserError: an unknown name, arguments that it does not take, or no published weights for it.
@@ -46,7 +47,7 @@ def build_segmenter(
         if plain and kind in ("deeplabv3", "pspnet"):
             return make_segmenter(kind, plain, num_classes, **arguments)
         if plain and kind == "torchvision":
-            return torchvision_segmenter(plain, num_classes, pretrained, **arguments)
+            return torchvision_segmenter(plain, num_classes, pretrained, new_head, **arguments)
         if plain and kind == "smp":
             return smp_segmenter(plain, num_classes, **arguments)
     except TypeError as error:

@@ -65,7 +65,8 @@ class Detection(DenseTask):
     def network(self, role: Role, dataset: Dataset) -> Detector:
         """See `build_detector`."""
         chosen, self.classes = getattr(self.config, role), dataset.classes
-        network = build_detector(chosen.name, dataset.classes, chosen.arguments, chosen.pretrained)
+        how = chosen.pretrained, chosen.takes_new_head(role)
+        network = build_detector(chosen.name, dataset.classes, chosen.arguments, *how)
         look(network, self.image_size, role)
         return network
 

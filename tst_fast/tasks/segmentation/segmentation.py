@@ -78,7 +78,8 @@ class Segmentation(DenseTask):
         """See `build_segmenter`."""
         config, data, loss = getattr(self.config, role), self.config.data, self.config.loss
         arguments = without_published(config.arguments) if config.checkpoint else config.arguments
-        network = build_segmenter(config.name, len(dataset.classes), arguments, config.pretrained)
+        how = config.pretrained, config.takes_new_head(role)
+        network = build_segmenter(config.name, len(dataset.classes), arguments, *how)
         check_crop(self.image_size, network.multiple, role)
         if data.window is not None:
             check_crop(_pair(data.window), network.multiple, role, "data.window")
