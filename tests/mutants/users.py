@@ -67,4 +67,18 @@ MUTANTS = [
         "\n",
         "tst_fast/run/test_own_weights.py::test_a_teacher_with_weights_is_trained_first_where_it_is_told",
     ),
+    Mutant(
+        "a run's folder may name code",
+        "tst_fast/config/reading.py",
+        "    require_said(settings_of(config), said, str(file))\n    return config\n\n\ndef load_saved",
+        "    return config\n\n\ndef load_saved",
+        "tst_fast/config/test_imports.py::test_a_configuration_of_the_users_is_the_users_word",
+    ),
+    Mutant(
+        "a run's configuration is the user's if it is given as one",
+        "tst_fast/config/reading.py",
+        "filter(_is_of_a_run, _configurations(arguments))",
+        "()",
+        "tst_fast/config/test_imports.py::test_from_a_runs_folder_nothing_is_run_that_is_not_said_again",
+    ),
 ]

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tst_fast.config.imports import IMPORT
 from tst_fast.errors import UserError, errors_as_messages, nearest
 from tst_fast.policy.file import LearnedOperation, PolicyFile
 from tst_kernels.operations import find_operation
@@ -42,6 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--repository", metavar="USER/NAME", help="of --hub: upload it there")
     parser.add_argument("--private", action="store_true", help="of --hub: a repository that is made is private")
+    parser.add_argument("--import", **IMPORT)
     parser.add_argument("--output", type=Path, help="what to write; by default policy_TO.py, student.onnx or hub")
     return parser
 
@@ -79,7 +81,7 @@ def _export_onnx(given: argparse.Namespace) -> None:
     from tst_fast.run.start import start_accelerator
 
     output = given.output or _folder(given.onnx) / "student.onnx"
-    student = Predictor(given.onnx, start_accelerator())
+    student = Predictor(given.onnx, start_accelerator(), given.said)
     names = write_onnx(student, output, given.size and tuple(given.size))
     print(f"{output}: images, RGB in 0..1, not normalised, to {', '.join(names)}")
 
@@ -90,7 +92,7 @@ def _export_hub(given: argparse.Namespace) -> None:
     from tst_fast.run.start import start_accelerator
 
     output = given.output or _folder(given.hub) / "hub"
-    write_hub_folder(_folder(given.hub), output, Predictor(given.hub, start_accelerator()))
+    write_hub_folder(_folder(given.hub), output, Predictor(given.hub, start_accelerator(), given.said))
     print(f"{output}: read README.md, the model card, before others do")
     if given.repository:
         print(f"uploaded to {upload(output, given.repository, given.private)}")

@@ -4,6 +4,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+DATA_SETS = (
+    "digits",
+    "cifar10",
+    "cifar100",
+    "folder",
+    "imagenet",
+    "list",
+    "webdataset",
+    "synthetic",
+    "scenes",
+    "cityscapes",
+    "pairs",
+    "coco",
+)
 LABEL_MAPS = ("scenes", "pairs", "cityscapes")
 """Data sets whose images have a class for each pixel."""
 BOXES = ("scenes", "coco")
@@ -19,7 +33,8 @@ class DataConfig:
             folders of images), imagenet (the same, by synset), list (files and labels in text files), webdataset (tar
             shards) or synthetic (random images, to measure everything but loading). With a class for each pixel:
             scenes (digits on photographs, made on first use), cityscapes, or pairs (folders of images and of label
-            maps). With boxes: scenes, or coco (images and annotations in COCO's JSON).
+            maps). With boxes: scenes, or coco (images and annotations in COCO's JSON). Or my.module:function of your
+            own, from root to a training and a test split.
         root: the folder of the images. For folder and imagenet it holds train/CLASS/* and val/CLASS/* (for folder, or
             test/CLASS/*). For cifar10 and cifar100: a published archive, what it unpacks to, or train/CLASS/* and
             test/CLASS/*. For cityscapes: leftImg8bit and gtFine.
@@ -69,20 +84,7 @@ class DataConfig:
         preallocate_height_hint: the highest, likewise.
     """
 
-    name: Literal[
-        "digits",
-        "cifar10",
-        "cifar100",
-        "folder",
-        "imagenet",
-        "list",
-        "webdataset",
-        "synthetic",
-        "scenes",
-        "cityscapes",
-        "pairs",
-        "coco",
-    ] = "folder"
+    name: str = "folder"
     root: Path | None = None
     train: str | None = None
     test: str | None = None

@@ -15,7 +15,7 @@ class ModelConfig:
 
     Args:
         name: one for small images (convnet, resnet8x4, wrn_40_2, vgg8, ...), else torchvision's, else timm's of this
-            name; cifar/, torchvision/ or timm/ before it takes it from there alone.
+            name; cifar/, torchvision/ or timm/ before it takes it from there alone. Or my.module:Net of your own.
         arguments: what its constructor takes, for instance {channels: [4, 8, 16]} for convnet.
         checkpoint: weights to start from: .safetensors, or .pt or .pth holding a state dict, alone or in a published
             checkpoint; or a run's folder, or a checkpoint in it. A teacher with one is not trained.
@@ -156,7 +156,8 @@ class LossConfig:
     """What the student minimises: cross-entropy, a distillation term and, on request, features.
 
     Args:
-        name: of the term: kd (Hinton et al., 2015), dkd (Zhao et al., 2022) or dist (Huang et al., 2022).
+        name: of the term: kd (Hinton et al., 2015), dkd (Zhao et al., 2022) or dist (Huang et al., 2022); or
+            my.module:function of your own.
         alpha: weight of the term.
         tau: temperature of the term.
         cross_entropy_weight: weight of the cross-entropy with the labels.

@@ -5,6 +5,7 @@ from typing import Any
 import torchvision
 from torch import nn
 
+from tst_fast.config.imports import is_import_path, load_object
 from tst_fast.errors import UserError, nearest
 from tst_fast.models import cifar
 from tst_fast.models.published import fresh_of_timm, published_classifier
@@ -20,7 +21,8 @@ def build_model(
 
     Args:
         name: one of ours for small images (`cifar.MODELS`), of torchvision's or of timm's, the first that has it;
-            `timm/resnet50` means timm's, whoever else has one.
+            `timm/resnet50` means timm's, whoever else has one. `my.module:Net` is the user's own, called with the
+            number of classes as `num_classes` and with `arguments`.
         num_classes: outputs.
         arguments: further arguments of its constructor.
         pretrained: with the weights that torchvision or timm publish, downloaded on first use.
@@ -30,6 +32,8 @@ def build_model(
         UserError: an unknown name (with the nearest known one), arguments that it does not take, or no published
             weights for it, for this number of classes, or within reach.
     """
+    if is_import_path(name):
+        return own_model(name, num_classes, arguments, pretrained)
     source, plain = find_model(name)
     try:
         if source == "cifar":
@@ -43,6 +47,20 @@ def build_model(
         return fresh_of_timm(plain, num_classes, arguments)
     except TypeError as error:
         raise UserError(f"model {name} does not take the arguments {arguments}: {error}") from None
+
+
+def own_model(name: str, num_classes: int, arguments: dict[str, Any], pretrained: bool) -> nn.Module:
+    """A network of the user's own; arguments, and what is raised, as for `build_model`."""
+    if pretrained:
+        raise UserError(f"{name} is your own, and nobody publishes weights of it: give its checkpoint instead")
+    make = load_object(name, "student.name or --teacher.name")
+    try:
+        network = make(num_classes=num_classes, **arguments)
+    except TypeError as error:
+        raise UserError(f"model {name} does not take the arguments {arguments}: {error}") from None
+    if not isinstance(network, nn.Module):
+        raise UserError(f"model {name} must give a torch.nn.Module, not {type(network).__name__}")
+    return network
 
 
 def find_model(name: str) -> tuple[str, str]:

@@ -1,6 +1,6 @@
 """What a student answers to images of a folder, for which there are no targets."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class Predictor:
     Args:
         student: a run's folder, or the `student.safetensors` in it.
         accelerator: one process; device and precision.
+        said: import paths of code that the configuration may name, see `imports.require_said`.
 
     Raises:
         UserError: there is no student, or no configuration beside it, or the two do not belong together.
@@ -33,14 +34,15 @@ class Predictor:
             is not there either.
     """
 
-    def __init__(self, student: Path, accelerator: Accelerator) -> None:
+    def __init__(self, student: Path, accelerator: Accelerator, said: Sequence[str] = ()) -> None:
         self.accelerator = accelerator
         file = student / "student.safetensors" if student.is_dir() else student
         if not file.is_file():
             raise UserError(f"{student} is neither a run's folder with its student.safetensors nor such a file")
         if not (file.parent / "config.yaml").is_file():
             raise UserError(f"{file.parent} holds no config.yaml, which says what {file.name} is: leave it in its run")
-        config = replace(reading.load(file.parent / "config.yaml"), sync_batch_norm=False, compile_networks=False)
+        config = reading.load(file.parent / "config.yaml", said)
+        config = replace(config, sync_batch_norm=False, compile_networks=False)
         self.config = with_weights(config, "student", file)
         self.task = make_task(self.config, accelerator)
         self.classes = saved_classes(file) or self.task.splits().train.classes

@@ -11,9 +11,9 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from tst_fast.config.data import BOXES, LABEL_MAPS, DataConfig
+from tst_fast.config.imports import is_import_path
 from tst_fast.config.schema import Config, TrainingConfig
 from tst_fast.errors import Finding, UserError
-from tst_fast.losses.distillation import make_term
 from tst_fast.losses.search import label_distribution
 from tst_fast.models import build_model
 from tst_fast.policy.augmenter import Geometry
@@ -21,6 +21,7 @@ from tst_fast.tasks.image_files import image_files
 from tst_fast.tasks.loading import dali_loader, own_share
 from tst_fast.tasks.metrics.classification import Accuracy
 from tst_fast.tasks.mixing import Mixing
+from tst_fast.tasks.own_code import distillation_term, own_splits
 from tst_fast.tasks.task import Answered, Decisions, Metric, Role, Shown, Splits
 from tst_pipelines import (
     CACHE_LIMIT,
@@ -58,7 +59,7 @@ class Classification:
 
     def __init__(self, config: Config, accelerator: Accelerator) -> None:
         self.config, self.accelerator = config, accelerator
-        self.term = make_term(config.loss.name, config.loss.standardise, vars(config.loss))
+        self.term = distillation_term(config.loss)
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -236,6 +237,8 @@ def _whole_splits(config: DataConfig) -> Splits:
         return Splits(
             SyntheticDataset(config.images, config.classes), SyntheticDataset(test_images, config.classes, seed=1)
         )
+    if is_import_path(config.name):
+        return Splits(*own_splits(config, (ImageDataset, ArrayDataset)))
     if config.name in ("cifar10", "cifar100"):
         assert config.root is not None  # `checks.check` demands it
         return Splits(*cifar(config.name, config.root, config.download))

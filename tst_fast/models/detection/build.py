@@ -14,7 +14,9 @@ from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
+from tst_fast.config.imports import is_import_path
 from tst_fast.errors import UserError, nearest
+from tst_fast.models.build import own_model
 from tst_fast.models.detection.anchors import UnroundedAnchors
 from tst_fast.models.detection.dense import DenseDetector
 from tst_fast.models.detection.published import UNUSED, of_classes, with_number_of_classes, without_unused_classes
@@ -39,7 +41,8 @@ def build_detector(
     """A detector with fresh weights from torch's global generator, or with published ones.
 
     Args:
-        name: fcos, retinanet or faster_rcnn, on the pyramid that `arguments` name; or one of torchvision's.
+        name: fcos, retinanet or faster_rcnn, on the pyramid that `arguments` name; or one of torchvision's; or
+            my.module:make of the user's own, which gives one of torchvision's classes.
         classes: names of the classes.
         arguments: of `fcos`, `retinanet` or `faster_rcnn`, or of torchvision's constructor.
         pretrained: with torchvision's weights for MS-COCO, downloaded on first use.
@@ -49,6 +52,8 @@ def build_detector(
         UserError: an unknown name (with the nearest known one), arguments that it does not take, or no published
             weights for it, for these classes, or within reach.
     """
+    if is_import_path(name):
+        return _own(name, len(classes), arguments, pretrained)
     plain = name.removeprefix("torchvision/")
     if plain in PUBLISHED:
         return _published(plain, classes, arguments, new_head) if pretrained else _fresh(plain, classes, arguments)
@@ -162,6 +167,15 @@ def _width(base: nn.Module) -> int:
     width = base.out_channels
     assert isinstance(width, int)
     return width
+
+
+def _own(name: str, classes: int, arguments: dict[str, Any], pretrained: bool) -> DenseDetector | TwoStageDetector:
+    network = own_model(name, classes, arguments, pretrained)
+    if isinstance(network, DenseDetector | TwoStageDetector):
+        return network
+    if not isinstance(network, FasterRCNN | FCOS | RetinaNet):
+        raise UserError(f"model {name} must be torchvision's FCOS, RetinaNet or FasterRCNN, or of a class of theirs")
+    return _adapted(network)
 
 
 def _fresh(name: str, classes: Sequence[str], arguments: dict[str, Any]) -> DenseDetector | TwoStageDetector:

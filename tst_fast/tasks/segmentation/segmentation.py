@@ -13,12 +13,12 @@ from tst_fast.config.data import LABEL_MAPS
 from tst_fast.config.schema import Config
 from tst_fast.errors import Finding, UserError
 from tst_fast.losses.dense import cwd, rows
-from tst_fast.losses.distillation import make_term
 from tst_fast.losses.pixels import IGNORED, cell_labels, cell_weights, pixel_cross_entropy, pixel_weights
 from tst_fast.models.segmentation import SegmentationNetwork, SegmentationOutput, build_segmenter, without_published
 from tst_fast.policy.augmenter import Geometry
 from tst_fast.tasks.dense import DenseTask, check_crop, check_dense_options
 from tst_fast.tasks.metrics.segmentation import ConfusionMatrix
+from tst_fast.tasks.own_code import distillation_term
 from tst_fast.tasks.picture_table import draw_table
 from tst_fast.tasks.segmentation.checks import absent_classes, check_batch, check_one_size
 from tst_fast.tasks.segmentation.data import inspection, load_splits
@@ -43,7 +43,7 @@ class Segmentation(DenseTask):
 
     def __init__(self, config: Config, accelerator: Accelerator) -> None:
         super().__init__(config, accelerator)
-        self.term = make_term(config.loss.name, config.loss.standardise, vars(config.loss))
+        self.term = distillation_term(config.loss)
         self.stride = 1  # of the student; known when it is made
 
     def check(self) -> None:
