@@ -81,4 +81,32 @@ MUTANTS = [
         "()",
         "tst_fast/config/test_imports.py::test_from_a_runs_folder_nothing_is_run_that_is_not_said_again",
     ),
+    Mutant(
+        "a bicubic filter reaches no further than a bilinear one",
+        "pipelines/tst_pipelines/transforms.py",
+        'radius = {"bilinear": 1, "bicubic": 2}[self.interpolation]',
+        "radius = 0",
+        "pipelines/loaders/test_dali_transforms.py::test_resize_center_crop_is_torchvisions",
+    ),
+    Mutant(
+        "the student's weights say how images are prepared before the teacher's",
+        "tst_fast/models/evaluation.py",
+        'roles = ("teacher", "student") if',
+        'roles = ("student", "teacher") if',
+        "tst_fast/models/test_evaluation.py::test_what_is_said_is_done_else_what_the_weights_say_the_teachers_first",
+    ),
+    Mutant(
+        "the doctor's margin is that of a sample of endless images",
+        "tst_fast/commands/examination.py",
+        "/ number * left_out) ** 0.5",
+        "/ number) ** 0.5",
+        "tst_fast/commands/test_doctor.py::test_the_margin_is_that_of_a_sample",
+    ),
+    Mutant(
+        "weights of known origin are judged by the images",
+        "tst_fast/commands/normalisation.py",
+        "if has_weights and (stated or",
+        "if False and (stated or",
+        "tst_fast/commands/test_normalisation.py::test_a_verdict",
+    ),
 ]

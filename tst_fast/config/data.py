@@ -66,7 +66,9 @@ class DataConfig:
             the size at which an image just fits into the canvas.
         padding: pixels of zeros on each side, for crop pad.
         flip: probability of a horizontal flip.
-        resize: length of the shorter side before the centre crop in evaluation; null resizes to the square itself.
+        resize: length of the shorter side before the centre crop in evaluation; null: as the published weights say that
+            the run begins from, the teacher's first; without any, resized to the square itself.
+        interpolation: of the resizing in evaluation; null: likewise, else bilinear. Training images are bilinear.
         test_batch_size: with label maps or boxes: test images at a time, in each process; with label maps, they must be
             of one size. Null: as many as training images.
         window: with label maps: evaluate in windows of this height and width, in pixels; null: whole images.
@@ -108,6 +110,7 @@ class DataConfig:
     padding: int = 4
     flip: float = 0.5
     resize: int | None = None
+    interpolation: Literal["bilinear", "bicubic"] | None = None
     test_batch_size: int | None = None
     window: tuple[int, int] | None = None
     window_step: tuple[int, int] | None = None

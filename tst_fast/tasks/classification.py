@@ -16,6 +16,7 @@ from tst_fast.config.schema import Config, TrainingConfig
 from tst_fast.errors import Finding, UserError
 from tst_fast.losses.search import label_distribution
 from tst_fast.models import build_model
+from tst_fast.models.evaluation import preparation
 from tst_fast.policy.augmenter import Geometry
 from tst_fast.tasks.image_files import image_files
 from tst_fast.tasks.loading import dali_loader, own_share
@@ -102,8 +103,8 @@ class Classification:
 
     @property
     def evaluation_transform(self) -> ResizeCenterCrop:
-        """The centre of the resized image."""
-        return ResizeCenterCrop(self.config.data.image_size, self.config.data.resize)
+        """The centre of the resized image; see `preparation`."""
+        return ResizeCenterCrop(*preparation(self.config))
 
     def mixing(self, training: TrainingConfig, dataset: Dataset) -> Mixing:
         """Mixup, cutmix and label smoothing, as `training` says."""
