@@ -13,6 +13,7 @@ VERSION = re.search(r'__version__ = "(.+)"', Path("tst_fast/__init__.py").read_t
 SMP = "segmentation-models-pytorch>=0.6,<0.7"
 COCO_EVAL = "faster-coco-eval>=1.8,<2"
 ONNX = ["onnx>=1.23,<1.24", "onnxscript>=0.7,<0.8"]
+SHTAB = "shtab>=1.7,<2"
 
 setup(
     name="tst-fast",
@@ -63,11 +64,13 @@ setup(
             "selenium>=4.30,<5",
             SMP,
             *ONNX,
+            SHTAB,
             "onnxruntime>=1.32,<1.33",
         ],
         "smp": [SMP],
         "detection": [COCO_EVAL],
         "onnx": ONNX,
+        "completion": [SHTAB],
         "benchmark": ["kornia>=0.9,<0.10", "triton-augment>=0.3,<0.4; sys_platform == 'linux'"],
     },
     entry_points={"console_scripts": ["tst-fast=tst_fast.cli:main"]},

@@ -85,7 +85,7 @@ MUTANTS = [
         "a bicubic filter reaches no further than a bilinear one",
         "pipelines/tst_pipelines/transforms.py",
         'radius = {"bilinear": 1, "bicubic": 2}[self.interpolation]',
-        "radius = 0",
+        "radius = -1",
         "pipelines/loaders/test_dali_transforms.py::test_resize_center_crop_is_torchvisions",
     ),
     Mutant(
@@ -108,5 +108,12 @@ MUTANTS = [
         "if has_weights and (stated or",
         "if False and (stated or",
         "tst_fast/commands/test_normalisation.py::test_a_verdict",
+    ),
+    Mutant(
+        "help of a section leaves settings within its groups out",
+        "tst_fast/config/help.py",
+        'one.dest == topic or one.dest.startswith(f"{topic}.")',
+        'one.dest == topic or one.dest.rpartition(".")[0] == topic',
+        "tst_fast/test_command_line.py::test_help_fits_a_screen_and_the_rest_is_by_section",
     ),
 ]

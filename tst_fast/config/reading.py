@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 import reprlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from tst_fast.config.checks import check
+from tst_fast.config.help import help_of, topic_of
 from tst_fast.config.imports import IMPORT, require_said
 from tst_fast.config.kinds import describe
 from tst_fast.config.ranges import settings_with_kinds
@@ -37,7 +39,7 @@ def presets() -> list[str]:
 
 def add_config(parser: ArgumentParser) -> None:
     """Give a parser `--config` and a flag for every value of `Config`."""
-    parser.add_argument("--config", action="config", help=f"one of {', '.join(presets())}, or a YAML file")
+    parser.add_argument("--config", action="config", help="a preset (`--help presets` lists them), or a YAML file")
     parser.add_argument("--import", metavar=IMPORT["metavar"], help=IMPORT["help"])  # `_said` takes them
     parser.add_class_arguments(Config)
 
@@ -45,12 +47,16 @@ def add_config(parser: ArgumentParser) -> None:
 def parse(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Config, argparse.Namespace]:
     """Read a command line: the configuration, and whatever other arguments `parser` has.
 
-    Without `--config` and `--data.name` it is the default preset, and the first process says so.
+    Without `--config` and `--data.name` it is the default preset, and the first process says so. Where help is asked
+    for, it is printed, and the program ends.
 
     Raises:
         UserError: an unknown key or flag (with what may be meant), a bad value (with its name), or a flag of the data
             where nothing says which data.
     """
+    if (topic := topic_of(arguments)) is not None:
+        print(help_of(parser, topic, presets()))
+        sys.exit(0)
     said, arguments = _said(arguments)
     by_default = not _names_its_data(arguments)
     words = ["--config", DEFAULT, *arguments] if by_default else arguments
@@ -259,7 +265,7 @@ def _explain(message: str, parser: ArgumentParser) -> str:
         return _refused_value(message) or _shortened(re.sub(r"Parser key \"([\w.]+)\":\s*", r"--\1: ", message))
     name = found["flag"] or found["key"] or f"{found['group']}.{found['inner']}"
     known = [option[2:] for action in parser._actions for option in action.option_strings if option.startswith("--")]
-    return f"unknown setting {name!r}{did_you_mean(name, known)} `--help` lists them all."
+    return f"unknown setting {name!r}{did_you_mean(name, known)} `--help SECTION` lists them, such as `--help data`."
 
 
 def _refused_value(message: str) -> str | None:

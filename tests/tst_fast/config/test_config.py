@@ -162,7 +162,10 @@ def test_a_guess_is_helped(guess, meant):
     name = guess[2:].partition("=")[0]
     *others, last = [repr(setting) for setting in meant] or [""]
     suggestion = f"; did you mean {' or '.join(filter(None, [', '.join(others), last]))}?" if last else "."
-    assert str(refused.value) == f"unknown setting {name!r}{suggestion} `--help` lists them all."
+    assert (
+        str(refused.value)
+        == f"unknown setting {name!r}{suggestion} `--help SECTION` lists them, such as `--help data`."
+    )
 
 
 def test_the_operations_of_the_paper_are_all_but_one():
