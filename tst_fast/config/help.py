@@ -88,11 +88,13 @@ def _settings(parser: argparse.ArgumentParser) -> list[argparse.Action]:
 def _sections() -> dict[str, str]:
     """By name, from the documentation of `Config`, the sections and what each is about."""
     text = (Config.__doc__ or "").partition("Args:")[2]
-    about = dict(line.strip().partition(": ")[::2] for line in text.splitlines() if ": " in line)
-    groups = [item.name for item in dataclasses.fields(Config) if _is_group(item)]
-    return {GENERAL: "its name, its task, its seed, how often it is evaluated and saved."} | {
-        name: about[name] for name in groups
-    }
+    found = {GENERAL: "its name, its task, its seed, how often it is evaluated and saved."}
+    groups = {item.name for item in dataclasses.fields(Config) if _is_group(item)}
+    for line in text.splitlines():
+        name, _, about = line.strip().partition(": ")
+        if name in groups:
+            found[name] = about
+    return found
 
 
 def _is_group(item: dataclasses.Field) -> bool:

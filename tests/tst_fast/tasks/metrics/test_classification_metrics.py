@@ -47,13 +47,14 @@ def test_every_image_counts_once():
 
 
 def test_the_top_five_are_counted_where_there_are_more_classes():
-    labels = NUMBERS.integers(0, 7, 40)
-    logits = NUMBERS.normal(size=(40, 7)) + np.eye(7)[labels]
+    numbers = np.random.default_rng(1)
+    labels = numbers.integers(0, 7, 40)
+    logits = numbers.normal(size=(40, 7))
     evaluator = Accuracy("abcdefg", torch.device("cpu"))
     for some in np.split(np.arange(40), [15]):
         images = torch.zeros(len(some), 2, 2, 3, dtype=torch.uint8)
         evaluator.update(torch.from_numpy(logits[some]), Batch(images, torch.from_numpy(labels[some]), some))
-    expected = top_k_accuracy_score(labels, logits, k=5)
+    expected = top_k_accuracy_score(labels, logits, k=5, labels=np.arange(7))
     assert evaluator.result(ALONE).scores["top5_accuracy"] == pytest.approx(expected)
     assert expected < 1
 
