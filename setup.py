@@ -13,6 +13,8 @@ VERSION = re.search(r'__version__ = "(.+)"', Path("tst_fast/__init__.py").read_t
 SMP = "segmentation-models-pytorch>=0.6,<0.7"
 COCO_EVAL = "faster-coco-eval>=1.8,<2"
 EXAMPLES = ["pytorch-lightning>=2.6,<3", "nbclient>=0.10,<0.12", "nbformat>=5.10,<6", "ipykernel>=6.29,<8"]
+ONNX = ["onnx>=1.23,<1.24", "onnxscript>=0.7,<0.8"]
+SHTAB = "shtab>=1.7,<2"
 
 setup(
     name="tst-fast",
@@ -30,6 +32,7 @@ setup(
         "torch>=2.11,<2.16",
         "torchvision>=0.26,<0.30",
         "accelerate>=1.12,<2",
+        "huggingface_hub>=1,<3",
         "jinja2>=3.1,<4",
         "jsonargparse[signatures]>=4.49,<5",
         "matplotlib>=3.9,<4",
@@ -63,9 +66,14 @@ setup(
             "selenium>=4.30,<5",
             SMP,
             *EXAMPLES,
+            *ONNX,
+            SHTAB,
+            "onnxruntime>=1.32,<1.33",
         ],
         "smp": [SMP],
         "detection": [COCO_EVAL],
+        "onnx": ONNX,
+        "completion": [SHTAB],
         "examples": EXAMPLES,
         "docs": ["sphinx>=8.1,<10", "myst-parser>=4,<6", "furo>=2024.8,<2027"],
         "benchmark": ["kornia>=0.9,<0.10", "triton-augment>=0.3,<0.4; sys_platform == 'linux'"],

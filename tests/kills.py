@@ -48,7 +48,7 @@ DETECTION = (
     "--student_training.optimizer.warmup_epochs=0",
     "--policy.search_epochs=1",
 )
-KEPT = ("student.safetensors", "teacher.safetensors", "policy.json")
+KEPT = ("student.safetensors", "student_best.safetensors", "teacher.safetensors", "policy.json")
 KILLS_OF_A_RUN = 5
 
 

@@ -18,7 +18,7 @@ TIERS = (
     {"report"},
     {"run"},
     {"commands", "train", "cli", "tst"},
-    {"__init__"},
+    {"__init__", "__main__"},
 )
 TASKS = {folder.name for folder in (ROOT / "tst_fast/presets").iterdir()}
 OF_ANY_TASK = {"report", "run", "commands", "train", "cli"}  # of tasks, they know the protocol and `make_task`

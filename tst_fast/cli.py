@@ -10,6 +10,7 @@ from tst_fast.errors import nearest
 COMMANDS = {
     "train": "tst_fast.train",
     "compare": "tst_fast.commands.compare",
+    "completion": "tst_fast.commands.completion",
     "doctor": "tst_fast.commands.doctor",
     "export": "tst_fast.commands.export",
     "predict": "tst_fast.commands.predict",
@@ -21,14 +22,15 @@ USAGE = """usage: tst-fast COMMAND [settings]
 
   train        distil a student by TST; the same as tst_fast/train.py, in one process
   compare      student alone, KD, KD with the untrained policy, and TST, over several seeds
+  completion   what makes bash, zsh or tcsh complete words: eval "$(tst-fast completion bash)"
   doctor       look for what would spoil a run, and estimate its time: tst-fast doctor PRESET_OR_FILE
-  export       a learned policy.json as a transform of torchvision or of DALI, in a file that needs nothing of tst-fast
+  export       a run's policy as a transform of torchvision or of DALI; its student as ONNX, or for Hugging Face's Hub
   predict      what a run's student answers to images: tst-fast predict RUN IMAGES --output FOLDER
   replay       take the step again at which a run met NaN, and say where it begins: tst-fast replay RUN/not_finite-*
   report       what runs and comparisons found, as one HTML file: tst-fast report RUN [RUN ...]
   verify-data  look at every image of a folder, and list those that are damaged
 
-`tst-fast COMMAND --help` lists the settings. For several GPUs: accelerate launch tst_fast/train.py"""
+`tst-fast COMMAND --help` says more of each. For several GPUs: accelerate launch tst_fast/train.py"""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

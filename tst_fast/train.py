@@ -12,6 +12,7 @@ from contextlib import closing
 from tempfile import TemporaryDirectory
 
 from tst_fast.config import reading
+from tst_fast.config.imports import IMPORT, SETTINGS
 from tst_fast.config.schema import Config
 from tst_fast.errors import UserError, errors_as_messages
 
@@ -26,9 +27,11 @@ def parse(arguments: Sequence[str]) -> tuple[Config, argparse.Namespace]:
     first.add_argument("--resume")
     first.add_argument("--elastic", action="store_true")
     first.add_argument("--override", action="append", default=[])
+    first.add_argument("--import", **IMPORT)
     known, others = first.parse_known_args(arguments)
     if known.resume not in (None, "auto"):
         return _resumed(known, others)
+    others += [word for path in known.said for word in ("--import", path)]
     if known.override or (known.elastic and not known.resume):
         option = "override" if known.override else "elastic"
         raise UserError(f"--{option} is for --resume FOLDER: a new run takes any settings and number of processes")
@@ -64,8 +67,8 @@ def _resumed(known: argparse.Namespace, others: Sequence[str]) -> tuple[Config, 
         folder = found
     if others:
         raise UserError(
-            "--resume continues a run as it was configured: its folder, --elastic and --override KEY=VALUE are all it "
-            "takes"
+            "--resume continues a run as it was configured: its folder, --elastic, --override KEY=VALUE and --import "
+            "are all it takes"
         )
     if not (folder / "config.yaml").is_file():
         raise UserError(f"--resume {folder}: no run was begun there, for it holds no config.yaml")
@@ -77,7 +80,7 @@ def _resumed(known: argparse.Namespace, others: Sequence[str]) -> tuple[Config, 
         override[key.removeprefix("--")] = value
     settings = {key: value for key, value in override.items() if not key.startswith("files.")}
     how = {"resume": folder, "elastic": known.elastic, "override": override}
-    config = reading.load_saved(folder / "config.yaml", settings)
+    config = reading.load_saved(folder / "config.yaml", settings, known.said)
     return config, argparse.Namespace(**how, evaluate_only=False, dry_run=False)
 
 
@@ -93,7 +96,9 @@ def _begun_before(config: Config) -> Path | None:
     folder = newest_run(config.output, config.name)
     if folder is None or (folder / "result.json").exists() or not any(folder.glob("checkpoints/*.pt")):
         return None
-    begun, asked = (reading.settings_of(one) for one in (reading.load_saved(folder / "config.yaml", {}), config))
+    asked = reading.settings_of(config)
+    said = [str(asked[name]) for name in SETTINGS]
+    begun = reading.settings_of(reading.load_saved(folder / "config.yaml", {}, said))
     changed, stated = differences(begun, asked), recorded(folder)
     meant = {key for key, (then, _) in changed.items() if key in stated and stated[key] == then}
     require_stated({key: values for key, values in changed.items() if key not in meant | set(INCIDENTAL)}, {}, folder)

@@ -3,14 +3,14 @@
 All randomness is `random_numbers` uniform numbers in [0, 1) for each image, given by the sampler. Images come out size
 x size, or placed (`Placement`) on a canvas.
 Whole batches are computed at once; the types are those that DALI takes.
-Resizing is bilinear, with antialiasing where it shrinks, as PIL's; at the border DALI repeats the edge where PIL and
-torch renormalise the weights.
+Resizing is bilinear (in evaluation perhaps bicubic), with antialiasing where it shrinks, as PIL's; at the border DALI
+repeats the edge where PIL and torch renormalise the weights.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -138,10 +138,12 @@ class ResizeCenterCrop:
     Attributes:
         size: side of the output in pixels.
         resize: length of the shorter side before the crop, at least `size`; None resizes to size x size instead.
+        interpolation: bilinear or bicubic, with antialiasing.
     """
 
     size: int
     resize: int | None = None
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
     random_numbers: ClassVar[int] = 0
 
@@ -167,7 +169,8 @@ class ResizeCenterCrop:
         corner = np.rint((sides - self.size) / 2)
         scale = whole / sides
         begin, end = corner * scale, (corner + self.size) * scale
-        reach = np.maximum(scale, 1) + 1  # of the filter, and a pixel for roundings
+        radius = {"bilinear": 1, "bicubic": 2}[self.interpolation]
+        reach = radius * np.maximum(scale, 1) + 1  # of the filter, and a pixel for roundings
         start = np.maximum(np.floor(begin - reach), 0)
         stop = np.minimum(np.ceil(end + reach), whole)
         edges = (begin - start).astype(np.float32), (end - start).astype(np.float32)

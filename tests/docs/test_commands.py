@@ -102,7 +102,12 @@ RUN = {
     f"{TRAIN} --config detection/scenes --data.name coco --data.root ROOT --data.train images --data.train_labels "
     "annotations/train.json --data.test images --data.test_labels annotations/val.json --data.crop_size '[256, 320]' "
     "--data.flip 0.5": (f"--data.batch_size 2 {DRY}", DRY_ENDS),
-    # Own loops, the augmentation, export.
+    # Own loops and code, the augmentation, export.
+    "tst-fast train --config digits --student.name mine:Net --student.arguments '{width: 64}' --loss.name mine:apart": (
+        f"--teacher.arguments '{{channels: [4]}}' {DRY}", DRY_ENDS,
+    ),
+    "tst-fast export --onnx RUN --output student.onnx": ("", r"student\.onnx"),
+    "tst-fast export --hub RUN --output MODEL": ("", r"MODEL"),
     "python examples/plain_loop.py": (None, r"(?s)teacher: 9\d\.\d % of 1000.*student: \d.*'Rotate'"),
     "python examples/lightning_callback.py": (None, r"(?s)teacher: 9\d\.\d %.*student: \d.*'Rotate'"),
     "python examples/learn_magnitudes.py magnitudes.png": (None, r"step  99: loss 0\.0000\d, rotation -1\d\."),
@@ -166,6 +171,8 @@ def place(tmp_path_factory):
     shell(f"tst-fast train --config digits {SHORT} --output runs", folder)
     (run,) = (folder / "runs").iterdir()
     (folder / "RUN").symlink_to(run)
+    page = (ROOT / "docs" / "own_code.md").read_text(encoding="utf-8")
+    (folder / "mine.py").write_text(re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0], encoding="utf-8")
     return folder
 
 

@@ -29,7 +29,7 @@ def test_the_loss_is_known_and_weighed(monkeypatch):
     exec(LOSS, names)
     monkeypatch.setattr(distillation, "LOSSES", names["LOSSES"])
     config = reading.from_flags(["--config", "digits", "--loss.name", "apart", "--loss.tau", "2"])
-    term = distillation.make_term(config.loss.name, False, vars(config.loss))
+    term = distillation.make_term(distillation.LOSSES[config.loss.name], False, vars(config.loss))
     student, teacher = torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[3.0, 2.0], [4.0, 4.0]])
     assert term(student, teacher, torch.tensor([0, 1]), None).item() == pytest.approx((1 + 4) / 2 / 2)
     assert term(student, teacher, torch.tensor([0, 1]), torch.tensor([0.25, 0.5])).item() == pytest.approx(2.25 / 2)

@@ -1,8 +1,9 @@
 """Faults made on purpose, and the test that must fail for each: `make mutants` makes them, see `mutate.py`."""
 
-from tests.mutants import dense, docs, kernels, method, progress, run
+from tests.mutants import dense, docs, kernels, method, progress, run, users
 from tests.mutants.mutant import Mutant
 
-MUTANTS = [*method.MUTANTS, *run.MUTANTS, *dense.MUTANTS, *kernels.MUTANTS, *docs.MUTANTS, *progress.MUTANTS]
+PARTS = dense, docs, kernels, method, progress, run, users
+MUTANTS = [mutant for part in PARTS for mutant in part.MUTANTS]
 
 __all__ = ["MUTANTS", "Mutant"]

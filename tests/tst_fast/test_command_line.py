@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from tests.tst_fast.processes import ROOT, only, output_of, start
+from tst_fast.config.ranges import settings_with_kinds
+from tst_fast.config.schema import Config
 from tst_fast.run.search import PolicySearch
 from tst_fast.run.update import ModelUpdate
 from tst_fast.train import main
@@ -153,8 +155,9 @@ def test_evaluate_only(whole_run, tiny_flags, tmp_path, capsys, monkeypatch):
     checkpoints = [f"--{role}.checkpoint={whole_run.folder / role}.safetensors" for role in ("teacher", "student")]
     main([*tiny_flags, *checkpoints, "--evaluate_only"])
     lines = [
-        f"{role} accuracy on 1,397 test images: {100 * whole_run.result[role]['accuracy']:.2f} %"
+        f"{role} {title} on 1,397 test images: {100 * whole_run.result[role][name]:.2f} %"
         for role in ("teacher", "student")
+        for name, title in (("accuracy", "accuracy"), ("top5_accuracy", "top-5 accuracy"))
     ]
     assert capsys.readouterr().out.splitlines() == lines
     assert not list(tmp_path.iterdir())
@@ -171,10 +174,25 @@ def test_dry_run_takes_two_steps_of_everything(flags, steps, tiny_flags, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
-def test_help_is_readable():
-    output = output_of([str(ROOT / "tst_fast" / "train.py"), "--help"])
-    assert "--policy.learning_rate" in output
-    assert "of the policy's SGD, at the start of each search" in output
+def test_help_fits_a_screen_and_the_rest_is_by_section(capsys):
+    def said(*words):
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert ended.value.code in (0, None), ended.value
+        return capsys.readouterr().out
+
+    overview = said("--help")
+    assert len(overview.splitlines()) <= 35 and max(map(len, overview.splitlines())) <= 100
+    assert re.search(r"  policy +the augmentation \(2\d\)", overview) and "--evaluate_only" in overview
+    sections = re.findall(r"^  (\w+) .*\((\d+)\)$", overview, re.MULTILINE)
+    listed = {name: re.findall(r"^  --([\w.]+)", said("--help", name), re.MULTILINE) for name, _ in sections}
+    assert {name: len(settings) for name, settings in listed.items()} == {n: int(count) for n, count in sections}
+    every = [setting for settings in listed.values() for setting in settings]
+    assert sorted(every) == sorted(name for name, *_ in settings_with_kinds(Config()) if "features." not in name)
+    assert "of the policy's SGD, at the start of each search" in " ".join(said("--help", "policy").split())
+    assert "--loss.tau TAU" in said("--help=loss.tau") and "classification/digits\n" in said("--help", "presets")
+    with pytest.raises(SystemExit, match=r"--help polcy: no such section or setting; did you mean 'policy'"):
+        main(["--help", "polcy"])
 
 
 @pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["train", "--lr=1"], ["trian"]], ids=" ".join)
@@ -192,6 +210,10 @@ def test_help_and_a_typo_need_no_torch(words):
     )
     output = output_of(["-c", program])
     assert "did you mean" in output or "settings" in output or "usage" in output
+
+
+def test_python_runs_the_package():
+    assert output_of(["-m", "tst_fast", "--help"]).startswith("usage: tst-fast COMMAND")
 
 
 def test_commands():

@@ -24,6 +24,7 @@ from tst_fast.config.schema import Config, replace
 from tst_fast.policy.file import PolicyFile
 from tst_fast.report.console import say
 from tst_fast.report.html.observer import report_at_the_end
+from tst_fast.run.session import with_weights
 from tst_fast.run.start import open_run
 from tst_pipelines.writing import write_text_whole
 
@@ -67,9 +68,8 @@ class Comparison:
         self._write()
         for fraction_seed in self.fraction_seeds:
             config = replace(self.config, data__fraction_seed=fraction_seed)
-            config = (
-                replace(config, teacher__checkpoint=self._teacher(config)) if not config.teacher.trained else config
-            )
+            if not config.teacher.trained:
+                config = with_weights(config, "teacher", self._teacher(config))
             for seed, (arm, how) in product(self.seeds, self.arms.items()):
                 name = f"{arm.replace(',', '').replace(' ', '-').lower()}-seed{seed}"
                 name += f"-images{fraction_seed}" if len(self.fraction_seeds) > 1 else ""

@@ -1,6 +1,6 @@
 """What would spoil a long run: every check of the doctor, on what the run itself would use."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 
 import numpy as np
@@ -9,8 +9,10 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from tst_fast.commands.cost import MORE_MEMORY, measure_cost
+from tst_fast.commands.normalisation import examine_normalisation, numbers
 from tst_fast.config.schema import Config, replace
 from tst_fast.errors import Finding
+from tst_fast.models.evaluation import Preparation, published_preparation
 from tst_fast.models.frozen import frozen
 from tst_fast.models.normalised import published_normalisation
 from tst_fast.policy.policy import Policy
@@ -19,7 +21,8 @@ from tst_fast.run.plan import search_of, search_steps
 from tst_fast.run.seeding import Stream, reseed
 from tst_fast.run.session import Session, own_normalisation
 from tst_fast.run.signal import GradientSignal, steps_for_a_signal
-from tst_pipelines import Batch, Loader
+from tst_fast.tasks.task import Role
+from tst_pipelines import Batch, Loader, ResizeCenterCrop
 
 SEARCH_BATCHES, SIGNAL_BATCHES = 30, 8
 ZERO = 1e-6
@@ -38,7 +41,7 @@ def examine(config: Config, accelerator: Accelerator, images: int) -> Iterator[F
     with closing(Session(config, accelerator, dry=True)) as session:
         yield from session.task.checks(session.splits)
         with closing(_some_test_images(session, images)) as sample:
-            yield _normalisation(session, sample)
+            yield examine_normalisation(config, sample)
             yield from _of_published_weights(session)
             if config.distillation.teacher:
                 session.require_teacher().eval()
@@ -70,51 +73,50 @@ def _training_batches(session: Session) -> Iterator[Batch]:
             yield session.mixing["student"](batch)
 
 
-def _normalisation(session: Session, sample: Loader) -> Finding:
-    """Mean and standard deviation of the test images' pixels beside the configured ones."""
-    sums = torch.zeros(2, 3, dtype=torch.float64)
-    pixels = 0
-    for batch in sample:
-        values = batch.images[..., :3].cpu().double().flatten(0, 2) / 255
-        sums += torch.stack([values.sum(0), values.square().sum(0)])
-        pixels += len(values)
-    mean = sums[0] / pixels
-    std = (sums[1] / pixels - mean.square()).clamp(min=0).sqrt()
-    data = session.config.data
-    shift = (mean - torch.tensor(data.mean, dtype=torch.float64)).abs().max().item()
-    ratio = (std / torch.tensor(data.std, dtype=torch.float64)).log().abs().max().exp().item()
-    told = [
-        f"; the {role} takes {_numbers(own.mean)} and {_numbers(own.std)}{', BGR' if own.bgr else ''}"
-        for role in ("teacher", "student")
-        if (own := own_normalisation(session.config, role)) != (data.mean, data.std, False)
-    ]
-    found = f"mean {_numbers(mean)}, std {_numbers(std)}; configured {_numbers(data.mean)} and {_numbers(data.std)}"
-    found += "".join(told)
-    if shift <= 0.05 and ratio <= 1.4:
-        return Finding("normalisation", "good", found)
-    state = "wrong" if shift > 0.25 or ratio > 4 else "doubtful"
-    remedy = (
-        "set --data.mean and --data.std to the images'; what the teacher was trained with is --teacher.mean and std"
-    )
-    return Finding("normalisation", state, found, remedy)
-
-
 def _of_published_weights(session: Session) -> Iterator[Finding]:
     """Checkpoints of networks whose published weights were trained on images normalised otherwise."""
-    for role in ("teacher", "student"):
+    roles: tuple[Role, ...] = ("teacher", "student")
+    for role in roles:
         chosen, own = getattr(session.config, role), own_normalisation(session.config, role)
+        yield from _preparation(session, role)
         published = published_normalisation(chosen.name) if chosen.checkpoint else None
         if published is not None and published != own:
             found = (
-                f"the {role} takes mean {_numbers(own.mean)}, std {_numbers(own.std)}; {chosen.name} is published for "
-                f"{_numbers(published.mean)} and {_numbers(published.std)}"
+                f"the {role} takes mean {numbers(own.mean)}, std {numbers(own.std)}; {chosen.name} is published for "
+                f"{numbers(published.mean)} and {numbers(published.std)}"
             )
             remedy = f"if its checkpoint comes from these weights, give --{role}.mean and --{role}.std"
             yield Finding("normalisation", "doubtful", found, remedy)
 
 
+def _preparation(session: Session, role: Role) -> Iterator[Finding]:
+    """A network with weights whose published ones are evaluated on other crops, or otherwise resized, than here."""
+    chosen = getattr(session.config, role)
+    given = chosen.checkpoint is not None or chosen.pretrained
+    published = published_preparation(chosen.name) if given else None
+    own = session.task.evaluation_transform
+    if published is None or not isinstance(own, ResizeCenterCrop):
+        return
+    here = Preparation(own.size, own.resize, own.interpolation)
+    if here != published:
+        size, resize, interpolation = published
+        told = f"--data.image_size {size}, --data.interpolation {interpolation}"
+        told += f", --data.resize {resize}" if resize else ""
+        found = f"test images: {_of_preparation(here)}; {chosen.name} is published for {_of_preparation(published)}"
+        if_so = "" if chosen.pretrained else "if its checkpoint comes from these weights, "
+        yield Finding(f"{role}'s images", "doubtful", found, f"{if_so}try {told}")
+
+
+def _of_preparation(one: Preparation) -> str:
+    before = "to it" if one.resize is None else f"to {one.resize} px"
+    return f"{one.size} px, resized {before}, {one.interpolation}"
+
+
 def _teacher(session: Session, sample: Loader) -> Finding:
-    """The teacher's headline score beside what is expected, within three standard errors and half a percent."""
+    """The teacher's headline score beside what is expected, within three standard errors and half a percent.
+
+    The error is that of a sample from the test images: none where it is all of them.
+    """
     config, chosen = session.config, session.config.teacher
     if session.learners.teacher is not None:
         return Finding("teacher", "good", f"{chosen.name} has no checkpoint: the run trains it first")
@@ -123,12 +125,15 @@ def _teacher(session: Session, sample: Loader) -> Finding:
     value = found_scores[metric.name]
     found = f"{metric.title} {100 * value:.1f} % on {number:,} test images"
     expected = chosen.expected_score
+    whole = len(session.splits.test)
+    left_out = (whole - number) / max(whole - 1, 1)
     if expected is None:
-        least = 2 / len(session.splits.test.classes)
+        chance = metric.of_a_guess(len(session.splits.test.classes))
+        least = chance + 3 * (chance * (1 - chance) / number) ** 0.5
         found += "; --teacher.expected_score would be compared"
     else:
-        least = expected - 3 * (expected * (1 - expected) / number) ** 0.5 - 0.005
-        found += f"; expected {100 * expected:.1f} %"
+        least = expected - 3 * (expected * (1 - expected) / number * left_out) ** 0.5 - 0.005
+        found += f"; expected {100 * expected:.1f} %, at least {100 * least:.1f} % on so many"
     if value < least:
         remedy = (
             "compare its --data.mean, --data.std, --data.image_size and --data.resize with those it was trained with, "
@@ -245,7 +250,3 @@ def _without_gradient(policy: Policy, probability: Tensor, magnitude: Tensor) ->
         elif level is not None and level <= ZERO * magnitude.max().item():
             flat.append(operation.name)
     return idle, flat
-
-
-def _numbers(values: Sequence[float] | Tensor) -> str:
-    return " ".join(f"{float(value):.3f}" for value in values)

@@ -1,7 +1,9 @@
-"""`tst-fast export`: a learned policy as a transform of torchvision or DALI, in one file that needs nothing of ours.
+"""`tst-fast export`: what a run learned, for use without this program.
 
-A template in `tst_fast/policy/exports` is a program that works; what was learned replaces the lines between its marks.
-Operations are those of `kernels`, whichever prior they were learned with.
+A policy becomes a transform of torchvision or DALI, in one file that needs nothing of ours: a template in
+`tst_fast/policy/exports` is a program that works; what was learned replaces the lines between its marks. Operations are
+those of `kernels`, whichever prior they were learned with. A student becomes an ONNX file, or a folder for Hugging
+Face's Hub.
 """
 
 import argparse
@@ -12,11 +14,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tst_fast.errors import UserError, nearest
+from tst_fast.config.imports import IMPORT
+from tst_fast.errors import UserError, errors_as_messages, nearest
 from tst_fast.policy.file import LearnedOperation, PolicyFile
 from tst_kernels.operations import find_operation
 
 TARGETS = {"torchvision": "torchvision_policy.py", "dali": "dali_policy.py"}
+OPTIONS = {"policy": ("to",), "onnx": ("size",), "hub": ("repository", "private")}
+"""What there is to export, and what else can be said of each."""
 MARKED = re.compile(r"# learned: begin\n.*?# learned: end\n", re.DOTALL)
 DIFFERENCES = {
     "torchvision": "what is passed together shares one draw: apply it to single images, before they are collated",
@@ -25,23 +30,76 @@ DIFFERENCES = {
 }
 
 
+def make_parser() -> argparse.ArgumentParser:
+    """Of the command line."""
+    parser = argparse.ArgumentParser("tst-fast export", description="What a run learned, for use without tst-fast.")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--policy", type=Path, metavar="RUN", help="the policy of a run's folder, or a policy.json")
+    what.add_argument("--onnx", type=Path, metavar="RUN", help="a run's student, or a student.safetensors in its run")
+    what.add_argument("--hub", type=Path, metavar="RUN", help="a run's student, as a folder for Hugging Face's Hub")
+    parser.add_argument("--to", help=f"of --policy: one of {', '.join(TARGETS)}")
+    parser.add_argument(
+        "--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="of --onnx: of its images, if not of the crops"
+    )
+    parser.add_argument("--repository", metavar="USER/NAME", help="of --hub: upload it there")
+    parser.add_argument("--private", action="store_true", help="of --hub: a repository that is made is private")
+    parser.add_argument("--import", **IMPORT)
+    parser.add_argument("--output", type=Path, help="what to write; by default policy_TO.py, student.onnx or hub")
+    return parser
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read a policy, write a program, and say what it does otherwise than the search did."""
-    parser = argparse.ArgumentParser("tst-fast export", description="A learned policy for training without tst-fast.")
-    parser.add_argument("--policy", type=Path, required=True, help="policy.json of a run")
-    parser.add_argument("--to", required=True, help=f"one of {', '.join(TARGETS)}")
-    parser.add_argument("--output", type=Path, help="the file to write; by default policy_TO.py beside the policy")
+    """Write what is asked for, and say what one must know of it."""
+    parser = make_parser()
     given = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
-    try:
-        program = export(PolicyFile.read(given.policy), given.to)
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    output = given.output or given.policy.with_name(f"policy_{given.to}.py")
+    kind = next(name for name in OPTIONS if getattr(given, name))
+    for other, options in OPTIONS.items():
+        for option in options if other != kind else ():
+            if getattr(given, option):
+                parser.error(f"--{option} is for --{other}")
+    with errors_as_messages():
+        {"policy": _export_policy, "onnx": _export_onnx, "hub": _export_hub}[kind](given)
+
+
+def _export_policy(given: argparse.Namespace) -> None:
+    if given.to is None:
+        raise UserError(f"--to is missing: one of {', '.join(TARGETS)}")
+    file = given.policy / "policy.json" if given.policy.is_dir() else given.policy
+    program = export(PolicyFile.read(file), given.to)
+    output = given.output or file.with_name(f"policy_{given.to}.py")
     try:
         output.write_text(program, encoding="utf-8")
     except OSError as error:
-        sys.exit(f"error: --output {output} cannot be written: {error.strerror}")
+        raise UserError(f"--output {output} cannot be written: {error.strerror}") from None
     print(f"{output}: {DIFFERENCES[given.to]}")
+
+
+def _export_onnx(given: argparse.Namespace) -> None:
+    # What runs networks takes seconds to import, and a mistyped flag should not.
+    from tst_fast.run.onnx_file import write_onnx
+    from tst_fast.run.prediction import Predictor
+    from tst_fast.run.start import start_accelerator
+
+    output = given.output or _folder(given.onnx) / "student.onnx"
+    student = Predictor(given.onnx, start_accelerator(), given.said)
+    names = write_onnx(student, output, given.size and tuple(given.size))
+    print(f"{output}: images, RGB in 0..1, not normalised, to {', '.join(names)}")
+
+
+def _export_hub(given: argparse.Namespace) -> None:
+    from tst_fast.run.model_card import upload, write_hub_folder
+    from tst_fast.run.prediction import Predictor
+    from tst_fast.run.start import start_accelerator
+
+    output = given.output or _folder(given.hub) / "hub"
+    write_hub_folder(_folder(given.hub), output, Predictor(given.hub, start_accelerator(), given.said))
+    print(f"{output}: read README.md, the model card, before others do")
+    if given.repository:
+        print(f"uploaded to {upload(output, given.repository, given.private)}")
+
+
+def _folder(run: Path) -> Path:
+    return run if run.is_dir() else run.parent
 
 
 def export(policy: PolicyFile, target: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tst_fast.config.imports import IMPORT
 from tst_fast.errors import UserError, errors_as_messages
 from tst_fast.report.console import say
 from tst_fast.report.counter import Counter
@@ -18,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("student", type=Path, help="a run's folder, or the student.safetensors in it")
     parser.add_argument("images", type=Path, help="a folder, searched for images however deep, or one image file")
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where to write; new, or empty")
+    parser.add_argument("--import", **IMPORT)
     given = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
     with errors_as_messages("stopped before every image was answered"):
         # What runs networks takes seconds to import, and a mistyped flag should not.
@@ -27,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         accelerator = start_accelerator()
         if accelerator.num_processes > 1:
             raise UserError("one process answers the images: run `tst-fast predict` without a launcher")
-        predictor, console, bad = Predictor(given.student, accelerator), Console(highlight=False), []
+        predictor, console, bad = Predictor(given.student, accelerator, given.said), Console(highlight=False), []
         with Counter(console, "images") as counter:
 
             def report(name: str, fault: str) -> None:

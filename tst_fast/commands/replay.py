@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tst_fast.config.imports import IMPORT
 from tst_fast.errors import errors_as_messages
 
 
@@ -15,6 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Go on from the dump's checkpoint, in one process, up to the step; print what of it is not finite."""
     parser = argparse.ArgumentParser("tst-fast replay", description="Take a step again that was not finite.")
     parser.add_argument("dump", type=Path, help="a folder not_finite-* in a run's folder")
+    parser.add_argument("--import", **IMPORT)
     given = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
     with errors_as_messages():
         # What runs networks takes seconds to import, and a mistyped flag should not.
@@ -25,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from tst_fast.run.start import start_accelerator
 
         dump = Dump.read(given.dump)
-        config, accelerator = reading.load(given.dump / "config.yaml"), start_accelerator()
+        config, accelerator = reading.load(given.dump / "config.yaml", given.said), start_accelerator()
         with TemporaryDirectory() as copy:
             shutil.copytree(given.dump, copy, dirs_exist_ok=True)
             with closing(Repetition(Session(config, accelerator), Path(copy), dump)) as repetition:

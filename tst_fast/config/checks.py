@@ -1,6 +1,7 @@
 """Values that cannot work, refused before anything is loaded."""
 
-from tst_fast.config.data import DataConfig
+from tst_fast.config.data import DATA_SETS, DataConfig
+from tst_fast.config.imports import is_import_path
 from tst_fast.config.policy import PolicyConfig
 from tst_fast.config.ranges import check_ranges
 from tst_fast.config.schema import Config, TrainingConfig
@@ -39,14 +40,24 @@ def check(config: Config) -> None:
     )
     untaught = config.distillation.teacher and not config.teacher.trained and config.teacher_training.epochs == 0
     _require(not untaught, "--teacher_training.epochs is 0 and there is no --teacher.checkpoint: give one of them")
+    _require(not config.student.fine_tune, "--student.fine_tune is given, but the student is trained in any case")
+    weights = config.teacher.checkpoint is not None or config.teacher.pretrained
+    _require(
+        weights or not config.teacher.fine_tune,
+        "--teacher.fine_tune is given without weights to begin with: give --teacher.checkpoint or --teacher.pretrained",
+    )
     _check_search(policy, config.student_training.epochs)
     _check_training("teacher_training", config.teacher_training)
     _check_training("student_training", config.student_training)
+    _require(
+        data.name in DATA_SETS or is_import_path(data.name),
+        f"--data.name is {data.name!r}{nearest(data.name, DATA_SETS)} Data sets are {', '.join(DATA_SETS)}.",
+    )
     _check_files(data)
     _check_label_maps(data)
     known = list(LOSSES)
     _require(
-        config.loss.name in known,
+        config.loss.name in known or is_import_path(config.loss.name),
         f"--loss.name is {config.loss.name!r}{nearest(config.loss.name, known)} Losses are {', '.join(known)}.",
     )
     for role in ("teacher", "student"):

@@ -4,6 +4,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+DATA_SETS = (
+    "digits",
+    "cifar10",
+    "cifar100",
+    "folder",
+    "imagenet",
+    "list",
+    "webdataset",
+    "synthetic",
+    "scenes",
+    "cityscapes",
+    "pairs",
+    "coco",
+)
 LABEL_MAPS = ("scenes", "pairs", "cityscapes")
 """Data sets whose images have a class for each pixel."""
 BOXES = ("scenes", "coco")
@@ -19,7 +33,8 @@ class DataConfig:
             folders of images), imagenet (the same, by synset), list (files and labels in text files), webdataset (tar
             shards) or synthetic (random images, to measure everything but loading). With a class for each pixel:
             scenes (digits on photographs, made on first use), cityscapes, or pairs (folders of images and of label
-            maps). With boxes: scenes, or coco (images and annotations in COCO's JSON).
+            maps). With boxes: scenes, or coco (images and annotations in COCO's JSON). Or my.module:function of your
+            own, from root to a training and a test split.
         root: the folder of the images. For folder and imagenet it holds a folder for each class in train and in val
             (for folder, or in test). For cifar10 and cifar100: a published archive, what it unpacks to, or such folders
             in train and test. For cityscapes: leftImg8bit and gtFine.
@@ -52,7 +67,9 @@ class DataConfig:
             the size at which an image just fits into the canvas.
         padding: pixels of zeros on each side, for crop pad.
         flip: probability of a horizontal flip.
-        resize: length of the shorter side before the centre crop in evaluation; null resizes to the square itself.
+        resize: length of the shorter side before the centre crop in evaluation; null: as the published weights say that
+            the run begins from, the teacher's first; without any, resized to the square itself.
+        interpolation: of the resizing in evaluation; null: likewise, else bilinear. Training images are bilinear.
         test_batch_size: with label maps or boxes: test images at a time, in each process; with label maps, they must be
             of one size. Null: as many as training images.
         window: with label maps: evaluate in windows of this height and width, in pixels; null: whole images.
@@ -70,20 +87,7 @@ class DataConfig:
         preallocate_height_hint: the highest, likewise.
     """
 
-    name: Literal[
-        "digits",
-        "cifar10",
-        "cifar100",
-        "folder",
-        "imagenet",
-        "list",
-        "webdataset",
-        "synthetic",
-        "scenes",
-        "cityscapes",
-        "pairs",
-        "coco",
-    ] = "folder"
+    name: str = "folder"
     root: Path | None = None
     train: str | None = None
     test: str | None = None
@@ -108,6 +112,7 @@ class DataConfig:
     padding: int = 4
     flip: float = 0.5
     resize: int | None = None
+    interpolation: Literal["bilinear", "bicubic"] | None = None
     test_batch_size: int | None = None
     window: tuple[int, int] | None = None
     window_step: tuple[int, int] | None = None

@@ -3,9 +3,11 @@
 import argparse
 import dataclasses
 import functools
+import itertools
 import os
 import re
 import reprlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from tst_fast.config.checks import check
+from tst_fast.config.help import help_of, topic_of
+from tst_fast.config.imports import IMPORT, require_said
 from tst_fast.config.kinds import describe
 from tst_fast.config.ranges import settings_with_kinds
 from tst_fast.config.schema import Config
@@ -35,19 +39,25 @@ def presets() -> list[str]:
 
 def add_config(parser: ArgumentParser) -> None:
     """Give a parser `--config` and a flag for every value of `Config`."""
-    parser.add_argument("--config", action="config", help=f"one of {', '.join(presets())}, or a YAML file")
+    parser.add_argument("--config", action="config", help="a preset (`--help presets` lists them), or a YAML file")
+    parser.add_argument("--import", metavar=IMPORT["metavar"], help=IMPORT["help"])  # `_said` takes them
     parser.add_class_arguments(Config)
 
 
 def parse(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Config, argparse.Namespace]:
     """Read a command line: the configuration, and whatever other arguments `parser` has.
 
-    Without `--config` and `--data.name` it is the default preset, and the first process says so.
+    Without `--config` and `--data.name` it is the default preset, and the first process says so. Where help is asked
+    for, it is printed, and the program ends.
 
     Raises:
         UserError: an unknown key or flag (with what may be meant), a bad value (with its name), or a flag of the data
             where nothing says which data.
     """
+    if (topic := topic_of(arguments)) is not None:
+        print(help_of(parser, topic, presets()))
+        sys.exit(0)
+    said, arguments = _said(arguments)
     by_default = not _names_its_data(arguments)
     words = ["--config", DEFAULT, *arguments] if by_default else arguments
     try:
@@ -58,6 +68,8 @@ def parse(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Config, arg
         raise UserError(_explain(str(error) or type(error).__name__, parser)) from None
     names = {item.name for item in dataclasses.fields(Config)}
     config = Config(**{name: values[name] for name in names})
+    for file in filter(_is_of_a_run, _configurations(arguments)):
+        require_said(settings_of(config), [*said, *_values(arguments)], file)
     check(config)
     if by_default and os.environ.get("RANK", "0") == "0":
         print(f"no --config is given: {DEFAULT}, scikit-learn's handwritten digits")
@@ -93,24 +105,31 @@ def _config_parser() -> ArgumentParser:
     return parser
 
 
-def load(file: Path) -> Config:
-    """Read a configuration that `save` wrote, or any YAML file of the same form.
+def load(file: Path, said: Sequence[str] = ()) -> Config:
+    """Read a configuration that `save` wrote, or any YAML file of the same form, which may be anyone's.
+
+    Args:
+        file: the configuration.
+        said: import paths of code that the user has named, see `imports.require_said`.
 
     Raises:
-        UserError: as `parse`, or there is no such file.
+        UserError: as `parse`, or there is no such file, or it names other code.
     """
-    return from_flags(["--config", str(file)])
+    config = from_flags(["--config", str(file), *_saying(said)])
+    require_said(settings_of(config), said, str(file))
+    return config
 
 
-def load_saved(file: Path, overrides: Mapping[str, str]) -> Config:
+def load_saved(file: Path, overrides: Mapping[str, str], said: Sequence[str] = ()) -> Config:
     """Read what `save` wrote, all of it.
 
     Args:
         file: the configuration of a run.
         overrides: settings in place of the file's, by their dotted names.
+        said: as for `load`.
 
     Raises:
-        UserError: as `parse`, or a setting is missing: the file was cut short.
+        UserError: as `load`, or a setting is missing: the file was cut short.
     """
     content = read_yaml(file)
     missing = [name for name in settings_of(Config()) if not _is_in(content, name.split("."))]
@@ -120,7 +139,11 @@ def load_saved(file: Path, overrides: Mapping[str, str]) -> Config:
             f"{file} lacks {len(missing)} settings ({some}): it was cut short, or of another version: "
             "put back the file that the run began with, or start the run anew"
         )
-    return from_flags(["--config", str(file), *(f"--{key}={value}" for key, value in overrides.items())])
+    said = [*said, *overrides.values()]
+    flags = [f"--{key}={value}" for key, value in overrides.items()]
+    config = from_flags(["--config", str(file), *_saying(said), *flags])
+    require_said(settings_of(config), said, str(file))
+    return config
 
 
 def settings_of(config: Config) -> dict[str, Any]:
@@ -149,6 +172,38 @@ def save(config: Config, file: Path) -> None:
     from tst_pipelines.writing import write_text_whole  # imports torch, for which the message of a typo should not wait
 
     write_text_whole(file, yaml.safe_dump(_plain(config), sort_keys=False))
+
+
+def _said(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The values of every `--import`, and the other words."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    first.add_argument("--import", **IMPORT)
+    try:
+        known, others = first.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise UserError(str(error)) from None
+    return known.said, others
+
+
+def _saying(said: Sequence[str]) -> list[str]:
+    return [word for path in said for word in ("--import", path)]
+
+
+def _configurations(arguments: Sequence[str]) -> list[str]:
+    """The files that `--config` names."""
+    apart = [value for word, value in itertools.pairwise(arguments) if word == "--config"]
+    return [*apart, *_values([word for word in arguments if word.startswith("--config=")])]
+
+
+def _values(arguments: Sequence[str]) -> list[str]:
+    """Whatever may be a value on a command line."""
+    return [word.partition("=")[2] if word.startswith("--") else word for word in arguments]
+
+
+def _is_of_a_run(name: str) -> bool:
+    """Whether a configuration lies in what a run left, or in what was made of that: then it may be anyone's."""
+    left = ("metrics.jsonl", "student.safetensors", "dump.json", "checkpoints")
+    return any((Path(name).parent / one).exists() for one in left)
 
 
 def _names_its_data(arguments: Sequence[str]) -> bool:
@@ -210,7 +265,7 @@ def _explain(message: str, parser: ArgumentParser) -> str:
         return _refused_value(message) or _shortened(re.sub(r"Parser key \"([\w.]+)\":\s*", r"--\1: ", message))
     name = found["flag"] or found["key"] or f"{found['group']}.{found['inner']}"
     known = [option[2:] for action in parser._actions for option in action.option_strings if option.startswith("--")]
-    return f"unknown setting {name!r}{did_you_mean(name, known)} `--help` lists them all."
+    return f"unknown setting {name!r}{did_you_mean(name, known)} `--help SECTION` lists them, such as `--help data`."
 
 
 def _refused_value(message: str) -> str | None:

@@ -15,13 +15,15 @@ class ModelConfig:
 
     Args:
         name: one for small images (convnet, resnet8x4, wrn_40_2, vgg8, ...), else torchvision's, else timm's of this
-            name; cifar/, torchvision/ or timm/ before it takes it from there alone.
+            name; cifar/, torchvision/ or timm/ before it takes it from there alone. Or my.module:Net of your own.
         arguments: what its constructor takes, for instance {channels: [4, 8, 16]} for convnet.
         checkpoint: weights to start from: .safetensors, or .pt or .pth holding a state dict, alone or in a published
-            checkpoint. A teacher with one is not trained.
+            checkpoint; or a run's folder, or a checkpoint in it. A teacher with one is not trained.
         sha256: of the checkpoint, in hexadecimal: another file is refused.
-        pretrained: start from the weights that torchvision or timm publish for the data's classes; needs internet. A
-            teacher with them is not trained.
+        pretrained: start from the weights that torchvision or timm publish; needs internet. Where they are for other
+            classes than the data's, the last layer is drawn anew. A teacher with them is not trained.
+        fine_tune: of the teacher: train it first although it has weights, with teacher_training; needed where its last
+            layer is new.
         mean: of each channel in RGB, 0..1, of the images that it was trained on; null: as its published weights say,
             else data.mean. Images are normalised by data.mean and data.std, and for each network as it was trained.
         std: of each channel, likewise.
@@ -35,6 +37,7 @@ class ModelConfig:
     checkpoint: Path | None = None
     sha256: str | None = None
     pretrained: bool = False
+    fine_tune: bool = False
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
     bgr: bool = False
@@ -42,8 +45,12 @@ class ModelConfig:
 
     @property
     def trained(self) -> bool:
-        """Whether it comes with weights."""
-        return self.checkpoint is not None or self.pretrained
+        """Whether it comes with weights that stay: of a teacher, that it is not trained."""
+        return (self.checkpoint is not None or self.pretrained) and not self.fine_tune
+
+    def takes_new_head(self, role: str) -> bool:
+        """Whether it is trained in this role, so that its last layer may be new."""
+        return role == "student" or self.fine_tune
 
 
 @dataclass
@@ -149,7 +156,8 @@ class LossConfig:
     """What the student minimises: cross-entropy, a distillation term and, on request, features.
 
     Args:
-        name: of the term: kd (Hinton et al., 2015), dkd (Zhao et al., 2022) or dist (Huang et al., 2022).
+        name: of the term: kd (Hinton et al., 2015), dkd (Zhao et al., 2022) or dist (Huang et al., 2022); or
+            my.module:function of your own.
         alpha: weight of the term.
         tau: temperature of the term.
         cross_entropy_weight: weight of the cross-entropy with the labels.

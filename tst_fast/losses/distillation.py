@@ -121,20 +121,18 @@ def standardise(logits: Tensor) -> Tensor:
     return (logits - logits.mean(dim=1, keepdim=True)) / (logits.std(dim=1, keepdim=True) + 1e-7)
 
 
-def make_term(
-    name: str, standardised: bool, settings: Mapping[str, Any]
-) -> Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]:
+Term = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
+"""Of student logits, teacher logits, labels and weights of the rows or None: a scalar."""
+
+
+def make_term(term: Callable[..., Tensor], standardised: bool, settings: Mapping[str, Any]) -> Term:
     """A distillation term with its settings filled in.
 
     Args:
-        name: in `LOSSES`.
+        term: one of `LOSSES`, or called in the same way.
         standardised: give it logits of mean 0 and standard deviation 1.
         settings: values by name, of which the term's keyword parameters are taken.
-
-    Returns:
-        A function (student logits, teacher logits, labels, weights of the rows or None) to a scalar.
     """
-    term = LOSSES[name]
     taken = [p.name for p in inspect.signature(term).parameters.values() if p.kind is p.KEYWORD_ONLY]
     chosen = {name: settings[name] for name in taken if name in settings}
 

@@ -30,6 +30,9 @@ WIDTH = 300
 PREFIXES = ("module.", "_orig_mod.")
 """What DistributedDataParallel and torch.compile put before every name."""
 
+_WITH_FEATURES = ("network.", "connectors.")
+"""What `WithFeatures` is made of."""
+
 # Plain values that such checkpoints hold besides: the result of argparse, and numpy's numbers under both their names.
 _NUMPY_SCALAR = np.float64(0).__reduce__()[0]
 INERT: list[Any] = [
@@ -44,12 +47,22 @@ INERT: list[Any] = [
 ]
 
 
-def save_weights(model: nn.Module, file: Path, architecture: str, classes: Sequence[str]) -> None:
-    """Write a model's state dict as safetensors, the names of its architecture and classes in the header."""
+def save_weights(
+    model: nn.Module, file: Path, architecture: str, classes: Sequence[str], epoch: int | None = None
+) -> None:
+    """Write a model's state dict as safetensors, the names of its architecture and classes in the header.
+
+    Args:
+        model: what is saved.
+        file: where to.
+        architecture: its name.
+        classes: their names.
+        epoch: after which these weights are, from 0, for the header; None: the last.
+    """
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     with write_whole(file, durable=True) as opened:
         # One entry: safetensors writes several in an order that differs from call to call.
-        about = {"architecture": architecture, "classes": list(classes)}
+        about = {"architecture": architecture, "classes": list(classes)} | ({} if epoch is None else {"epoch": epoch})
         opened.write(serialise(tensors, metadata={"model": json.dumps(about)}))
 
 
@@ -59,10 +72,26 @@ def saved_classes(file: Path) -> tuple[str, ...] | None:
     Raises:
         UserError: the file is missing, or is not of safetensors.
     """
+    about = _header(file)
+    return None if about is None else tuple(map(str, about["classes"]))
+
+
+def saved_epoch(file: Path) -> int | None:
+    """The epoch in the header of what `save_weights` wrote; None without one.
+
+    Raises:
+        UserError: as `saved_classes`.
+    """
+    return (_header(file) or {}).get("epoch")
+
+
+def _header(file: Path) -> dict[str, Any] | None:
+    """What `save_weights` wrote of the model; None in a file that has none."""
     try:
         with safe_open(file, "pt") as opened:
             metadata = opened.metadata() or {}
-        return tuple(map(str, json.loads(metadata["model"])["classes"])) if "model" in metadata else None
+        about = json.loads(metadata["model"]) if "model" in metadata else None
+        return None if about is None else {**about, "classes": list(about["classes"])}
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file} cannot be read: {str(error).splitlines()[0]}") from None
 
@@ -83,7 +112,8 @@ def load_weights(model: nn.Module, file: Path, role: str, sha256: str | None = N
         model: what is filled, in place. Batch norm's count of batches, which torch before 0.4.1 did not write and
             nothing here reads, may be missing. Its method `own_names`, if it has one, says what the names in published
             files are in it, as that of `segmentation.SegmentationNetwork` does.
-        file: where the weights are. Understood are a state dict, one under one of `WRAPPERS`, and `PREFIXES`.
+        file: where the weights are; see `weights_file`. Understood are a state dict, one under one of `WRAPPERS`, and
+            `PREFIXES`, and a checkpoint of a run, of which the moving average is taken if there is one.
         role: what the model is to the user, for messages: "teacher".
         sha256: what the file's SHA-256 must be, in hexadecimal.
 
@@ -91,6 +121,7 @@ def load_weights(model: nn.Module, file: Path, role: str, sha256: str | None = N
         UserError: the file is missing, unreadable or not the one that was meant, or is for another architecture; what
             differs is listed.
     """
+    file = weights_file(file, role)
     if sha256:
         _require_digest(file, role, sha256)
     state = _read(file, role)
@@ -113,6 +144,24 @@ def load_weights(model: nn.Module, file: Path, role: str, sha256: str | None = N
             f"{_some(differing, 'of another shape')}"
         )
     model.load_state_dict(state)
+
+
+def weights_file(given: Path, role: str) -> Path:
+    """The file itself, or of a run's folder that of the network in this role.
+
+    Raises:
+        UserError: it is a folder without one.
+    """
+    if not given.is_dir():
+        return given
+    file = given / f"{role}.safetensors"
+    if file.is_file():
+        return file
+    others = sorted(given.glob("*.safetensors")) + sorted(given.glob("checkpoints/*.pt"))[-1:]
+    remedy = (
+        f"give one of {', '.join(map(str, others))}" if others else "it is no run's folder, or of one that broke off"
+    )
+    raise UserError(f"--{role}.checkpoint {given} holds no {file.name}: {remedy}")
 
 
 def sha256_of(file: Path) -> str:
@@ -153,7 +202,8 @@ def _read(file: Path, role: str) -> dict[str, Tensor]:
     except Exception:  # of a damaged file, torch and safetensors raise anything
         kind = "safetensors" if file.suffix == ".safetensors" else "torch's"
         raise UserError(f"--{role}.checkpoint {file} cannot be read: it is damaged, or no file of {kind}") from None
-    state = _state_dict(content)
+    learners = content.get("learners") if isinstance(content, dict) else None
+    state = _of_run(learners, file, role) if isinstance(learners, dict) else _state_dict(content)
     if state is None:
         held = ", ".join(map(str, content))[:WIDTH] if isinstance(content, dict) else type(content).__name__
         raise UserError(
@@ -194,6 +244,21 @@ def _refused(file: Path) -> str:
         f"besides tensors it holds Python objects ({', '.join(foreign)}), and making these can run any code: ask "
         "where it comes from for its state dict alone, best as safetensors"
     )
+
+
+def _of_run(learners: dict[str, Any], file: Path, role: str) -> dict[str, Tensor] | None:
+    """What a checkpoint of a run holds of a network, without what only helped its training; None if it is damaged."""
+    learner = learners.get(role)
+    if learner is None:
+        raise UserError(
+            f"--{role}.checkpoint {file} holds no {role}: in that run it had come with weights, or had learned before; "
+            f"give its {role}.safetensors"
+        )
+    state = _state_dict(learner.get("average") or learner.get("model")) if isinstance(learner, dict) else None
+    if state and all(name.startswith(_WITH_FEATURES) for name in state):
+        inner = _WITH_FEATURES[0]
+        state = {name.removeprefix(inner): value for name, value in state.items() if name.startswith(inner)}
+    return state
 
 
 def _state_dict(content: Any, depth: int = 0) -> dict[str, Tensor] | None:

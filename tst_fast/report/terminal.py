@@ -75,7 +75,7 @@ class Terminal(Observer):
     def _show_scores(self, result: Mapping[str, Any]) -> None:
         for role in ("teacher", "student"):
             for name, title in self._titles.items():
-                if result[role] is not None:
+                if name in (result[role] or ()):
                     score = 100 * result[role][name]
                     say(self.console, f"{role} {title} on {result['test_images']:,} test images: {score:.2f} %")
         if result["held_out_gaps"]:

@@ -1,13 +1,17 @@
 """What a run leaves behind: result.json, the student, and what the policy learned."""
 
+import csv
 import importlib.metadata
+import io
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tst_fast.config import reading
 from tst_fast.models import save_weights
+from tst_fast.models.weights import saved_epoch
 from tst_fast.policy.file import PolicyFile
 from tst_fast.report.plots import plot_policy, write_alignment
 from tst_fast.run.pictures import draw_answers, fixed_images
@@ -28,14 +32,14 @@ def open_folder(session: Session, folder: Path) -> None:
 
 def make_result(session: Session, progress: Progress) -> dict[str, Any]:
     """What `result.json` holds: the scores of both networks by metric, and what they cost."""
-    headline, scores, clock = session.task.metrics[0].name, progress.student_scores, progress.clock
-    best = max(scores, key=lambda one: one[headline], default=None)
+    scores, clock = progress.student_scores, progress.clock
     return {
         "task": session.task.name,
-        "metric": headline,
+        "metric": session.task.metrics[0].name,
         "teacher": progress.teacher_scores,
         "student": None if not scores else {k: v for k, v in scores[-1].items() if k != "epoch"},
-        "student_best": best,
+        "student_best": best_scores(session, progress) if scores else None,
+        "by_class": {role: found["by_class"] for role, found in progress.evaluations.items()},
         "test_images": len(session.splits.test),
         "held_out_gaps": progress.gaps,
         "images_per_second": clock.images_per_second,
@@ -47,6 +51,12 @@ def make_result(session: Session, progress: Progress) -> dict[str, Any]:
     }
 
 
+def best_scores(session: Session, progress: Progress) -> dict[str, float]:
+    """The student's scores, with their `epoch`, where its headline score was highest, and first so high."""
+    headline = session.task.metrics[0].name
+    return max(progress.student_scores, key=lambda one: one[headline])
+
+
 def _versions() -> dict[str, str]:
     """Of the libraries that decide what a run computes, those that are installed."""
     found = {}
@@ -54,6 +64,21 @@ def _versions() -> dict[str, str]:
         with suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found
+
+
+def _drop_stale(file: Path, best: dict[str, float] | None) -> None:
+    """Remove weights of an epoch that is not the best: of a run that went on otherwise from a checkpoint before it."""
+    if file.exists() and (best is None or saved_epoch(file) != best["epoch"]):
+        file.unlink()
+
+
+def write_confusion(file: Path, counts: Sequence[Sequence[int]], classes: Sequence[str]) -> None:
+    """Write a confusion matrix as a table: a row for each true class, a column for each answer."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["true class", *classes])
+    table.writerows([name, *row] for name, row in zip(classes, counts, strict=True))
+    write_text_whole(file, text.getvalue())
 
 
 def write_artefacts(session: Session, progress: Progress, result: dict[str, Any], folder: Path) -> None:
@@ -69,7 +94,11 @@ def write_artefacts(session: Session, progress: Progress, result: dict[str, Any]
     learned.write(folder / "policy.json")
     student = session.learners.student.evaluated
     save_weights(student, folder / "student.safetensors", session.config.student.name, session.splits.train.classes)
+    _drop_stale(folder / "student_best.safetensors", result["student_best"])
     write_text_whole(folder / "result.json", json.dumps(result, indent=2) + "\n")
+    for role, found in progress.evaluations.items():
+        if found["confusion"] is not None:
+            write_confusion(folder / f"confusion_{role}.csv", found["confusion"], session.splits.test.classes)
     if len(progress.history) > 1:
         plot_policy(progress.history, folder / "policy.png")
     if not session.dry:

@@ -75,6 +75,6 @@ def evaluate_checkpoints(config: Config, accelerator: Accelerator) -> dict[str, 
                 evaluated = evaluate(network, loader, task, config.data, accelerator, advance=counter.advance)
             found[role] = evaluated.scores
             for metric in task.metrics:
-                score = found[role][metric.name]
-                say(console, f"{role} {metric.title} on {len(test):,} test images: {100 * score:.2f} %")
+                if (score := found[role].get(metric.name)) is not None:
+                    say(console, f"{role} {metric.title} on {len(test):,} test images: {100 * score:.2f} %")
     return found

@@ -17,6 +17,7 @@ from tst_fast.report.observer import Observer
 from tst_fast.run import checkpoint, origin
 from tst_fast.run.announcer import Announcer
 from tst_fast.run.artefacts import make_result, open_folder, write_artefacts
+from tst_fast.run.course import require_same_course
 from tst_fast.run.folder import hold
 from tst_fast.run.interruption import Interruption
 from tst_fast.run.milestones import Milestones
@@ -105,6 +106,8 @@ class Run:
         state = found.state
         changed = origin.differences(state["origin"], self.origin)
         origin.require_stated(changed, overrides or {}, self.folder)
+        progress = Progress.from_state(state["progress"])
+        require_same_course(changed, self.config, progress, self.session.training_loader.steps_per_epoch)
         try:
             self.learners.load_state_dict(state["learners"])
         except (RuntimeError, ValueError, KeyError) as error:
@@ -113,7 +116,7 @@ class Run:
         if self.session.teaches_first and "teacher" not in state["learners"]:
             load_weights(self.session.require_teacher(), self.folder / "teacher.safetensors", "teacher")
         self.session.training_loader.load_state_dict(state["loader"], elastic)
-        self.progress = Progress.from_state(state["progress"])
+        self.progress = progress
         self.session.plan_passes(self.progress.searches)
         self.accelerator.wait_for_everyone()  # before files are renamed that another process still looks at
         if self.log is not None:

@@ -8,6 +8,7 @@ from torch import nn
 from tst_fast.errors import printable
 from tst_fast.models import save_weights
 from tst_fast.run.announcer import Announcer
+from tst_fast.run.artefacts import best_scores
 from tst_fast.run.evaluate import evaluate
 from tst_fast.run.held_out_gap import held_out_gaps
 from tst_fast.run.pictures import draw_search, fixed_images
@@ -80,9 +81,19 @@ class Milestones:
         if number % config.evaluate_every == 0 or last or session.dry:
             scores = self._evaluate("student", session.learners.student.evaluated, current)
             progress.student_scores.append({"epoch": current.epoch, **scores})
+            if not session.dry:
+                self._keep_best(current.epoch)
         if search_is_due(config, progress.pass_confidence / progress.step, len(progress.searches)):
             progress.searches.append(number)
             session.plan_passes(progress.searches)
+
+    def _keep_best(self, epoch: int) -> None:
+        """Write the student's weights if they are the best so far: `student_best.safetensors`."""
+        session = self.session
+        if session.accelerator.is_main_process and best_scores(session, self.progress)["epoch"] == epoch:
+            name, classes = session.config.student.name, session.splits.train.classes
+            file = self.folder / "student_best.safetensors"
+            save_weights(session.learners.student.evaluated, file, name, classes, epoch)
 
     def _keep_teacher(self, current: Pass) -> None:
         """A teacher that has learned is its moving average, if it has one; evaluated and written once."""
@@ -114,4 +125,6 @@ class Milestones:
         session, batches = self.session, DRY_STEPS if self.session.dry else None
         found = evaluate(network, session.test_loader, session.task, session.config.data, session.accelerator, batches)
         self.announcer.evaluated(current, role, found)
+        confusion = None if found.confusion is None else found.confusion.tolist()
+        self.progress.evaluations[role] = {"by_class": found.by_class, "confusion": confusion}
         return found.scores

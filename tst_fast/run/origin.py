@@ -13,7 +13,7 @@ from tst_fast.config import reading
 from tst_fast.config.kinds import from_json
 from tst_fast.config.schema import Config
 from tst_fast.errors import UserError
-from tst_fast.models.weights import sha256_of
+from tst_fast.models.weights import sha256_of, weights_file
 from tst_fast.run.session import Session
 from tst_pipelines.datasets.stamps import stamp_of
 from tst_pipelines.writing import write_text_whole
@@ -21,7 +21,7 @@ from tst_pipelines.writing import write_text_whole
 RECORD = "overrides.jsonl"
 FILES = "files."
 """What the keys begin with that are no settings, but stand for what is in files."""
-INCIDENTAL = ("output", "timeout")
+INCIDENTAL = ("output", "timeout", "track")
 """Settings that change nothing of what a run computes."""
 SHOWN = 20
 
@@ -57,8 +57,9 @@ def origin_of(session: Session) -> dict[str, Any]:
     config, origin = session.config, reading.settings_of(session.config)
     for name in INCIDENTAL:
         del origin[name]
-    given = {"teacher": config.teacher.checkpoint, "student": config.student.checkpoint, "policy": config.policy.init}
-    for name, file in given.items():
+    given = {role: getattr(config, role).checkpoint for role in ("teacher", "student")}
+    files = {role: weights_file(chosen, role) for role, chosen in given.items() if chosen}
+    for name, file in {**files, "policy": config.policy.init}.items():
         if file and str(file) != "random":
             origin[f"{FILES}{name}"] = sha256_of(Path(file))
     if config.data.root is not None:

@@ -1,6 +1,6 @@
 """What a student answers to images of a folder, for which there are no targets."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,10 @@ import torch
 from accelerate import Accelerator
 
 from tst_fast.config import reading
-from tst_fast.config.schema import Config, replace
+from tst_fast.config.schema import replace
 from tst_fast.errors import UserError
 from tst_fast.models.weights import saved_classes
-from tst_fast.run.session import make_network, own_normalisation
+from tst_fast.run.session import make_network, with_weights
 from tst_fast.tasks import make_task
 from tst_kernels import normalise
 from tst_pipelines import ImageDataset, UnlabelledBatch, images_at, unlabelled_batches
@@ -26,6 +26,7 @@ class Predictor:
     Args:
         student: a run's folder, or the `student.safetensors` in it.
         accelerator: one process; device and precision.
+        said: import paths of code that the configuration may name, see `imports.require_said`.
 
     Raises:
         UserError: there is no student, or no configuration beside it, or the two do not belong together.
@@ -33,14 +34,16 @@ class Predictor:
             is not there either.
     """
 
-    def __init__(self, student: Path, accelerator: Accelerator) -> None:
+    def __init__(self, student: Path, accelerator: Accelerator, said: Sequence[str] = ()) -> None:
         self.accelerator = accelerator
         file = student / "student.safetensors" if student.is_dir() else student
         if not file.is_file():
             raise UserError(f"{student} is neither a run's folder with its student.safetensors nor such a file")
         if not (file.parent / "config.yaml").is_file():
             raise UserError(f"{file.parent} holds no config.yaml, which says what {file.name} is: leave it in its run")
-        self.config = _with_weights(reading.load(file.parent / "config.yaml"), file)
+        config = reading.load(file.parent / "config.yaml", said)
+        config = replace(config, sync_batch_norm=False, compile_networks=False)
+        self.config = with_weights(config, "student", file)
         self.task = make_task(self.config, accelerator)
         self.classes = saved_classes(file) or self.task.splits().train.classes
         nothing = ImageDataset(file.parent, [], np.zeros(0, np.int64), self.classes)
@@ -89,19 +92,3 @@ class Predictor:
             images = normalise(batch.images.to(accelerator.device), data.mean, data.std)
             with torch.no_grad(), accelerator.autocast():
                 yield batch, self.task.predict(self.network, images)
-
-
-def _with_weights(config: Config, file: Path) -> Config:
-    """A run's configuration whose student has these weights, and takes images as it did in the run."""
-    mean, std, bgr = own_normalisation(config, "student")
-    return replace(
-        config,
-        student__checkpoint=file,
-        student__sha256=None,
-        student__pretrained=False,
-        student__mean=mean,
-        student__std=std,
-        student__bgr=bgr,
-        sync_batch_norm=False,
-        compile_networks=False,
-    )

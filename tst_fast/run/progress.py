@@ -61,6 +61,7 @@ class Progress:
         history: what the policy knew before the search, and after each of its passes.
         student_scores: of each evaluation of the student, by metric, with its `epoch`.
         teacher_scores: of the teacher, by metric; None before it is evaluated.
+        evaluations: of each network that was evaluated, the last: `by_class` and `confusion` as in `Evaluated`.
         gaps: of each search, what `held_out_gaps` found, with its `epoch`.
         clock: where the time went.
     """
@@ -74,6 +75,7 @@ class Progress:
     searches: list[int] = field(default_factory=list)
     student_scores: list[dict[str, float]] = field(default_factory=list)
     teacher_scores: dict[str, float] | None = None
+    evaluations: dict[str, dict[str, Any]] = field(default_factory=dict)
     gaps: list[dict[str, Any]] = field(default_factory=list)
     clock: Clock = field(default_factory=Clock)
 

@@ -9,9 +9,10 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from tst_fast.config.schema import Config
+from tst_fast.config.schema import Config, replace
 from tst_fast.errors import UserError
 from tst_fast.models import load_weights
+from tst_fast.models.evaluation import preparation
 from tst_fast.models.features import pair_features
 from tst_fast.models.normalised import Normalisation, normalised, published_normalisation
 from tst_fast.policy.alignment import Fit, aligned_encoders
@@ -232,6 +233,23 @@ def _with_synchronised_norms(network: nn.Module, device: torch.device) -> nn.Mod
     if torch.distributed.is_initialized():
         raise UserError("--sync_batch_norm needs GPUs: give --sync_batch_norm false for several processes on CPUs")
     return network
+
+
+def with_weights(config: Config, role: Role, file: Path) -> Config:
+    """The configuration whose network in this role has these weights, and takes images as it did in their run."""
+    mean, std, bgr = own_normalisation(config, role)
+    _, resize, interpolation = preparation(config)
+    config = replace(config, data__resize=resize, data__interpolation=interpolation)
+    changes = {
+        "checkpoint": file,
+        "sha256": None,
+        "pretrained": False,
+        "fine_tune": False,
+        "mean": mean,
+        "std": std,
+        "bgr": bgr,
+    }
+    return replace(config, **{f"{role}__{name}": value for name, value in changes.items()})
 
 
 def own_normalisation(config: Config, role: Role) -> Normalisation:

@@ -11,16 +11,18 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from tst_fast.config.data import BOXES, LABEL_MAPS, DataConfig
+from tst_fast.config.imports import is_import_path
 from tst_fast.config.schema import Config, TrainingConfig
 from tst_fast.errors import Finding, UserError
-from tst_fast.losses.distillation import make_term
 from tst_fast.losses.search import label_distribution
 from tst_fast.models import build_model
+from tst_fast.models.evaluation import preparation
 from tst_fast.policy.augmenter import Geometry
 from tst_fast.tasks.image_files import image_files
 from tst_fast.tasks.loading import dali_loader, own_share
 from tst_fast.tasks.metrics.classification import Accuracy
 from tst_fast.tasks.mixing import Mixing
+from tst_fast.tasks.own_code import distillation_term, own_splits
 from tst_fast.tasks.task import Answered, Decisions, Metric, Role, Shown, Splits
 from tst_pipelines import (
     CACHE_LIMIT,
@@ -52,12 +54,13 @@ class Classification:
     """The `Task` of recognition: a network's output is logits [B, C], and every image is a decision."""
 
     name = "classification"
-    metrics = (Metric("accuracy", "accuracy"),)
+    hub_name = "image-classification"
+    metrics = (Metric("accuracy", "accuracy"), Metric("top5_accuracy", "top-5 accuracy"))
     composes_warps = False
 
     def __init__(self, config: Config, accelerator: Accelerator) -> None:
         self.config, self.accelerator = config, accelerator
-        self.term = make_term(config.loss.name, config.loss.standardise, vars(config.loss))
+        self.term = distillation_term(config.loss)
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -100,8 +103,8 @@ class Classification:
 
     @property
     def evaluation_transform(self) -> ResizeCenterCrop:
-        """The centre of the resized image."""
-        return ResizeCenterCrop(self.config.data.image_size, self.config.data.resize)
+        """The centre of the resized image; see `preparation`."""
+        return ResizeCenterCrop(*preparation(self.config))
 
     def mixing(self, training: TrainingConfig, dataset: Dataset) -> Mixing:
         """Mixup, cutmix and label smoothing, as `training` says."""
@@ -111,7 +114,8 @@ class Classification:
     def network(self, role: Role, dataset: Dataset) -> nn.Module:
         """See `build_model`."""
         chosen = getattr(self.config, role)
-        return build_model(chosen.name, len(dataset.classes), chosen.arguments, chosen.pretrained)
+        new_head = chosen.takes_new_head(role)
+        return build_model(chosen.name, len(dataset.classes), chosen.arguments, chosen.pretrained, new_head)
 
     def check_pair(self, student: nn.Module, teacher: nn.Module) -> None:
         """Any learns from any: logits are all that they have in common."""
@@ -123,6 +127,10 @@ class Classification:
     def predict(self, network: nn.Module, images: Tensor) -> Tensor:
         """One forward pass."""
         return network(images)
+
+    def plain(self, output: Tensor, size: tuple[int, int]) -> dict[str, Tensor]:
+        """`logits`, [B, C]."""
+        return {"logits": output}
 
     def write_predictions(
         self, files: Sequence[str], answers: Iterable[Answered], classes: Sequence[str], folder: Path
@@ -234,6 +242,8 @@ def _whole_splits(config: DataConfig) -> Splits:
         return Splits(
             SyntheticDataset(config.images, config.classes), SyntheticDataset(test_images, config.classes, seed=1)
         )
+    if is_import_path(config.name):
+        return Splits(*own_splits(config, (ImageDataset, ArrayDataset)))
     if config.name in ("cifar10", "cifar100"):
         assert config.root is not None  # `checks.check` demands it
         return Splits(*cifar(config.name, config.root, config.download))

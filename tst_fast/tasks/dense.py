@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from accelerate import Accelerator
 
+from tst_fast.config.imports import is_import_path
 from tst_fast.config.schema import Config, TrainingConfig
 from tst_fast.errors import UserError
 from tst_fast.tasks.loading import open_loader, own_share
@@ -80,7 +81,7 @@ def check_dense_options(config: Config, names: tuple[str, ...], crop: str, targe
         UserError: with the flag and the remedy.
     """
     data = config.data
-    if data.name not in names:
+    if data.name not in names and not is_import_path(data.name):
         raise UserError(f"--data.name {data.name} has no {targets}: give one of {', '.join(names)}")
     if data.crop != crop:
         raise UserError(f"--data.crop {data.crop} is not for {targets}: give --data.crop {crop}")

@@ -86,6 +86,8 @@ class Task(Protocol):
     """
 
     name: ClassVar[str]
+    hub_name: ClassVar[str]
+    """Hugging Face's name of the task, a `pipeline_tag`."""
     metrics: ClassVar[Sequence[Metric]]
     """The first is the headline: what is shown, compared, and expected of a checkpoint."""
     composes_warps: ClassVar[bool]
@@ -159,6 +161,18 @@ class Task(Protocol):
 
     def predict(self, network: nn.Module, images: Tensor) -> Any:
         """A network's output for test images of any size, floating [B, 3, H, W], normalised."""
+        ...
+
+    def plain(self, output: Any, size: tuple[int, int]) -> dict[str, Tensor]:
+        """A network's output as tensors that mean something to other programs, by name.
+
+        Args:
+            output: of the network itself, not of `predict`.
+            size: height and width of the images.
+
+        Raises:
+            UserError: it cannot be told in tensors whose sizes depend on those of the images alone.
+        """
         ...
 
     def write_predictions(

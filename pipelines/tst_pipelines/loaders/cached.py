@@ -128,9 +128,9 @@ def _decode(
     side = size + 2 * padding
     kept = torch.zeros((copies, len(dataset), side, side, 3), dtype=torch.uint8, device=memory)
     inner = kept[:, :, padding : padding + size, padding : padding + size]
-    resize = transform.resize if isinstance(transform, ResizeCenterCrop) else None
+    whole = transform if isinstance(transform, ResizeCenterCrop) else ResizeCenterCrop(size)
     first = 0
-    for images in decoded(dataset, ResizeCenterCrop(size, resize), memory, threads):
+    for images in decoded(dataset, whole, memory, threads):
         inner[0, first : first + len(images)] = images
         if copies == 2:
             inner[1, first : first + len(images)] = images.flip(2)

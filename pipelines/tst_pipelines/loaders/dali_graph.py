@@ -139,11 +139,12 @@ def _resize_center_crop(
     transform: ResizeCenterCrop, encoded: DataNode, _: None, decoder: dict[str, Any]
 ) -> tuple[DataNode, ...]:
     size = [transform.size, transform.size]
+    filter_ = {"bilinear": types.INTERP_LINEAR, "bicubic": types.INTERP_CUBIC}[transform.interpolation]
     if transform.resize is None:
-        return (fn.resize(_decode(encoded, decoder), size=size),)
+        return (fn.resize(_decode(encoded, decoder), size=size, interp_type=filter_),)
     start, shape, begin, end = _in_numpy(transform.regions, 4, _shapes(encoded, decoder))
     images = _decode_region(encoded, start, shape, decoder)
-    return (fn.resize(images, size=size, roi_start=begin, roi_end=end),)
+    return (fn.resize(images, size=size, roi_start=begin, roi_end=end, interp_type=filter_),)
 
 
 def _decode(encoded: DataNode, decoder: dict[str, Any]) -> DataNode:

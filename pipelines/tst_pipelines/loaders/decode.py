@@ -138,7 +138,7 @@ def fitted(image: Image.Image, transform: ResizeCenterCrop) -> np.ndarray:
     short = min(image.size)
     width, height = (size, size) if resize is None else (side * resize // short for side in image.size)
     if (width, height) != image.size:
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
+        image = image.resize((width, height), Image.Resampling[transform.interpolation.upper()])
     left, top = round((width - size) / 2), round((height - size) / 2)
     return np.asarray(image.crop((left, top, left + size, top + size)))
 

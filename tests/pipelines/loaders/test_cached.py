@@ -37,6 +37,7 @@ TRANSFORMS = [
     PadAndCrop(40, padding=0, flip=0.0),
     ResizeCenterCrop(32),
     ResizeCenterCrop(20, 27),
+    ResizeCenterCrop(20, 27, "bicubic"),
 ]
 
 
@@ -71,7 +72,8 @@ def test_photographs_of_different_sizes_are_those_of_dali(photos: list, dataset_
 
 @pytest.mark.usefixtures("without_dali")
 def test_pillow_decodes_what_dali_decodes(tiles: ImageDataset) -> None:
-    for transform, levels in ((PadAndCrop(32), 0), (PadAndCrop(24), 2), (ResizeCenterCrop(20, 27), 2)):
+    levels_of = {PadAndCrop(32): 0, PadAndCrop(24): 2, ResizeCenterCrop(20, 27): 2, TRANSFORMS[-1]: 3}
+    for transform, levels in levels_of.items():
         theirs = DaliLoader(tiles, transform, 42, Share(training=False))
         ours = CachedLoader(tiles, transform, 42, Share(training=False))
         for a, b in zip(theirs, ours, strict=True):

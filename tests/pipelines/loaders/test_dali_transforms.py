@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -88,8 +89,15 @@ def test_images_of_one_pixel_and_of_ten_thousand(photos: list, dataset_of: Calla
         assert_resized(image, expected[:, ::-1] if u[22] < 0.5 else expected, levels=6)
 
 
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize(("size", "resize"), [(224, 256), (96, 97), (64, 64), (300, 500), (63, None)])
-def test_resize_center_crop_is_torchvisions(size: int, resize: int | None, photos: list, dataset_of: Callable) -> None:
+def test_resize_center_crop_is_torchvisions(
+    size: int,
+    resize: int | None,
+    interpolation: Literal["bilinear", "bicubic"],
+    photos: list,
+    dataset_of: Callable,
+) -> None:
     turned = Image.Exif()
     turned[0x0112] = 6  # orientation: to be turned by 90 degrees
     dataset = dataset_of(
@@ -97,9 +105,16 @@ def test_resize_center_crop_is_torchvisions(size: int, resize: int | None, photo
         ("b.png", photos[1].crop((0, 0, 201, 402))),
         ("c.jpg", photos[0].crop((0, 0, 333, 111)), {"quality": 95, "exif": turned}),
     )
-    theirs = v2.Compose([v2.Resize(resize), v2.CenterCrop(size)]) if resize else v2.Resize((size, size))
-    for index, image in enumerate(evaluate(dataset, ResizeCenterCrop(size, resize))):
-        assert_resized(image, theirs(rgb(dataset, index)), levels=4 if index == 2 else 2)
+    how = v2.InterpolationMode(interpolation)
+    theirs = v2.Compose([v2.Resize(resize or (size, size), how), v2.CenterCrop(size)])
+    for index, image in enumerate(evaluate(dataset, ResizeCenterCrop(size, resize, interpolation))):
+        levels = (
+            6 if interpolation == "bicubic" else 4 if index == 2 else 2
+        )  # Pillow also cuts off between the two sides
+        expected = theirs(rgb(dataset, index))
+        assert_resized(image, expected, levels)
+        if size == 300:  # from within the image on all sides: with all pixels that the filter reaches
+            assert difference(image, expected).max() <= levels
 
 
 def test_pad_and_crop_is_numpys(tiles: ImageDataset) -> None:

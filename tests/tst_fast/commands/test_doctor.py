@@ -2,6 +2,8 @@
 
 import re
 from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -103,6 +105,32 @@ def test_a_weight_without_a_gradient_is_found(tiny_config, healthy, make_run):
         "student's loss",
         "teacher's weights",
     ]
+
+
+def test_the_margin_is_that_of_a_sample(tiny_config, healthy, make_run, monkeypatch):
+    """Of all test images, half a percent; of 100 of 1,397, three standard errors of a sample without replacement."""
+    session = make_run(tiny_config(*healthy, "--teacher.expected_score=0.8")).session
+    margins = {1397: 0.005, 100: 0.005 + 3 * (0.8 * 0.2 / 100 * 1297 / 1396) ** 0.5}
+    for images, margin in margins.items():
+        for score, state in ((0.8 - margin + 1e-6, "good"), (0.8 - margin - 1e-6, "wrong")):
+            found = SimpleNamespace(scores={"accuracy": score})
+            monkeypatch.setattr(examination, "evaluate", lambda *_, found=found: found)
+            with closing(examination._some_test_images(session, images)) as sample:
+                assert examination._teacher(session, sample).state == state
+
+
+def test_other_crops_than_the_published_are_told(tiny_config, healthy, make_run):
+    flags = (
+        "--student.name=timm/vit_tiny_patch16_224",
+        "--student.arguments={depth: 1, img_size: 32, embed_dim: 16, num_heads: 2}",
+    )
+    session = make_run(tiny_config(*healthy, *flags)).session
+    assert list(examination._preparation(session, "student")) == []  # it has no weights of anyone's
+    session.config.student.checkpoint = Path("student.pth")
+    (finding,) = examination._preparation(session, "student")
+    assert finding.found.endswith("is published for 224 px, resized to 248 px, bicubic")
+    assert "try --data.image_size 224, --data.interpolation bicubic, --data.resize 248" in finding.remedy
+    assert list(examination._preparation(session, "teacher")) == []  # ours, of which nothing is published
 
 
 def test_the_sample_of_test_images_is_of_every_class(tiny_config, healthy, make_run):

@@ -224,7 +224,8 @@ def test_dali_auto_augment_takes_the_policy(exported):
 def test_the_command_writes_a_program_that_needs_nothing_of_ours(tmp_path, capsys):
     _policy_file().write(tmp_path / "policy.json")
     for target in ("torchvision", "dali"):
-        main(["export", "--policy", str(tmp_path / "policy.json"), "--to", target])
+        given = {"torchvision": tmp_path, "dali": tmp_path / "policy.json"}[target]  # a run's folder, or the file
+        main(["export", "--policy", str(given), "--to", target])
         file = tmp_path / f"policy_{target}.py"
         assert str(file) in capsys.readouterr().out
         # In a folder of its own: nothing of the project can be imported.

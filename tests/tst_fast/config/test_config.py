@@ -72,6 +72,8 @@ def test_replace_changes_only_what_it_names():
         (["--config=digits", "--data.hw_decoder_load=65"], "--data.hw_decoder_load is 65.0: it must be from 0, to 1"),
         (["--config=digits", "--data.preallocate_width_hint=-1"], "preallocate_width_hint is -1: it must be from 0"),
         (["--config=digits", "--teacher_training.epochs=0"], "there is no --teacher.checkpoint"),
+        (["--config=digits", "--teacher.fine_tune=true"], "fine_tune is given without weights to begin with"),
+        (["--config=digits", "--student.fine_tune=true"], "the student is trained in any case"),
         (["--config=digits", "--loss.tau=0"], "--loss.tau is 0.0"),
         (["--config=digits", "--loss.name=dk"], "--loss.name is 'dk'; did you mean '.*'\? Losses are kd, dkd, dist"),
         (["--config=digits", "--loss.name=zzz"], r"--loss.name is 'zzz'\. Losses are kd, dkd, dist"),
@@ -160,7 +162,10 @@ def test_a_guess_is_helped(guess, meant):
     name = guess[2:].partition("=")[0]
     *others, last = [repr(setting) for setting in meant] or [""]
     suggestion = f"; did you mean {' or '.join(filter(None, [', '.join(others), last]))}?" if last else "."
-    assert str(refused.value) == f"unknown setting {name!r}{suggestion} `--help` lists them all."
+    assert (
+        str(refused.value)
+        == f"unknown setting {name!r}{suggestion} `--help SECTION` lists them, such as `--help data`."
+    )
 
 
 def test_the_operations_of_the_paper_are_all_but_one():

@@ -38,7 +38,7 @@ def _torchdistill(name, **settings):
 
 
 def _term(config):
-    return distillation.make_term(config.name, config.standardise, vars(config))
+    return distillation.make_term(distillation.LOSSES[config.name], config.standardise, vars(config))
 
 
 def _loss(labels=None, **settings):

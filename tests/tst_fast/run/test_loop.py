@@ -1,5 +1,6 @@
 """The course of a run: what its networks see, what it leaves, and what comes of that."""
 
+import csv
 import json
 
 import numpy as np
@@ -39,10 +40,24 @@ def test_a_run_leaves_what_it_promises(whole_run):
     assert scores == whole_run.run.progress.student_scores
     assert scores[-1] == {"epoch": 2, **result["student"]}
     assert max(scores, key=lambda each: each["accuracy"]) == result["student_best"]
+    _check_by_class(folder, result, events_of(folder, "evaluation"))
     assert (folder / "policy.png").read_bytes().startswith(b"\x89PNG")
     student = ConvNet(10, channels=[4])
     student.load_state_dict(load_file(folder / "student.safetensors"))  # the student alone, and all of it
     torch.testing.assert_close(student.state_dict(), whole_run.run.session.student.state_dict(), atol=0, rtol=0)
+
+
+def _check_by_class(folder, result, evaluations):
+    """The last evaluation of each network, by class: shares of right answers that fit the table and the score."""
+    for role in ROLES:
+        last = [event for event in evaluations if event["role"] == role][-1]
+        assert result["by_class"][role] == last["by_class"]
+        header, *rows = csv.reader((folder / f"confusion_{role}.csv").read_text().splitlines())
+        assert header[1:] == [row[0] for row in rows] == list(last["by_class"]["accuracy"])
+        counts = np.array([row[1:] for row in rows], int)
+        assert list(result["by_class"][role]["accuracy"].values()) == list(counts.diagonal() / counts.sum(axis=1))
+        assert result[role]["accuracy"] == counts.trace() / counts.sum()
+        assert result[role]["accuracy"] < result[role]["top5_accuracy"] <= 1
 
 
 @pytest.mark.parametrize(

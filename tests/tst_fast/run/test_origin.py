@@ -102,7 +102,7 @@ def test_a_configuration_that_was_cut_short_is_refused(stopped, make_run):
         (["--override", "seed"], "--override seed: give KEY=VALUE"),
         (["--override", "sed=1"], "unknown setting 'sed'; did you mean 'seed'"),
         (["--override", "seed=many"], "--seed is 'many': it must be a whole number"),
-        (["--seed=1"], "its folder, --elastic and --override KEY=VALUE are all it takes"),
+        (["--seed=1"], "its folder, --elastic, --override KEY=VALUE and --import are all it takes"),
     ],
 )
 def test_bad_overrides(stopped, words, message):

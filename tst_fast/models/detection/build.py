@@ -14,12 +14,15 @@ from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
+from tst_fast.config.imports import is_import_path
 from tst_fast.errors import UserError, nearest
+from tst_fast.models.build import own_model
 from tst_fast.models.detection.anchors import UnroundedAnchors
 from tst_fast.models.detection.dense import DenseDetector
-from tst_fast.models.detection.published import of_classes, without_unused_classes
+from tst_fast.models.detection.published import UNUSED, of_classes, with_number_of_classes, without_unused_classes
 from tst_fast.models.detection.pyramid import pyramid_on, small_pyramid
 from tst_fast.models.detection.two_stage import TwoStageDetector
+from tst_fast.models.published import out_of_reach, require_plain, with_new_head
 
 DENSE_STRIDES = (8, 16, 32, 64, 128)
 TWO_STAGE_STRIDES = (4, 8, 16, 32, 64)
@@ -33,23 +36,27 @@ PUBLISHED = tuple(
 
 
 def build_detector(
-    name: str, classes: Sequence[str], arguments: dict[str, Any], pretrained: bool = False
+    name: str, classes: Sequence[str], arguments: dict[str, Any], pretrained: bool = False, new_head: bool = False
 ) -> DenseDetector | TwoStageDetector:
     """A detector with fresh weights from torch's global generator, or with published ones.
 
     Args:
-        name: fcos, retinanet or faster_rcnn, on the pyramid that `arguments` name; or one of torchvision's.
+        name: fcos, retinanet or faster_rcnn, on the pyramid that `arguments` name; or one of torchvision's; or
+            my.module:make of the user's own, which gives one of torchvision's classes.
         classes: names of the classes.
         arguments: of `fcos`, `retinanet` or `faster_rcnn`, or of torchvision's constructor.
         pretrained: with torchvision's weights for MS-COCO, downloaded on first use.
+        new_head: draw the last layers of such a network where the classes are not those of MS-COCO.
 
     Raises:
         UserError: an unknown name (with the nearest known one), arguments that it does not take, or no published
             weights for it, for these classes, or within reach.
     """
+    if is_import_path(name):
+        return _own(name, len(classes), arguments, pretrained)
     plain = name.removeprefix("torchvision/")
     if plain in PUBLISHED:
-        return _published(plain, classes, arguments, pretrained)
+        return _published(plain, classes, arguments, new_head) if pretrained else _fresh(plain, classes, arguments)
     if plain not in OWN:
         known = [*OWN, *PUBLISHED]
         raise UserError(f"there is no detector {name!r}{nearest(plain, known)} Known are {', '.join(known)}.")
@@ -162,27 +169,46 @@ def _width(base: nn.Module) -> int:
     return width
 
 
-def _published(
-    name: str, classes: Sequence[str], arguments: dict[str, Any], pretrained: bool
-) -> DenseDetector | TwoStageDetector:
-    """One of torchvision's, with its weights for the 80 classes of MS-COCO or with fresh ones."""
-    if not pretrained:
-        extra = int(name.startswith("fasterrcnn"))  # background
-        fresh = {"weights": None, "weights_backbone": None, "num_classes": len(classes) + extra}
-        try:
-            return _adapted(torchvision.models.get_model(name, **{**fresh, **arguments}))
-        except TypeError as error:
-            raise UserError(f"detector {name} does not take the arguments {arguments}: {error}") from None
-    weights = torchvision.models.get_model_weights(name)["DEFAULT"]
-    kept = of_classes(name, weights.meta["categories"], classes)
+def _own(name: str, classes: int, arguments: dict[str, Any], pretrained: bool) -> DenseDetector | TwoStageDetector:
+    network = own_model(name, classes, arguments, pretrained)
+    if isinstance(network, DenseDetector | TwoStageDetector):
+        return network
+    if not isinstance(network, FasterRCNN | FCOS | RetinaNet):
+        raise UserError(f"model {name} must be torchvision's FCOS, RetinaNet or FasterRCNN, or of a class of theirs")
+    return _adapted(network)
+
+
+def _fresh(name: str, classes: Sequence[str], arguments: dict[str, Any]) -> DenseDetector | TwoStageDetector:
+    """One of torchvision's with fresh weights."""
+    return _adapted(_unfilled(name, classes, arguments))
+
+
+def _unfilled(name: str, classes: Sequence[str], arguments: dict[str, Any]) -> nn.Module:
+    extra = int(name.startswith("fasterrcnn"))  # background
+    fresh = {"weights": None, "weights_backbone": None, "num_classes": len(classes) + extra}
     try:
+        return torchvision.models.get_model(name, **{**fresh, **arguments})
+    except TypeError as error:
+        raise UserError(f"detector {name} does not take the arguments {arguments}: {error}") from None
+
+
+def _published(
+    name: str, classes: Sequence[str], arguments: dict[str, Any], new_head: bool
+) -> DenseDetector | TwoStageDetector:
+    """One of torchvision's with its weights for the 80 classes of MS-COCO, or for others under new last layers."""
+    weights = torchvision.models.get_model_weights(name)["DEFAULT"]
+    categories = weights.meta["categories"]
+    renewed = new_head and [one for one in categories if one not in UNUSED] != list(classes)
+    kept = [] if renewed else of_classes(name, categories, classes)
+    try:
+        require_plain(weights)
         model = torchvision.models.get_model(name, weights=weights, **arguments)
     except (OSError, RuntimeError) as error:
-        raise UserError(
-            f"the published weights of {name} could not be downloaded ({str(error).splitlines()[0]}): fetch them where "
-            "there is internet and give the file as checkpoint"
-        ) from None
-    return without_unused_classes(_adapted(model), kept)
+        raise out_of_reach(name, error) from None
+    if not renewed:
+        return without_unused_classes(_adapted(model), kept)
+    with_new_head(model, _unfilled(name, classes, arguments))
+    return _adapted(with_number_of_classes(model, len(classes)))
 
 
 def _adapted(model: nn.Module) -> DenseDetector | TwoStageDetector:

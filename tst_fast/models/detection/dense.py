@@ -38,6 +38,11 @@ class DenseOutput(NamedTuple):
     detector: DenseDetector
 
     @property
+    def scores(self) -> Tensor:
+        """Of each class at each location, as the detector ranks them: [B, A, C], 0..1."""
+        return _probability(self.logits, self.quality)
+
+    @property
     def boxes(self) -> Tensor:
         """Of each location, [B, A, 4] in pixels."""
         return self.detector.decode(self.regression, self.anchors.expand_as(self.regression))

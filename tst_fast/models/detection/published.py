@@ -39,8 +39,8 @@ def of_classes(name: str, categories: Sequence[str], classes: Sequence[str]) -> 
     used = [number for number, category in enumerate(categories) if category not in UNUSED]
     if len(used) != len(classes):
         raise UserError(
-            f"the published weights of {name} are for {len(used)} classes and the data has {len(classes)}: train it "
-            "first, or give a checkpoint"
+            f"the published weights of {name} are for {len(used)} classes and the data has {len(classes)}: give "
+            "--teacher.fine_tune true, and the teacher first learns the data's; or give a checkpoint"
         )
     differing = [(categories[n], own) for n, own in zip(used, classes, strict=True) if categories[n] != own]
     if differing:
@@ -80,9 +80,14 @@ def without_unused_classes(detector: Network, used: Sequence[int]) -> Network:
         if kind == "weight":
             outputs = "out_channels" if isinstance(layer, nn.Conv2d) else "out_features"
             setattr(layer, outputs, len(values))
+    return with_number_of_classes(detector, len(used))
+
+
+def with_number_of_classes(detector: Network, number: int) -> Network:
+    """The same detector, its modules told how many classes there are."""
     for module in detector.modules():
         if hasattr(module, "num_classes") and isinstance(module.num_classes, int):
-            setattr(module, "num_classes", len(used))  # noqa: B010
+            setattr(module, "num_classes", number)  # noqa: B010
     return detector
 
 

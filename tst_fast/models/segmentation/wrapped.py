@@ -8,6 +8,7 @@ import torchvision
 from torch import Tensor, nn
 
 from tst_fast.errors import UserError, nearest
+from tst_fast.models.published import out_of_reach, require_classes, require_plain, with_new_head
 from tst_fast.models.segmentation.network import SegmentationNetwork
 from tst_fast.models.segmentation.output import SegmentationOutput
 
@@ -36,7 +37,7 @@ class TorchvisionSegmenter(SegmentationNetwork):
 
 
 def torchvision_segmenter(
-    name: str, num_classes: int, pretrained: bool, auxiliary: bool = True, **arguments: Any
+    name: str, num_classes: int, pretrained: bool, new_head: bool, auxiliary: bool = True, **arguments: Any
 ) -> TorchvisionSegmenter:
     """A network of torchvision's, with fresh weights or those that it publishes.
 
@@ -44,6 +45,7 @@ def torchvision_segmenter(
         name: in torchvision.models.segmentation.
         num_classes: channels of the logits.
         pretrained: with the published weights: 21 classes, those of Pascal VOC.
+        new_head: draw the last layers where the data has another number of classes.
         auxiliary: whether there is an auxiliary head; LR-ASPP has none in any case.
         arguments: of torchvision's constructor.
 
@@ -56,28 +58,28 @@ def torchvision_segmenter(
             f"torchvision has no segmentation network {name!r}{nearest(name, known)} It has {', '.join(known)}."
         )
     if pretrained:
-        network = TorchvisionSegmenter(_published(name, num_classes, arguments))
+        network = TorchvisionSegmenter(_published(name, num_classes, arguments, new_head))
         return network if auxiliary else network.without_auxiliary()
     heads = {} if name.startswith("lraspp") else {"aux_loss": auxiliary}
     fresh = {"weights": None, "weights_backbone": None, "num_classes": num_classes}
     return TorchvisionSegmenter(torchvision.models.get_model(name, **fresh, **heads, **arguments))
 
 
-def _published(name: str, num_classes: int, arguments: dict[str, Any]) -> nn.Module:
+def _published(name: str, num_classes: int, arguments: dict[str, Any], new_head: bool) -> nn.Module:
     weights = torchvision.models.get_model_weights(name)["DEFAULT"]
-    published = len(weights.meta["categories"])
-    if published != num_classes:
-        raise UserError(
-            f"the published weights of torchvision's {name} are for {published} classes and the data has "
-            f"{num_classes}: train it first, or give a checkpoint"
-        )
+    classes = len(weights.meta["categories"])
+    if not new_head:
+        require_classes(f"torchvision's {name}", classes, num_classes)
     try:
-        return torchvision.models.get_model(name, weights=weights, **arguments)
+        require_plain(weights)
+        published = torchvision.models.get_model(name, weights=weights, **arguments)
     except (OSError, RuntimeError) as error:
-        raise UserError(
-            f"the published weights of torchvision's {name} could not be downloaded ({str(error).splitlines()[0]}): "
-            "fetch them where there is internet and give the file as checkpoint"
-        ) from None
+        raise out_of_reach(f"torchvision's {name}", error) from None
+    if classes == num_classes:
+        return published
+    heads = {} if name.startswith("lraspp") else {"aux_loss": True}  # as in the published weights
+    fresh = {"weights": None, "weights_backbone": None, "num_classes": num_classes}
+    return with_new_head(published, torchvision.models.get_model(name, **fresh, **{**heads, **arguments}))
 
 
 class SmpSegmenter(SegmentationNetwork):

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from tst_fast.config.data import DataConfig
+from tst_fast.config.imports import is_import_path
 from tst_fast.tasks.loading import root_folder, selected
+from tst_fast.tasks.own_code import own_splits
 from tst_fast.tasks.task import Splits
 from tst_pipelines import (
     DataError,
@@ -31,6 +33,8 @@ def load_splits(data: DataConfig) -> Splits:
 def _whole_splits(data: DataConfig) -> tuple[DetectionDataset, DetectionDataset]:
     if data.name == "scenes":
         return scene_boxes()
+    if is_import_path(data.name):
+        return own_splits(data, (DetectionDataset,))
     root = root_folder(data)
     learned, tested = _annotations(data)
     train = coco_detection(root / (data.train or "train2017"), learned, outside=data.outside_root)

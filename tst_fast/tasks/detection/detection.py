@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tst_fast.errors import Finding
+from tst_fast.errors import Finding, UserError
 from tst_fast.models.detection import DenseOutput, DetectionOutput, Detector, build_detector
 from tst_fast.policy.augmenter import Geometry
 from tst_fast.tasks.dense import DenseTask
@@ -31,6 +31,7 @@ class Detection(DenseTask):
     """
 
     name = "detection"
+    hub_name = "object-detection"
     metrics = (
         Metric("box_ap", "box AP", guessable=False),
         Metric("box_ap50", "box AP at IoU 0.5", guessable=False),
@@ -64,7 +65,8 @@ class Detection(DenseTask):
     def network(self, role: Role, dataset: Dataset) -> Detector:
         """See `build_detector`."""
         chosen, self.classes = getattr(self.config, role), dataset.classes
-        network = build_detector(chosen.name, dataset.classes, chosen.arguments, chosen.pretrained)
+        how = chosen.pretrained, chosen.takes_new_head(role)
+        network = build_detector(chosen.name, dataset.classes, chosen.arguments, *how)
         look(network, self.image_size, role)
         return network
 
@@ -80,6 +82,15 @@ class Detection(DenseTask):
     def predict(self, network: nn.Module, images: Tensor) -> DetectionOutput:
         """One forward pass."""
         return network(images)
+
+    def plain(self, output: DetectionOutput, size: tuple[int, int]) -> dict[str, Tensor]:
+        """Of every place, before suppression: `scores` of each class, 0..1 [B, A, C]; `boxes` in pixels, [B, A, 4]."""
+        if not isinstance(output, DenseOutput):
+            raise UserError(
+                "a detector that proposes regions looks at as many as it finds, which ONNX has no sizes for: export "
+                "one of fcos or retinanet"
+            )
+        return {"scores": output.scores, "boxes": output.boxes}
 
     def write_predictions(
         self, files: Sequence[str], answers: Iterable[Answered], classes: Sequence[str], folder: Path

@@ -1,7 +1,9 @@
 """Images with label maps as the configuration names them."""
 
 from tst_fast.config.data import DataConfig
+from tst_fast.config.imports import is_import_path
 from tst_fast.tasks.loading import root_folder, selected
+from tst_fast.tasks.own_code import own_splits
 from tst_fast.tasks.task import Splits
 from tst_pipelines import (
     Inspection,
@@ -36,6 +38,8 @@ def _whole_splits(data: DataConfig, complete: bool = True) -> tuple[PairDataset,
     """`complete` as for `image_pairs`."""
     if data.name == "scenes":
         return scenes()
+    if is_import_path(data.name):
+        return own_splits(data, (PairDataset,))
     root = root_folder(data)
     if data.name == "cityscapes":
         train, test = (cityscapes(root, split, data.labels, complete) for split in ("train", "val"))

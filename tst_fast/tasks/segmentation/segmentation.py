@@ -13,12 +13,12 @@ from tst_fast.config.data import LABEL_MAPS
 from tst_fast.config.schema import Config
 from tst_fast.errors import Finding, UserError
 from tst_fast.losses.dense import cwd, rows
-from tst_fast.losses.distillation import make_term
 from tst_fast.losses.pixels import IGNORED, cell_labels, cell_weights, pixel_cross_entropy, pixel_weights
 from tst_fast.models.segmentation import SegmentationNetwork, SegmentationOutput, build_segmenter, without_published
 from tst_fast.policy.augmenter import Geometry
 from tst_fast.tasks.dense import DenseTask, check_crop, check_dense_options
 from tst_fast.tasks.metrics.segmentation import ConfusionMatrix
+from tst_fast.tasks.own_code import distillation_term
 from tst_fast.tasks.picture_table import draw_table
 from tst_fast.tasks.segmentation.checks import absent_classes, check_batch, check_one_size
 from tst_fast.tasks.segmentation.data import inspection, load_splits
@@ -38,11 +38,12 @@ class Segmentation(DenseTask):
     """
 
     name = "segmentation"
+    hub_name = "image-segmentation"
     metrics = (Metric("mean_iou", "mean IoU"), Metric("pixel_accuracy", "pixel accuracy"))
 
     def __init__(self, config: Config, accelerator: Accelerator) -> None:
         super().__init__(config, accelerator)
-        self.term = make_term(config.loss.name, config.loss.standardise, vars(config.loss))
+        self.term = distillation_term(config.loss)
         self.stride = 1  # of the student; known when it is made
 
     def check(self) -> None:
@@ -77,7 +78,8 @@ class Segmentation(DenseTask):
         """See `build_segmenter`."""
         config, data, loss = getattr(self.config, role), self.config.data, self.config.loss
         arguments = without_published(config.arguments) if config.checkpoint else config.arguments
-        network = build_segmenter(config.name, len(dataset.classes), arguments, config.pretrained)
+        how = config.pretrained, config.takes_new_head(role)
+        network = build_segmenter(config.name, len(dataset.classes), arguments, *how)
         check_crop(self.image_size, network.multiple, role)
         if data.window is not None:
             check_crop(_pair(data.window), network.multiple, role, "data.window")
@@ -118,6 +120,10 @@ class Segmentation(DenseTask):
         if data.window is None:
             return network(images)
         return slide(network, images, _pair(data.window), _pair(data.window_step or data.window))
+
+    def plain(self, output: SegmentationOutput, size: tuple[int, int]) -> dict[str, Tensor]:
+        """`logits` of each pixel, [B, C, H, W]."""
+        return {"logits": output.resized(output.logits, size)}
 
     def write_predictions(
         self, files: Sequence[str], answers: Iterable[Answered], classes: Sequence[str], folder: Path

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import top_k_accuracy_score
 
 from tst_fast.tasks.metrics import classification
 from tst_fast.tasks.metrics.classification import Accuracy
@@ -43,6 +44,19 @@ def test_every_image_counts_once():
     assert list(by_class) == ["ant", "bee", "dog"]
     assert np.array_equal(found.confusion, confusion) and found.confusion.dtype == np.int64
     assert not np.array_equal(confusion, confusion.T)
+
+
+def test_the_top_five_are_counted_where_there_are_more_classes():
+    numbers = np.random.default_rng(1)
+    labels = numbers.integers(0, 7, 40)
+    logits = numbers.normal(size=(40, 7))
+    evaluator = Accuracy("abcdefg", torch.device("cpu"))
+    for some in np.split(np.arange(40), [15]):
+        images = torch.zeros(len(some), 2, 2, 3, dtype=torch.uint8)
+        evaluator.update(torch.from_numpy(logits[some]), Batch(images, torch.from_numpy(labels[some]), some))
+    expected = top_k_accuracy_score(labels, logits, k=5, labels=np.arange(7))
+    assert evaluator.result(ALONE).scores["top5_accuracy"] == pytest.approx(expected)
+    assert expected < 1
 
 
 @pytest.mark.parametrize("largest", [1000, 3], ids=["few classes", "many classes"])

@@ -1,0 +1,76 @@
+"""Code of the user's own, by import path: `my.module:name`."""
+
+import importlib
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tst_fast.errors import UserError, nearest
+
+SETTINGS = ("data.name", "teacher.name", "student.name", "loss.name")
+"""Those that may be an import path."""
+IMPORT: dict[str, Any] = {
+    "dest": "said",
+    "action": "append",
+    "default": [],
+    "metavar": "MODULE:NAME",
+    "help": "code of your own that a run's configuration names: it is run only if it is said again",
+}
+"""Of the option `--import`, wherever a configuration is read that may be anyone's."""
+_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+
+
+def is_import_path(name: str) -> bool:
+    """Whether a name means code of the user's own, and nothing that this program knows."""
+    return _PATH.fullmatch(name) is not None
+
+
+def load_object(path: str, flag: str) -> Any:
+    """Import a module, which may lie in the current folder, and take what it has under a name.
+
+    Args:
+        path: `my.module:name`.
+        flag: that it was given for, such as "student.name", for messages.
+
+    Raises:
+        UserError: there is no such module, or it cannot be imported, or it has nothing of that name.
+    """
+    module, _, name = path.partition(":")
+    sys.path.insert(0, os.getcwd())
+    try:
+        found = importlib.import_module(module)
+    except Exception as error:  # whatever the user's code raises
+        why = f"{type(error).__name__}: {str(error).strip()[:300]}"
+        raise UserError(
+            f"--{flag} {path}: {module} cannot be imported ({why}); it must be installed, in PYTHONPATH, or in the "
+            "folder that the command is run in"
+        ) from error
+    finally:
+        sys.path.remove(os.getcwd())
+    if not callable(getattr(found, name, None)):
+        raise UserError(f"--{flag} {path}: {module} has no function or class {name!r}{nearest(name, dir(found))}")
+    return getattr(found, name)
+
+
+def require_said(settings: Mapping[str, Any], said: Sequence[str], where: str) -> None:
+    """Refuse import paths from a file that may be anyone's: code is only run if the user names it.
+
+    Args:
+        settings: by their dotted names.
+        said: words of the user's.
+        where: the file.
+
+    Raises:
+        UserError: with the words to say.
+    """
+    unsaid = {
+        str(settings[name]): name
+        for name in SETTINGS
+        if is_import_path(str(settings.get(name, ""))) and settings[name] not in said
+    }
+    if unsaid:
+        named = ", ".join(f"{name} {path}" for path, name in unsaid.items())
+        words = " ".join(f"--import {path}" for path in unsaid)
+        raise UserError(f"{where} names code to run ({named}): if you trust it, say so again: {words}")

@@ -1,0 +1,80 @@
+"""How images are prepared for a network that someone published: its crop and interpolation, by its metadata."""
+
+from typing import Any, Literal, NamedTuple
+
+import torchvision
+
+from tst_fast.config.schema import Config
+from tst_fast.errors import UserError
+from tst_fast.models.build import find_model
+
+Interpolation = Literal["bilinear", "bicubic"]
+
+
+class Preparation(NamedTuple):
+    """What becomes of an image before a network of recognition is evaluated on it.
+
+    Attributes:
+        size: side of the crop in pixels.
+        resize: length of the shorter side before the centre is cropped; None: resized to the square itself.
+        interpolation: of the resizing.
+    """
+
+    size: int
+    resize: int | None
+    interpolation: Interpolation
+
+
+def published_preparation(name: str, size: int | None = None) -> Preparation | None:
+    """How torchvision or timm evaluate a network, by the metadata of its weights.
+
+    Args:
+        name: as for `build_model`.
+        size: side of the crop in pixels, if another: the same share of the image is then cropped.
+
+    Returns:
+        None where they say nothing, or something else than a bilinear or bicubic resizing.
+    """
+    try:
+        source, plain = find_model(name)
+    except UserError:  # one of a task's own, of which nothing is published
+        return None
+    if source == "torchvision":
+        return _of_torchvision(torchvision.models.get_model_weights(plain)["DEFAULT"].transforms(), size)
+    if source == "timm":
+        import timm  # only where it is needed: it takes seconds to import
+
+        published = timm.get_pretrained_cfg(plain)
+        return None if published is None else _of_timm(published, size)
+    return None
+
+
+def preparation(config: Config) -> Preparation:
+    """What the configuration says, else what the published weights do that it begins from, the teacher's first."""
+    data = config.data
+    roles = ("teacher", "student") if config.distillation.teacher else ("student",)
+    chosen = [getattr(config, role) for role in roles]
+    known = (published_preparation(one.name, data.image_size) for one in chosen if one.pretrained)
+    published = next(filter(None, known), Preparation(data.image_size, None, "bilinear"))
+    resize = published.resize if data.resize is None else data.resize
+    return Preparation(data.image_size, resize, data.interpolation or published.interpolation)
+
+
+def _of_torchvision(published: Any, size: int | None) -> Preparation | None:
+    (crop,), (resize,) = published.crop_size, published.resize_size
+    side: int = size or crop
+    return _prepared(side, side * resize // crop, published.interpolation.value)
+
+
+def _of_timm(published: Any, size: int | None) -> Preparation | None:
+    side: int = size or published.input_size[-1]
+    squashed = published.crop_mode == "squash"
+    return _prepared(side, None if squashed else int(side / published.crop_pct), published.interpolation)
+
+
+def _prepared(size: int, resize: int | None, interpolation: str) -> Preparation | None:
+    match interpolation:
+        case "bilinear" | "bicubic":
+            return Preparation(size, resize, interpolation)
+        case _:
+            return None
