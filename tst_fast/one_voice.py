@@ -12,6 +12,8 @@ import time
 from torch import distributed
 
 KEY = "tst_fast: what ended the processes"
+GLOO_SAYS = "gloo/transport", "pair closure"
+"""In a RuntimeError, if a connection to another process is at fault."""
 PATIENCE = 5.0
 """Seconds that a process which knows less waits for the message of one that knows more."""
 
@@ -51,7 +53,7 @@ def message_to_show(message: str, knows_less: bool = False) -> str | None:
 def lost_contact(error: Exception) -> str | None:
     """What to say of an error that only means that another process does not answer; None of any other."""
     text = str(error)
-    if not isinstance(error, distributed.DistError) and "gloo/transport" not in text:
+    if not isinstance(error, distributed.DistError) and not any(said in text for said in GLOO_SAYS):
         return None
     if "timed out" in text.lower() or "timeout" in text.lower():
         return (

@@ -92,8 +92,8 @@ MUTANTS = [
     Mutant(
         "the search does not move translations within a pixel",
         "tst_fast/run/search.py",
-        "draw = dithered(draw, height, width, part.sizes)",
-        "dithered(draw, height, width, part.sizes)",
+        "draw = dithered(draw, *size_of(part.images), part.sizes)",
+        "dithered(draw, *size_of(part.images), part.sizes)",
         "tst_fast/policy/test_dither.py::test_the_mean_gradient_is_the_difference_over_a_pixel[TranslateX-True]",
     ),
     Mutant(

@@ -6,7 +6,7 @@ MUTANTS = [
     Mutant(
         "an operator's time is its arithmetic alone",
         "benchmarks/operators.py",
-        "max(flops / flops_rate, elements / element_rate)",
+        "max(flops / flops_rate, size / byte_rate)",
         "flops / flops_rate",
         "benchmarks/test_hours.py::test_each_operator_takes_the_longer_of_arithmetic_and_traffic",
     ),

@@ -87,8 +87,8 @@ def test_two_processes_stop_together(tmp_path, tiny_flags, monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     program = str(ROOT / "tst_fast" / "train.py")
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    longer = "--student_training.epochs=200", "--policy.search=none", f"--output={tmp_path}"
-    process = start([*launch, program, *tiny_flags, *longer], start_new_session=True)
+    longer = "--student_training.epochs=200", "--student_training.optimizer.schedule=multi_step", "--policy.search=none"
+    process = start([*launch, program, *tiny_flags, *longer, f"--output={tmp_path}"], start_new_session=True)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("*/checkpoints/00000003?.pt")):
         assert time.monotonic() < deadline and process.poll() is None

@@ -91,8 +91,8 @@ def test_a_configuration_that_was_cut_short_is_refused(stopped, make_run):
         except UserError:
             pass
     assert accepted == []
-    file.write_bytes(whole[:-2])
-    with pytest.raises(UserError, match=r"lacks 1 settings|checkpoint_every"):
+    file.write_bytes(whole[: whole.rindex(b"\n", 0, -1) + 1])  # whole but for its last line
+    with pytest.raises(UserError, match="lacks 1 setting"):
         _resume(stopped, make_run)
 
 
