@@ -64,6 +64,7 @@ setup(
             "torchdistill>=1.1.5,<1.2",
             "torchmetrics>=1.9,<2",
             "selenium>=4.30,<5",
+            "kernels>=0.17,<0.18",  # Hugging Face's loader of kernels
             SMP,
             *EXAMPLES,
             *ONNX,

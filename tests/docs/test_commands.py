@@ -111,6 +111,7 @@ RUN = {
     "python examples/plain_loop.py": (None, r"(?s)teacher: 9\d\.\d % of 1000.*student: \d.*'Rotate'"),
     "python examples/lightning_callback.py": (None, r"(?s)teacher: 9\d\.\d %.*student: \d.*'Rotate'"),
     "python examples/learn_magnitudes.py magnitudes.png": (None, r"step  99: loss 0\.0000\d, rotation -1\d\."),
+    "python kernels/build_for_hub.py HUB": (None, "HUB/build/torch-cuda"),
     "tst-fast export --policy RUN/policy.json --to torchvision --output transform.py": ("", r"transform\.py: "),
     "tst-fast export --policy RUN/policy.json --to dali --output dali_policy.py": ("", r"dali_policy\.py: "),
     # What the pages are made of.
@@ -162,7 +163,7 @@ def test_settings_of_the_commands_that_are_not_run_exist():
 def place(tmp_path_factory):
     """A folder like a checkout, with what the commands name in it: data, a teacher, a finished run."""
     folder = tmp_path_factory.mktemp("checkout")
-    for name in ("tst_fast", "examples", "docs", "benchmarks"):
+    for name in ("tst_fast", "examples", "docs", "benchmarks", "kernels"):
         (folder / name).symlink_to(ROOT / name)
     make_all(folder)
     torch.manual_seed(0)
