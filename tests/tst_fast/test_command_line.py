@@ -159,7 +159,8 @@ def test_evaluate_only(whole_run, tiny_flags, tmp_path, capsys, monkeypatch):
         for role in ("teacher", "student")
         for name, title in (("accuracy", "accuracy"), ("top5_accuracy", "top-5 accuracy"))
     ]
-    assert capsys.readouterr().out.splitlines() == lines
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in said if "batches of" not in line] == lines  # how far it is, aside
     assert not list(tmp_path.iterdir())
     with pytest.raises(SystemExit, match=r"--evaluate_only needs --teacher.checkpoint"):
         main([*tiny_flags, "--evaluate_only"])
@@ -183,7 +184,7 @@ def test_help_fits_a_screen_and_the_rest_is_by_section(capsys):
 
     overview = said("--help")
     assert len(overview.splitlines()) <= 35 and max(map(len, overview.splitlines())) <= 100
-    assert re.search(r"  policy +the augmentation \(2\d\)", overview) and "--evaluate_only" in overview
+    assert re.search(r"  policy +the augmentation \(\d\d\)", overview) and "--evaluate_only" in overview
     sections = re.findall(r"^  (\w+) .*\((\d+)\)$", overview, re.MULTILINE)
     listed = {name: re.findall(r"^  --([\w.]+)", said("--help", name), re.MULTILINE) for name, _ in sections}
     assert {name: len(settings) for name, settings in listed.items()} == {n: int(count) for n, count in sections}
