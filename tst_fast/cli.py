@@ -16,6 +16,7 @@ COMMANDS = {
     "predict": "tst_fast.commands.predict",
     "replay": "tst_fast.commands.replay",
     "report": "tst_fast.commands.report",
+    "table": "tst_fast.commands.table",
     "verify-data": "tst_fast.commands.verify_data",
 }
 USAGE = """usage: tst-fast COMMAND [settings]
@@ -28,6 +29,7 @@ USAGE = """usage: tst-fast COMMAND [settings]
   predict      what a run's student answers to images: tst-fast predict RUN IMAGES --output FOLDER
   replay       take the step again at which a run met NaN, and say where it begins: tst-fast replay RUN/not_finite-*
   report       what runs and comparisons found, as one HTML file: tst-fast report RUN [RUN ...]
+  table        every pair of a group, each with every arm and seed, in one table: tst-fast table cifar100
   verify-data  look at every image of a folder, and list those that are damaged
 
 `tst-fast COMMAND --help` says more of each. For several GPUs: accelerate launch tst_fast/train.py"""

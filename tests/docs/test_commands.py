@@ -125,6 +125,7 @@ RUN = {
 NOT_HERE = {
     r"make (run|test|bench|docs)( .*)?": "installs, or takes many minutes; run by CI and by those who measure",
     r"(APEX_\w+=1 )*pip install .*": "changes the environment; tests/test_packaging.py builds and installs both",
+    r"tst-fast table .*": "takes days; tests/tst_fast/commands/test_table.py makes one of small runs",
     r"python -m benchmarks\.report": "writes the pages; tests/benchmarks/test_report.py compares",
     r"docker .*|nvidia-smi|python -c .*cuda.*": "needs a container engine or a GPU",
     r"(?s)#!/bin/bash\n#SBATCH.*|srun .*|sbatch .*|torchrun .*|accelerate launch .*--num_(machines|processes) .*":

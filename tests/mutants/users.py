@@ -116,4 +116,25 @@ MUTANTS = [
         'one.dest == topic or one.dest.rpartition(".")[0] == topic',
         "tst_fast/test_command_line.py::test_help_fits_a_screen_and_the_rest_is_by_section",
     ),
+    Mutant(
+        "a run that was stopped is begun anew",
+        "tst_fast/commands/continuing.py",
+        'if any(folder.glob("checkpoints/*.pt")):',
+        "if False:",
+        "tst_fast/commands/test_table.py::test_a_run_that_was_stopped_is_continued_to_the_same_bits",
+    ),
+    Mutant(
+        "the runs of other settings are taken for those that are asked for",
+        "tst_fast/commands/continuing.py",
+        "saved[key] != value]",
+        "saved[key] is None]",
+        "tst_fast/commands/test_table.py::test_a_folder_with_runs_of_other_settings_is_refused",
+    ),
+    Mutant(
+        "a table shows the published figures in each other's columns",
+        "tst_fast/commands/groups.py",
+        "zip(methods, figures, strict=True)",
+        "zip(methods, reversed(figures), strict=True)",
+        "tst_fast/commands/test_table.py::test_published_figures_are_plausible",
+    ),
 ]

@@ -3,6 +3,7 @@
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
 
 from tst_fast.commands.arms import ARMS, DEFAULT, Arm
 from tst_fast.config import reading
@@ -22,6 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             help="with --data.fraction: how many choices of training images, counted up from --data.fraction_seed; "
             "each with every seed and a teacher of its own",
         )
+        parser.add_argument(
+            "--folder",
+            type=Path,
+            help="for all of it; runs that are there already are found or continued. null makes one in --output",
+        )
         parser.add_argument("--arms", type=list[str], default=DEFAULT, help=f"which, of {', '.join(ARMS)}")
         reading.add_config(parser)
         config, options = reading.parse(parser, sys.argv[1:] if arguments is None else arguments)
@@ -34,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         accelerator = start_accelerator(config.timeout)
         if accelerator.is_main_process:
             require_trackers(config.track)
-        folder = new_folder(config, accelerator, prefix="compare-")
+        folder = options.folder or new_folder(config, accelerator, prefix="compare-")
         Comparison(config, arms, options.seeds, options.fraction_seeds, folder, accelerator).run()
         accelerator.end_training()
 

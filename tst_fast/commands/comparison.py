@@ -1,13 +1,11 @@
 """A comparison: every arm with every seed, what came out, and the tables that say so.
 
 What is compared, over which seeds, and which difference is the question are written to compare.json before anything is
-run; each result is added as it comes.
+run; each result is added as it comes. Runs that are in the folder already are found or continued.
 """
 
 import json
-import time
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
@@ -18,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tst_fast.commands.arms import PAIRS, TST, Arm
+from tst_fast.commands.continuing import result_of
 from tst_fast.commands.paired import agreement, paired_difference, summary
 from tst_fast.commands.schedule import TEACHER, Schedule
 from tst_fast.config.schema import Config, replace
@@ -25,7 +24,6 @@ from tst_fast.policy.file import PolicyFile
 from tst_fast.report.console import say
 from tst_fast.report.html.observer import report_at_the_end
 from tst_fast.run.session import with_weights
-from tst_fast.run.start import open_run
 from tst_pipelines.writing import write_text_whole
 
 VERSION = 2
@@ -97,11 +95,10 @@ class Comparison:
         return self.folder / name / "teacher.safetensors"
 
     def _run(self, arm: str, config: Config, name: str) -> dict[str, Any]:
-        number, runs, started = self.schedule.number, self.schedule.runs, time.perf_counter()
+        number, runs = self.schedule.number, self.schedule.runs
         say(self.console, f"run {number:,} of {runs:,}: {arm}, seed {config.seed}{self.schedule}")
-        with closing(open_run(config, self.folder / name, self.accelerator, quiet=True)) as run:
-            result = run.run()
-        self.schedule.took(arm, time.perf_counter() - started)
+        result = result_of(config, self.folder / name, self.accelerator)
+        self.schedule.took(arm, result["wall_seconds"])
         policy = self.folder / name / "policy.json"
         learned = config.distillation.augment and config.distillation.teacher and policy.exists()
         rows = PolicyFile.read(policy).operations if learned else []

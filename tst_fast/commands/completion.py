@@ -14,7 +14,7 @@ from tst_fast.config.schema import Config
 from tst_fast.errors import UserError, errors_as_messages
 
 SHELLS = ("bash", "zsh", "tcsh")
-CONFIGURED = ("train", "compare", "doctor", "verify-data")
+CONFIGURED = ("train", "compare", "table", "doctor", "verify-data")
 """Commands that take the settings of a run."""
 OTHERS = {
     "export": ("--policy", "--onnx", "--hub", "--to", "--size", "--repository", "--private", "--import", "--output"),

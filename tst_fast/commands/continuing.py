@@ -1,0 +1,45 @@
+"""Runs that are begun, continued or found finished, so that the same command can be given again after a stop."""
+
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from tst_fast.config import reading
+from tst_fast.config.schema import Config
+from tst_fast.errors import UserError
+from tst_fast.run.origin import INCIDENTAL
+from tst_fast.run.start import open_run
+
+
+def result_of(config: Config, folder: Path, accelerator: Accelerator) -> dict[str, Any]:
+    """What a run's result.json holds: found, if it has ended; else it is continued, or begun.
+
+    Args:
+        config: of the run.
+        folder: the run's.
+        accelerator: processes, devices and precision.
+
+    Raises:
+        UserError, tst_pipelines.DataError: the folder has a run of other settings, or the run cannot go on.
+    """
+    if (folder / "config.yaml").exists():
+        _require_the_same(config, folder)
+    file = folder / "result.json"
+    if file.exists():
+        return json.loads(file.read_text(encoding="utf-8"))
+    with closing(open_run(config, folder, accelerator, quiet=True)) as run:
+        if any(folder.glob("checkpoints/*.pt")):
+            run.resume()
+        return run.run()
+
+
+def _require_the_same(config: Config, folder: Path) -> None:
+    saved, asked = (reading.settings_of(one) for one in (reading.load(folder / "config.yaml"), config))
+    different = [key for key, value in asked.items() if key not in INCIDENTAL and saved[key] != value]
+    if different:
+        raise UserError(
+            f"{folder} holds a run of other settings ({', '.join(different[:5])}): give another folder, or remove it"
+        )
