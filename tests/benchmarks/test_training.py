@@ -2,6 +2,7 @@
 
 import json
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,9 @@ def rows():
 
 def test_every_arm_has_a_row(rows):
     assert list(rows) == [*OWN, *PEERS]
-    for (step, _), row in rows.items():
+    missing = {key for key, row in rows.items() if "note" in row}
+    assert missing == ({(KORNIA, KEPT)} if find_spec("kornia") is None else set())
+    for (step, _), row in ((key, row) for key, row in rows.items() if key not in missing):
         assert row["images"] == (BATCH if step == SEARCH else 2 * BATCH) and row["batch"] == BATCH
         assert row["lowest"] <= row["images_per_second"] <= row["highest"]
         assert row["images_per_second"] == pytest.approx(1e3 * row["images"] / row["milliseconds"])
@@ -164,7 +167,7 @@ def test_a_chart_is_drawn_of_steps_alone(rows, tmp_path):
     file = tmp_path / "steps.png"
     assert charts.draw_steps([*rows.values(), {"note": "another"}], file)
     with Image.open(file) as image:
-        assert image.width == 900 and image.height > 300
+        assert image.width == 900 and image.height > 250  # of six or seven bars
     assert not charts.draw_steps([{"name": "mix", "milliseconds": 1.0}], tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
 
