@@ -93,7 +93,7 @@ def test_the_arms_are_these():
 
 
 def test_the_question_is_written_before_anything_is_run(tiny_config, tmp_path, monkeypatch):
-    monkeypatch.setattr("tst_fast.commands.comparison.open_run", lambda *arguments, **options: pytest.fail("it runs"))
+    monkeypatch.setattr("tst_fast.commands.comparison.result_of", lambda *arguments: pytest.fail("it runs"))
     arms = {name: ARMS[name] for name in DEFAULT}
     with pytest.raises(pytest.fail.Exception):
         Comparison(tiny_config("--data.fraction=0.5"), arms, 3, 2, tmp_path, Accelerator(cpu=True)).run()
