@@ -31,7 +31,7 @@ LAYOUTS = {"packed": 4, "nhwc": 3, "nchw": 3}
 SLOTS = 4  # operations an image
 SCHEDULERS = 4  # of a streaming multiprocessor
 LINES = {"packed": (2, 4), "nhwc": (12, 12), "nchw": (3, 6)}
-"""Cache lines that a warp touches, of 32 threads and two pixels each, as it reads its own pixels and as it reads others:
+"""Cache lines that a warp touches, of 32 threads and two pixels each, as it reads its own pixels and others:
 RGBX as words of 8 and of 4 bytes, RGB byte by byte over 192 bytes, planes as words of 2 bytes and byte by byte."""
 READS = {Family.WARP: 4, Family.SHARPNESS: 8}
 """Other pixels that a pixel of these families reads."""
