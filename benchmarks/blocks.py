@@ -166,8 +166,9 @@ def bounds_block() -> str:
     return _block(
         f"From the instructions of the machine code (Triton {result['versions']['triton']}), an H200 could do at most",
         f"{row['issue_bound'] / 1e6:.1f} million images/s of {row['size']} px from packed bytes with",
-        f"{row['operations']} operations of average cost, where memory alone would allow",
-        f"{row['memory_bound'] / 1e6:.0f} million. These are [bounds]({LINK}/bounds.md), not measurements.",
+        f"{row['operations']} operations of average cost, where the first cache would allow",
+        f"{row['cache_bound'] / 1e6:.0f} million and memory {row['memory_bound'] / 1e6:.0f} million.",
+        f"These are [bounds]({LINK}/bounds.md), not measurements.",
     )
 
 

@@ -1,7 +1,8 @@
 """The speed that a GPU allows the mix at most: bounds counted from its machine code, not measurements.
 
 That of memory: each image is read and written once. That of instruction issue: one instruction a clock for each of the
-GPU's schedulers, four operations of average cost an image.
+GPU's schedulers, four operations of average cost an image. That of the first cache: one line of 128 bytes a clock for
+each multiprocessor, of all the lines that a warp's loads and stores touch.
 
     python -m benchmarks.bounds --json benchmarks/results/bounds.json     # of the GPUs in data sheets; none is needed
 """
@@ -29,6 +30,13 @@ LAYOUTS = {"packed": 4, "nhwc": 3, "nchw": 3}
 """Bytes of a pixel in each layout of 8-bit images."""
 SLOTS = 4  # operations an image
 SCHEDULERS = 4  # of a streaming multiprocessor
+LINES = {"packed": (2, 4), "nhwc": (12, 12), "nchw": (3, 6)}
+"""Cache lines that a warp touches, of 32 threads and two pixels each, as it reads its own pixels and others:
+RGBX as words of 8 and of 4 bytes, RGB byte by byte over 192 bytes, planes as words of 2 bytes and byte by byte."""
+READS = {Family.WARP: 4, Family.SHARPNESS: 8}
+"""Other pixels that a pixel of these families reads."""
+LOOK_UPS, STORES = 6, 3
+"""Lines, at least, of six entries of a table, and of three channels in bfloat16."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +100,9 @@ def one_family(
     pixels.store_tile(Image(pixels.start_of(result, number), result.layout), tile, total)
 
 
-def instructions_per_pixel(target: str, images: str) -> dict[str, float]:
-    """Of each operation, over those of a mix without operations, which is "none"; `images` is one of `LAYOUTS`."""
-    source = ahead_of_time.without_data(images, 256, SIZE, SIZE)
+def instructions_per_pixel(target: str, layout: str) -> dict[str, float]:
+    """Of each operation, over those of a mix without operations, which is "none"; `layout` is one of `LAYOUTS`."""
+    source = ahead_of_time.without_data(layout, 256, SIZE, SIZE)
     result = torch.empty(256, 3, SIZE, SIZE, dtype=torch.bfloat16, device="meta")
     numbers = torch.empty(64, device="meta")
     tables = torch.empty(1536, dtype=torch.uint8, device="meta")
@@ -103,14 +111,22 @@ def instructions_per_pixel(target: str, images: str) -> dict[str, float]:
         def run() -> None:
             options = launcher.options(launch.THREADS)
             constants = launch._constants([0.5] * 9)
-            arguments = (launch._image(source), launch._image(result), numbers, tables, constants, family)
-            one_family[(1,)](*arguments, launch.THREADS, launch.PIXELS, **options)
+            both = (launch.fixed(launch._image(images)) for images in (source, result))
+            one_family[(1,)](*both, numbers, tables, constants, family, launch.THREADS, launch.PIXELS, **options)
 
         return compile_for(target, run)[0].instructions / launch.PIXELS
 
     base = count(-1)
     costs = {family: count(int(family)) - base for family in Family}
     return {"none": base} | {name: costs[operation.family] for name, operation in OPERATIONS.items()}
+
+
+def cache_lines_per_pixel(images: str) -> float:
+    """That the mix touches in the first cache, with `SLOTS` operations an image of average need."""
+    own, other = LINES[images]
+    families = [operation.family for operation in OPERATIONS.values()]
+    each = statistics.mean(READS.get(family, 0) * other + LOOK_UPS * (family == Family.TABLE) for family in families)
+    return (own + STORES + SLOTS * each) / (32 * launch.PIXELS)
 
 
 def bounds(gpu: Gpu, images: str, costs: Mapping[str, float]) -> Row:
@@ -124,6 +140,7 @@ def bounds(gpu: Gpu, images: str, costs: Mapping[str, float]) -> Row:
         "size": SIZE,
         "operations": SLOTS,
         "issue_bound": gpu.processors * SCHEDULERS * gpu.clock / warp_instructions,
+        "cache_bound": gpu.processors * gpu.clock / (SIZE**2 * cache_lines_per_pixel(images)),
         "memory_bound": gpu.bandwidth / (SIZE**2 * bytes_a_pixel),
         "bytes_per_pixel": bytes_a_pixel,
         "instructions_per_pixel": costs,

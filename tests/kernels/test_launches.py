@@ -4,10 +4,12 @@ from unittest import mock
 
 import pytest
 import torch
+import triton.language as tl
 
 from tests.kernels.triton_cases import MEAN, STD, in_layout, interpreted, move, random_draw
 from tst_kernels import mix
 from tst_kernels.fused import launch, launcher
+from tst_kernels.fused.pixels import Layout
 
 pytestmark = interpreted
 
@@ -86,3 +88,14 @@ def test_it_is_searched_for_anew_where_anything_differs_that_it_may_be_compiled_
     launcher.launch(kernel, 1, (before,), (3,), launcher.likeness(before))
     launcher.launch(kernel, 1, (tensor,), constants, launcher.likeness(tensor))
     assert kernel.searches == 2
+
+
+def test_the_first_layouts_are_known_at_compile_time_and_later_ones_are_not(monkeypatch):
+    monkeypatch.setattr(launch, "INTERPRETED", False)
+    monkeypatch.setattr(launch, "_fixed", {})
+    sides = range(8, 8 + launch._MOST_FIXED + 3)
+    layouts = [launch.fixed(launch._image(torch.zeros(2, 3, side, 9))).layout for side in (*sides, *sides)]
+    known = [isinstance(layout.height, tl.constexpr) for layout in layouts]
+    assert known == 2 * ([True] * launch._MOST_FIXED + [False] * 3)
+    assert layouts[0] == Layout(tl.constexpr(72), None, tl.constexpr(1), tl.constexpr(8), tl.constexpr(9))
+    assert layouts[-1] == Layout(9 * sides[-1], None, 1, sides[-1], 9)

@@ -6,6 +6,7 @@ import torch
 from tests.kernels.triton_cases import floats, in_layout, move, on_cuda, random_draw
 from tests.kernels.triton_table import MixTable, ParametersTable, WarpTable
 from tst_kernels import mix
+from tst_kernels.fused import launch, launcher
 
 
 @on_cuda
@@ -15,6 +16,19 @@ class TestMix(MixTable):
     def test_auto_is_triton(self):
         images, draw = in_layout("nhwc", 2, 9, 10).to("cuda"), move(random_draw(2, 3), "cuda")
         assert torch.equal(mix(images, draw), mix(images, draw, backend="triton"))
+
+    @pytest.mark.parametrize("layout", ["packed", "nhwc", "nchw"])
+    def test_a_layout_known_at_compile_time_gives_the_bits_of_one_that_is_not(self, layout, monkeypatch):
+        images, draw = in_layout(layout, 8, 37, 50).to("cuda"), move(random_draw(8, 6, seed=3), "cuda")
+        results = []
+        for most in (16, 0):
+            monkeypatch.setattr(launcher, "compiled", {})
+            monkeypatch.setattr(launch, "_fixed", {})
+            monkeypatch.setattr(launch, "_MOST_FIXED", most)
+            result = mix(images, draw, (0.5, 0.4, 0.3), backend="triton")
+            gradients = torch.autograd.grad(result.square().sum(), (draw.levels, draw.gates))
+            results.append((result.detach(), *gradients))
+        assert all(torch.equal(known, unknown) for known, unknown in zip(*results, strict=True))
 
     @pytest.mark.parametrize("is_float", [True, False])
     def test_captured_in_a_cuda_graph(self, is_float):

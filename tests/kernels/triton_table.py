@@ -23,7 +23,7 @@ from tests.kernels.triton_cases import (
     random_draw,
 )
 from tst_kernels import OPERATIONS, Draw, apply, mix, warp
-from tst_kernels.operations import Scene, family_parameters
+from tst_kernels.operations import Family, Scene, family_parameters
 
 SIZES = [(1, 1), (17, 19), (32, 32)]
 
@@ -167,6 +167,15 @@ def every_operation_once() -> Draw:
     return draw_of(codes, torch.full_like(codes, 0.7, dtype=torch.float32), torch.full(codes.shape, 0.8))
 
 
+def _maps_in_pixels(rows, draw, height, width):
+    """Rows of `family_parameters`, with those of warps turned from `affine_grid`'s coordinates to pixels."""
+    factors = torch.tensor([1, width / height, width / 2, height / width, 1, height / 2], dtype=torch.float64)
+    middles = torch.tensor([0, 0, (width - 1) / 2, 0, 0, (height - 1) / 2], dtype=torch.float64)
+    names = list(OPERATIONS)
+    warps = [[[OPERATIONS[names[number]].family == Family.WARP] for number in row] for row in draw.operations.tolist()]
+    return torch.where(torch.tensor(warps), rows * factors + middles, rows)
+
+
 class ParametersTable:
     """The kernel of the parameters against `family_parameters`, whose rows it must reproduce."""
 
@@ -181,12 +190,13 @@ class ParametersTable:
         on_device = move(draw, self.device)
         fields = (on_device.operations, on_device.levels.detach(), on_device.gates.detach(), on_device.centres)
         shape = height, width, self.device
-        rows, kinds, mean_grey, _ = launch.prepare(launch._image(images), fields, images.device, shape)
+        source = launch._image(images)
+        rows, kinds, mean_grey, _ = launch.prepare(source, fields, images.device, shape)
         levels = draw.levels.double().requires_grad_()
         grey = mean_grey.cpu().double()[:, None].requires_grad_()
         sides = (torch.full((len(levels), 1), side, dtype=torch.float64) for side in (height, width))
         scene = Scene(*sides, grey, draw.centres.double().unsqueeze(1))
-        expected = family_parameters(draw.operations, levels, scene)
+        expected = _maps_in_pixels(family_parameters(draw.operations, levels, scene), draw, height, width)
         torch.testing.assert_close(rows[..., :6].cpu().double(), expected.detach(), rtol=1e-6, atol=1e-6)
         torch.testing.assert_close(rows[..., 6].cpu(), draw.gates)
         families = [list(OPERATIONS.values())[number].family for number in draw.operations.flatten().tolist()]
@@ -199,9 +209,10 @@ class ParametersTable:
         expected.backward(upstream)
         partials = torch.zeros(len(draw.levels), 1, 2, 8, device=self.device)  # two stripes, to be added
         partials[..., 0, :6], partials[..., 1, :6] = (upstream * part for part in (0.25, 0.75))
-        of_levels, _, of_grey = launch.slot_gradients(fields[:2], mean_grey, partials, height, width, shape)
+        of_levels, _, of_grey = launch.slot_gradients(fields[:2], mean_grey, partials, source, None, shape)
         torch.testing.assert_close(of_levels.cpu().double(), levels.grad, rtol=1e-5, atol=1e-4)
-        torch.testing.assert_close(of_grey.cpu().double(), grey.grad.flatten(), rtol=1e-5, atol=1e-5)
+        of_mean = of_grey.cpu().double() * (height * width)
+        torch.testing.assert_close(of_mean, grey.grad.flatten(), rtol=1e-5, atol=1e-5)
 
     def test_unknown_codes_do_nothing(self):
         """A draw on a GPU is not looked at, so a bad code must do no harm."""

@@ -22,14 +22,14 @@ def _add(a, b):
 
 
 @triton.jit
-def _store(partial, sums, gate, is_warp, height, width):
-    """Write a row of partial sums; those of a warp turn from pixels to `affine_grid`'s coordinates here."""
+def _store(partial, sums, gate):
+    """Write a row of partial sums."""
     tl.store(partial, tl.sum(sums.first, axis=0) * gate)
-    tl.store(partial + 1, tl.sum(sums.second, axis=0) * gate * tl.where(is_warp, width / height, 1.0))
-    tl.store(partial + 2, tl.sum(sums.third, axis=0) * gate * tl.where(is_warp, width * 0.5, 1.0))
-    tl.store(partial + 3, tl.sum(sums.fourth, axis=0) * gate * tl.where(is_warp, height / width, 1.0))
+    tl.store(partial + 1, tl.sum(sums.second, axis=0) * gate)
+    tl.store(partial + 2, tl.sum(sums.third, axis=0) * gate)
+    tl.store(partial + 3, tl.sum(sums.fourth, axis=0) * gate)
     tl.store(partial + 4, tl.sum(sums.fifth, axis=0) * gate)
-    tl.store(partial + 5, tl.sum(sums.sixth, axis=0) * gate * tl.where(is_warp, height * 0.5, 1.0))
+    tl.store(partial + 5, tl.sum(sums.sixth, axis=0) * gate)
     tl.store(partial + families.GATE_COLUMN, tl.sum(sums.gate, axis=0))
 
 
@@ -72,4 +72,4 @@ def sum_gradients(
         number += STRIPES
     partial = partials + (row * STRIPES + stripe) * families.COLUMNS
     gate = tl.load(slot + families.GATE_COLUMN)
-    _store(partial, sums, gate, family == families.WARP, images.layout.height, images.layout.width)
+    _store(partial, sums, gate)

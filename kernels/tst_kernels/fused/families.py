@@ -79,16 +79,10 @@ class Taps(NamedTuple):
 
 
 @triton.jit
-def load_affine(theta, image):
-    """Six numbers in `affine_grid`'s coordinates, as a map in pixels."""
-    width, height = image.layout.width, image.layout.height
+def load_affine(slot):
+    """The map of a slot's six parameters."""
     return Affine(
-        tl.load(theta),
-        tl.load(theta + 1) * (width / height),
-        tl.load(theta + 2) * (width * 0.5) + (width - 1) * 0.5,
-        tl.load(theta + 3) * (height / width),
-        tl.load(theta + 4),
-        tl.load(theta + 5) * (height * 0.5) + (height - 1) * 0.5,
+        tl.load(slot), tl.load(slot + 1), tl.load(slot + 2), tl.load(slot + 3), tl.load(slot + 4), tl.load(slot + 5)
     )
 
 
@@ -157,7 +151,7 @@ def _interpolate_taps(taps):
 def warp_taps(slot, image, tile):
     """The taps of each pixel of the tile, and its distance from the centre."""
     x, y = from_centre(image, tile.row, tile.column)
-    source_column, source_row = source_of(load_affine(slot, image), x, y)
+    source_column, source_row = source_of(load_affine(slot), x, y)
     return taps_at(image, source_column, source_row, tile.inside), x, y
 
 
@@ -183,11 +177,12 @@ def is_inner(slot, row, column):
 def smooth(slot, image, row, column, pixel, mask):
     """PIL's SMOOTH filter, [1 1 1; 1 5 1; 1 1 1] / 13, with the border pixels kept."""
     inner = mask & is_inner(slot, row, column)
-    around = pixels.scale(pixel, 5.0)
-    for neighbour in tl.static_range(9):
+    around = pixels.load_stored_at(image, row - 1, column - 1, inner)
+    for neighbour in tl.static_range(1, 9):
         if neighbour != 4:
-            near = pixels.load_at(image, row + (neighbour // 3 - 1), column + (neighbour % 3 - 1), inner)
+            near = pixels.load_stored_at(image, row + (neighbour // 3 - 1), column + (neighbour % 3 - 1), inner)
             around = pixels.add(around, near)
+    around = pixels.add(pixels.to_255(around), pixels.scale(pixel, 5.0))
     return pixels.select(inner, pixels.scale(around, _THIRTEENTH), pixel)
 
 
@@ -278,11 +273,11 @@ def transform(family, slot, image, tile, pixel, tables, fill, GEOMETRY: tl.const
         smoothed = smooth(slot, image, tile.row + hidden_zero(slot), tile.column, pixel, tile.inside)
         changed = pixels.clamp(sharpness(tl.load(slot), pixel, smoothed))
     elif family == POSTERIZE:
-        changed = posterize(slot, pixels.eight_bit(pixel))
+        changed = posterize(slot, pixels.eight_bit(image, pixel))
     elif family == SOLARIZE:
-        changed = solarize(slot, pixel, pixels.eight_bit(pixel))
+        changed = solarize(slot, pixel, pixels.eight_bit(image, pixel))
     elif family == TABLE:
-        changed = look_up(slot, tables, pixels.eight_bit(pixel))
+        changed = look_up(slot, tables, pixels.eight_bit(image, pixel))
     elif family == ERASE:
         changed = pixels.select(is_erased(slot, tile), fill, pixel)
     return changed
@@ -361,9 +356,9 @@ def _sharpness_derivatives(slot, image, tile, pixel, upstream):
 
 
 @triton.jit
-def _posterize_derivatives(slot, pixel, upstream):
+def _posterize_derivatives(slot, image, pixel, upstream):
     """The straight-through floor: d/d step = floor(v / step) - v / step."""
-    levels = pixels.eight_bit(pixel)
+    levels = pixels.eight_bit(image, pixel)
     changed = posterize(slot, levels)
     step = pixels.dot(upstream, pixels.subtract(changed, levels)) / tl.load(slot)
     nothing = tl.zeros_like(step)
@@ -371,8 +366,8 @@ def _posterize_derivatives(slot, pixel, upstream):
 
 
 @triton.jit
-def _solarize_derivatives(slot, pixel, upstream):
-    levels = pixels.eight_bit(pixel)
+def _solarize_derivatives(slot, image, pixel, upstream):
+    levels = pixels.eight_bit(image, pixel)
     by_threshold = Pixel(
         _solarize_derivative(levels.red, tl.load(slot)),
         _solarize_derivative(levels.green, tl.load(slot)),
@@ -402,11 +397,11 @@ def derivatives(family, slot, image, tile, pixel, upstream, tables, fill, GEOMET
     elif family == SHARPNESS:
         result = _sharpness_derivatives(slot, image, tile, pixel, upstream)
     elif family == POSTERIZE:
-        result = _posterize_derivatives(slot, pixel, upstream)
+        result = _posterize_derivatives(slot, image, pixel, upstream)
     elif family == SOLARIZE:
-        result = _solarize_derivatives(slot, pixel, upstream)
+        result = _solarize_derivatives(slot, image, pixel, upstream)
     elif family == TABLE:
-        result = _gate_derivatives(upstream, pixel, look_up(slot, tables, pixels.eight_bit(pixel)))
+        result = _gate_derivatives(upstream, pixel, look_up(slot, tables, pixels.eight_bit(image, pixel)))
     elif family == ERASE:
         result = _gate_derivatives(upstream, pixel, pixels.select(is_erased(slot, tile), fill, pixel))
     return result

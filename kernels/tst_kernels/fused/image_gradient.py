@@ -73,7 +73,7 @@ def bilinear_weight(affine, image, output_row, output_column, row, column):
 
 @triton.jit
 def _warp_adjoint(slot, image, tile, gradient):
-    affine = families.load_affine(slot, image)
+    affine = families.load_affine(slot)
     window = window_around(affine, image, tile.row, tile.column)
     nothing = tl.zeros_like(tile.row).to(tl.float32)
     collected = Pixel(nothing, nothing, nothing)
@@ -126,8 +126,8 @@ def _sharpness_adjoint(slot, image, tile, gradient):
 
 
 @triton.jit
-def _solarize_adjoint(slot, pixel, upstream):
-    levels = pixels.eight_bit(pixel)
+def _solarize_adjoint(slot, image, pixel, upstream):
+    levels = pixels.eight_bit(image, pixel)
     threshold = tl.load(slot)
     return Pixel(
         tl.where(levels.red < threshold, upstream.red, -upstream.red),
@@ -150,7 +150,7 @@ def _adjoint(family, slot, image, tile, pixel, gradient, upstream, factors, GEOM
     elif family == families.SHARPNESS:
         collected = pixels.multiply(_sharpness_adjoint(slot, image, tile, gradient), factors)
     elif family == families.SOLARIZE:
-        collected = _solarize_adjoint(slot, pixel, upstream)
+        collected = _solarize_adjoint(slot, image, pixel, upstream)
     elif family == families.TABLE:
         collected = none
     elif family == families.ERASE:
@@ -166,7 +166,7 @@ def gather_gradients(
     parameters,
     kinds,
     constants,
-    mean_grey_gradients,
+    grey_gradients,
     sizes,
     slots,
     GEOMETRY: tl.constexpr,
@@ -184,8 +184,7 @@ def gather_gradients(
     factors = pixels.scale_of(constants)
     upstream = pixels.multiply(pixels.load_gradient_tile(upstream_image, tile), factors)
     height, width = pixels.size_of(images, sizes, image_number)
-    share = tl.load(mean_grey_gradients + image_number) / (height * width)
-    of_grey = tl.where((tile.row < height) & (tile.column < width), share, 0.0)
+    of_grey = tl.where((tile.row < height) & (tile.column < width), tl.load(grey_gradients + image_number), 0.0)
     collected = pixels.add(upstream, families.grey_transposed(of_grey))
     row = image_number * slots
     end = row + slots

@@ -4,6 +4,7 @@ from collections.abc import Hashable, Sequence
 
 import torch
 import triton
+import triton.language as tl
 from torch import Tensor
 
 from tst_kernels.fused import backward, families, forward, image_gradient, launcher, parameters, statistics, warp
@@ -16,7 +17,7 @@ PIXELS = 2
 PIXELS_APART = 1
 """The same where pixels are not written side by side: in channels_last results, for which Triton would rearrange two
 through shared memory; in the images' gradients, where each pixel collects from many and two spill on sm_100; and in
-the backward pass of images with gaps between their pixels, where two spill on sm_80."""
+the backward pass of images with gaps between their pixels, or in channels_last and floating point, where two spill."""
 THREADS = 128
 """A program."""
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -29,6 +30,10 @@ _FEW_REGISTERS = 80
 _REGISTERS = 96
 """The fewest without spills (`make compile-matrix`): the mix does with few from sm_90 on. A multiprocessor then holds
 six programs of the mix and five of its gradients. Left alone, Triton 3.8 takes up to 126 registers: four programs."""
+_MOST_FIXED = 16
+"""Layouts of images that kernels are compiled for, each by itself, in one process: a fifth of the forward pass's
+instructions are saved, and sizes that change all the time compile no more."""
+_fixed: dict[Layout, Layout] = {}
 _MOST_PIXELS = 2**31 - 2**14
 """Of a plane: the indices of its last tile fit 32 bits, too."""
 
@@ -70,7 +75,7 @@ def mix_forward(
     threads, tiles = _tiles(height * width, pixels)
     with launcher.on(images.device):
         rows, kinds, mean_grey, tables = prepare(source, draw, images.device, alike, geometry, sizes)
-        arguments = source, target, rows, kinds, tables, nine
+        arguments = fixed(source), fixed(target), rows, kinds, tables, nine
         shape = slots, geometry, threads, pixels
         launch(forward.mix, batch * tiles, arguments, shape, alike, threads, _FEW_REGISTERS)
     return result, rows, kinds, mean_grey, tables
@@ -95,20 +100,22 @@ def mix_backward(
     batch, slots = kinds.shape
     height, width = images.shape[2:]
     source, upstream, nine, sizes = _image(images), _image(gradient), _constants(constants), _whole(sizes)
-    pixels = _pixels(images.device) if source.layout.column_stride in (1, 3) else PIXELS_APART
+    beside = source.layout.column_stride == 1 or (source.layout.column_stride == 3 and images.dtype == torch.uint8)
+    pixels = _pixels(images.device) if beside else PIXELS_APART
     threads, tiles = _tiles(height * width, pixels)
     stripes = _stripes(batch * slots, tiles)
     partials = rows.new_empty((batch, slots, stripes, int(families.COLUMNS)))
     image_gradients = torch.empty_like(images) if needs_images else rows.new_empty(0)
     alike = likeness(gradient, images, *draw, *saved, sizes, nine.pointer)
     with launcher.on(images.device):
-        arguments = source, upstream, rows, kinds, tables, nine, partials
+        arguments = fixed(source), fixed(upstream), rows, kinds, tables, nine, partials
         shape = slots, geometry, stripes, threads, pixels
         launch(backward.sum_gradients, batch * slots * stripes, arguments, shape, alike, threads, _REGISTERS)
-        of_levels, of_gates, of_grey = slot_gradients(draw, mean_grey, partials, height, width, alike)
+        of_levels, of_gates, of_grey = slot_gradients(draw, mean_grey, partials, source, sizes, alike)
         if needs_images:
             threads, tiles = _tiles(height * width, PIXELS_APART)
-            arguments = source, upstream, _image(image_gradients), rows, kinds, nine, of_grey, sizes
+            target = _image(image_gradients)
+            arguments = fixed(source), fixed(upstream), fixed(target), rows, kinds, nine, of_grey, sizes
             shape = slots, geometry, threads, PIXELS_APART
             launch(image_gradient.gather_gradients, batch * tiles, arguments, shape, alike, threads, _REGISTERS)
     return of_levels, of_gates, image_gradients
@@ -148,16 +155,20 @@ def prepare(
 
 
 def slot_gradients(
-    draw: Sequence[Tensor], mean_grey: Tensor, partials: Tensor, height: int, width: int, alike: Hashable
+    draw: Sequence[Tensor],
+    mean_grey: Tensor,
+    partials: Tensor,
+    source: Images,
+    sizes: Tensor | None,
+    alike: Hashable,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of levels and gates [B, K] and of the mean grey [B], from partial sums [B, K, stripes, 8]."""
+    """Gradients of levels and gates [B, K] and of each pixel's grey [B], from partial sums [B, K, stripes, 8]."""
     codes, levels = (_slots(field) for field in draw)
     batch, slots, stripes, _ = partials.shape
     of_levels, of_gates = partials.new_empty((batch, slots)), partials.new_empty((batch, slots))
     of_grey = partials.new_empty(batch)
-    arguments = codes, levels, mean_grey, partials, of_levels, of_gates, of_grey
-    shape = height, width, triton.next_power_of_2(slots), stripes
-    launch(parameters.compute_gradients, batch, arguments, shape, alike)
+    arguments = codes, levels, mean_grey, partials, source, sizes, of_levels, of_gates, of_grey
+    launch(parameters.compute_gradients, batch, arguments, (triton.next_power_of_2(slots), stripes), alike)
     return of_levels, of_gates, of_grey
 
 
@@ -232,6 +243,17 @@ def _image(images: Tensor) -> Images:
     if row_stride == width * column_stride:
         row_stride = None
     return Images(images, image_stride, Layout(channel_stride, row_stride, column_stride, height, width))
+
+
+def fixed(images: Images) -> Images:
+    """The same with a layout that is known at compile time, for the first layouts that a process sees.
+
+    Results have the same bits either way: a layout takes part in the arithmetic of whole numbers alone.
+    """
+    layout = images.layout
+    if layout not in _fixed and len(_fixed) < _MOST_FIXED and not INTERPRETED:
+        _fixed[layout] = Layout(*(None if one is None else tl.constexpr(one) for one in layout))
+    return Images(images.pointer, images.image_stride, _fixed.get(layout, layout))
 
 
 def _extent(images: Tensor) -> int:

@@ -104,22 +104,22 @@ def _cosine(angle):
 
 @triton.jit
 def _warp_parameters(code, level, height, width):
-    """The six numbers of theta."""
+    """The six numbers of `families.Affine`: the map in pixels."""
     angle = level * RADIANS
     rotates = code == ROTATE
     diagonal = tl.where(rotates, _cosine(angle), 1.0)
     sine = tl.where(rotates, _sine(angle), 0.0)
-    shear_x = tl.where(code == SHEAR_X, level * SHEAR * (height / width), 0.0)
-    shear_y = tl.where(code == SHEAR_Y, level * SHEAR * (width / height), 0.0)
+    shear_x = tl.where(code == SHEAR_X, level * SHEAR, 0.0)
+    shear_y = tl.where(code == SHEAR_Y, level * SHEAR, 0.0)
     shift_x = tl.where(code == TRANSLATE_X, level * SHIFT, 0.0)
     shift_y = tl.where(code == TRANSLATE_Y, level * SHIFT, 0.0)
     return (
         diagonal,
-        shear_x - sine * (height / width),
-        shear_x + shift_x,
-        shear_y + sine * (width / height),
+        shear_x - sine,
+        shear_x * (height * 0.5) + shift_x * (width * 0.5) + (width - 1) * 0.5,
+        shear_y + sine,
         diagonal,
-        shear_y + shift_y,
+        shear_y * (width * 0.5) + shift_y * (height * 0.5) + (height - 1) * 0.5,
     )
 
 
@@ -200,23 +200,23 @@ def prepare(
     gate = tl.load(at(gates, image_number, slot), mask=valid, other=0.0).to(tl.float32)
     gate += 0.0 * gate + _unsound(code, level)  # NaN makes the whole image NaN
     family = _family_of(code, GEOMETRY)
-    theta = _warp_parameters(code, level, height, width)
+    affine = _warp_parameters(code, level, height, width)
     tone = _tone_parameters(code, level, grey)
     half_side = tl.minimum(height, width) * HALF_SIDE
     middle_row, middle_column = _centre(centres, image_number, height, width)
     warps, erases, smooths = family == families.WARP, family == families.ERASE, family == families.SHARPNESS
     second, third = tl.where(smooths, height, tone[1]), tl.where(smooths, width, tone[2])
-    first = tl.where(warps, theta[0], tl.where(erases, middle_row - half_side, tone[0]))
-    second = tl.where(warps, theta[1], tl.where(erases, middle_column - half_side, second))
-    third = tl.where(warps, theta[2], tl.where(erases, middle_row + half_side, third))
-    fourth = tl.where(warps, theta[3], tl.where(erases, middle_column + half_side, 0.0))
+    first = tl.where(warps, affine[0], tl.where(erases, middle_row - half_side, tone[0]))
+    second = tl.where(warps, affine[1], tl.where(erases, middle_column - half_side, second))
+    third = tl.where(warps, affine[2], tl.where(erases, middle_row + half_side, third))
+    fourth = tl.where(warps, affine[3], tl.where(erases, middle_column + half_side, 0.0))
     entry = parameters + row * families.COLUMNS
     tl.store(entry, tl.where(family == families.TABLE, 0.0, first), mask=valid)
     tl.store(entry + 1, second, mask=valid)
     tl.store(entry + 2, third, mask=valid)
     tl.store(entry + 3, fourth, mask=valid)
-    tl.store(entry + 4, tl.where(warps, theta[4], 0.0), mask=valid)
-    tl.store(entry + 5, tl.where(warps, theta[5], 0.0), mask=valid)
+    tl.store(entry + 4, tl.where(warps, affine[4], 0.0), mask=valid)
+    tl.store(entry + 5, tl.where(warps, affine[5], 0.0), mask=valid)
     tl.store(entry + families.GATE_COLUMN, tl.where(family == families.NO_FAMILY, 0.0, gate), mask=valid)
     table = tl.where(code == EQUALIZE, statistics.EQUALIZE_TABLE, statistics.AUTOCONTRAST_TABLE)
     tl.store(entry + families.TABLE_COLUMN, table.to(tl.float32), mask=valid)
@@ -231,22 +231,21 @@ def _sum_stripes(partials, row, valid, column: tl.constexpr, STRIPES: tl.constex
 
 
 @triton.jit
-def _level_gradient(code, level, mean_grey, theta, height, width):
-    """The chain rule from the parameters' gradients to the level's. `theta` holds six gradients."""
+def _level_gradient(code, level, mean_grey, by, height, width):
+    """The chain rule from the six parameters' gradients, `by`, to the level's."""
     angle = level * RADIANS
     sine, cosine = _sine(angle), _cosine(angle)
-    rotate = theta[3] * cosine * (width / height) - theta[1] * cosine * (height / width)
-    rotate = (rotate - (theta[0] + theta[4]) * sine) * RADIANS
-    result = tl.where(code == SHEAR_X, (theta[1] + theta[2]) * SHEAR * (height / width), 0.0)
-    result = tl.where(code == SHEAR_Y, (theta[3] + theta[5]) * SHEAR * (width / height), result)
-    result = tl.where(code == TRANSLATE_X, theta[2] * SHIFT, result)
-    result = tl.where(code == TRANSLATE_Y, theta[5] * SHIFT, result)
+    rotate = ((by[3] - by[1]) * cosine - (by[0] + by[4]) * sine) * RADIANS
+    result = tl.where(code == SHEAR_X, (by[1] + by[2] * (height * 0.5)) * SHEAR, 0.0)
+    result = tl.where(code == SHEAR_Y, (by[3] + by[5] * (width * 0.5)) * SHEAR, result)
+    result = tl.where(code == TRANSLATE_X, by[2] * (width * 0.5) * SHIFT, result)
+    result = tl.where(code == TRANSLATE_Y, by[5] * (height * 0.5) * SHIFT, result)
     result = tl.where(code == ROTATE, rotate, result)
-    result = tl.where((code == BRIGHTNESS) | (code == SHARPNESS), theta[0] * FACTOR, result)
-    result = tl.where(code == COLOR, (theta[0] - theta[1]) * FACTOR, result)
-    result = tl.where(code == CONTRAST, (theta[0] - mean_grey * theta[2]) * FACTOR, result)
-    result = tl.where(code == POSTERIZE, posterize_step(level) * theta[0] * (_LOG_2 * BITS), result)
-    return tl.where(code == SOLARIZE, -255.0 * theta[0], result)
+    result = tl.where((code == BRIGHTNESS) | (code == SHARPNESS), by[0] * FACTOR, result)
+    result = tl.where(code == COLOR, (by[0] - by[1]) * FACTOR, result)
+    result = tl.where(code == CONTRAST, (by[0] - mean_grey * by[2]) * FACTOR, result)
+    result = tl.where(code == POSTERIZE, posterize_step(level) * by[0] * (_LOG_2 * BITS), result)
+    return tl.where(code == SOLARIZE, -255.0 * by[0], result)
 
 
 @triton.jit
@@ -255,23 +254,24 @@ def compute_gradients(
     levels,
     mean_grey,
     partials,
+    images,
+    sizes,
     level_gradients,
     gate_gradients,
-    mean_grey_gradients,
-    height,
-    width,
+    grey_gradients,
     SLOTS: tl.constexpr,
     STRIPES: tl.constexpr,
 ):
-    """Of one image: the gradients of its levels, of its gates, and of its mean grey (Contrast's alone)."""
+    """Of one image: the gradients of its levels, of its gates, and, by Contrast's mean, of each pixel's grey."""
     image_number = tl.program_id(0)
+    height, width = pixels.size_of(images, sizes, image_number)
     slot = tl.arange(0, SLOTS)
     valid = slot < codes.slots
     row = image_number * codes.slots + slot
     code = tl.load(at(codes, image_number, slot), mask=valid, other=-1).to(tl.int32)
     level = tl.load(at(levels, image_number, slot), mask=valid, other=0.0).to(tl.float32)
     grey = tl.load(mean_grey + image_number)
-    theta = (
+    by = (
         _sum_stripes(partials, row, valid, 0, STRIPES),
         _sum_stripes(partials, row, valid, 1, STRIPES),
         _sum_stripes(partials, row, valid, 2, STRIPES),
@@ -281,7 +281,7 @@ def compute_gradients(
     )
     gate = _sum_stripes(partials, row, valid, 6, STRIPES)
     gate += _unsound(code, level)
-    tl.store(level_gradients + row, _level_gradient(code, level, grey, theta, height, width), mask=valid)
+    tl.store(level_gradients + row, _level_gradient(code, level, grey, by, height, width), mask=valid)
     tl.store(gate_gradients + row, gate, mask=valid)
-    through_mean = tl.where(valid & (code == CONTRAST), -level * theta[2] * FACTOR, 0.0)
-    tl.store(mean_grey_gradients + image_number, tl.sum(through_mean, axis=0))
+    through_mean = tl.where(valid & (code == CONTRAST), -level * by[2] * FACTOR, 0.0)
+    tl.store(grey_gradients + image_number, tl.sum(through_mean, axis=0) / (height * width))

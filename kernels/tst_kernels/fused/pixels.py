@@ -102,15 +102,6 @@ def tile_at(image, number, THREADS: tl.constexpr, PIXELS: tl.constexpr):
 
 
 @triton.jit
-def _unpack(word):
-    """Three channels of a 32-bit RGBX word."""
-    red = (word & 255).to(tl.float32)
-    green = ((word >> 8) & 255).to(tl.float32)
-    blue = ((word >> 16) & 255).to(tl.float32)
-    return Pixel(red, green, blue)
-
-
-@triton.jit
 def _offset_of(image, tile):
     if image.layout.row_stride is None:
         return tile.index * image.layout.column_stride
@@ -128,36 +119,51 @@ def _offset_at(image, row, column):
 
 @triton.jit
 def _load(image, offset, mask):
-    """Pixels in 0..255; zero where the mask is false."""
+    """Pixels as they are stored; zero where the mask is false."""
     first = tl.load(image.pointer + offset, mask=mask, other=0)
     if image.pointer.dtype.element_ty == tl.int32:
-        return _unpack(first)
+        return Pixel(first & 255, (first >> 8) & 255, (first >> 16) & 255)
     elif image.layout.channel_stride is None:
-        value = _to_255(first)
+        value = _wide(first)
         return Pixel(value, value, value)
     else:
         second = tl.load(image.pointer + (offset + image.layout.channel_stride), mask=mask, other=0)
         third = tl.load(image.pointer + (offset + 2 * image.layout.channel_stride), mask=mask, other=0)
-        return Pixel(_to_255(first), _to_255(second), _to_255(third))
+        return Pixel(_wide(first), _wide(second), _wide(third))
+
+
+@triton.jit
+def _wide(value):
+    """In 32 bits."""
+    return value.to(tl.float32) if value.dtype.is_floating() else value.to(tl.int32)
 
 
 @triton.jit
 def _to_255(value):
-    if value.dtype.is_floating():
-        return value.to(tl.float32) * 255.0
-    else:
-        return value.to(tl.float32)
+    return value * 255.0 if value.dtype.is_floating() else value.to(tl.float32)
+
+
+@triton.jit
+def to_255(stored):
+    """Pixels as they are stored, or sums of such, in 0..255: that is what whole numbers are."""
+    return Pixel(_to_255(stored.red), _to_255(stored.green), _to_255(stored.blue))
 
 
 @triton.jit
 def load_tile(image, tile):
     """The tile's own pixels, in 0..255."""
-    return _load(image, _offset_of(image, tile), tile.inside)
+    return to_255(_load(image, _offset_of(image, tile), tile.inside))
 
 
 @triton.jit
 def load_at(image, row, column, mask):
     """The pixels at (row, column), in 0..255; zero where the mask is false, which must hold beyond the image."""
+    return to_255(load_stored_at(image, row, column, mask))
+
+
+@triton.jit
+def load_stored_at(image, row, column, mask):
+    """The same as they are stored, in int32 or float32: what is added before it is converted costs less."""
     return _load(image, _offset_at(image, row, column), mask)
 
 
@@ -313,6 +319,12 @@ def _eight_bit(value):
 
 
 @triton.jit
-def eight_bit(pixel):
-    """The 8-bit value, rounded half up, still floating point; that of NaN is 0, so that it may be an index."""
-    return Pixel(_eight_bit(pixel.red), _eight_bit(pixel.green), _eight_bit(pixel.blue))
+def eight_bit(image, pixel):
+    """The 8-bit value of an image's pixel, rounded half up, still floating point; that of NaN is 0: it may be an index.
+
+    Pixels of 8-bit images are that already.
+    """
+    if image.pointer.dtype.element_ty.is_floating():
+        return Pixel(_eight_bit(pixel.red), _eight_bit(pixel.green), _eight_bit(pixel.blue))
+    else:
+        return pixel

@@ -58,7 +58,7 @@ def _count_tiles(image, size, first, step, NEEDS_TABLES, BLOCK: tl.constexpr):
         pixel = pixels.load_tile(image, tile)
         greys += families.grey(pixel)
         if NEEDS_TABLES:
-            levels = pixels.eight_bit(pixel)
+            levels = pixels.eight_bit(image, pixel)
             red += _histogram(levels.red, tile.inside)
             green += _histogram(levels.green, tile.inside)
             blue += _histogram(levels.blue, tile.inside)

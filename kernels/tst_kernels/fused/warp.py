@@ -4,6 +4,7 @@ import triton
 import triton.language as tl
 
 from tst_kernels.fused import families, image_gradient, pixels
+from tst_kernels.fused.families import Affine
 from tst_kernels.fused.pixels import Image
 
 NEAREST = tl.constexpr(0)
@@ -16,6 +17,20 @@ def _start_of(images, channels, number):
     image_number = number // channels
     channel = (number - image_number * channels).to(tl.int64)
     return pixels.start_of(images, image_number) + channel * images.layout.channel_stride
+
+
+@triton.jit
+def _load_theta(theta, plane):
+    """Six numbers in `affine_grid`'s coordinates, as a map in pixels."""
+    width, height = plane.layout.width, plane.layout.height
+    return Affine(
+        tl.load(theta),
+        tl.load(theta + 1) * (width / height),
+        tl.load(theta + 2) * (width * 0.5) + (width - 1) * 0.5,
+        tl.load(theta + 3) * (height / width),
+        tl.load(theta + 4),
+        tl.load(theta + 5) * (height * 0.5) + (height - 1) * 0.5,
+    )
 
 
 @triton.jit
@@ -67,7 +82,7 @@ def warp(images, result, theta, channels, fill, MODE: tl.constexpr, THREADS: tl.
     plane = Image(_start_of(images, channels, number), images.layout)
     target = Image(_start_of(result, channels, number), result.layout)
     tile = pixels.tile_at(plane, program - number * tiles, THREADS, PIXELS)
-    affine = families.load_affine(theta + number // channels * 6, plane)
+    affine = _load_theta(theta + number // channels * 6, plane)
     x, y = families.from_centre(plane, tile.row, tile.column)
     source_column, source_row = families.source_of(affine, x, y)
     pointer = target.pointer + _offset(target, tile.row, tile.column)
@@ -96,7 +111,7 @@ def sum_theta_gradients(
     number = program // STRIPES
     plane = Image(_start_of(images, channels, number), images.layout)
     upstream_plane = Image(_start_of(gradient, channels, number), gradient.layout)
-    affine = families.load_affine(theta + number // channels * 6, plane)
+    affine = _load_theta(theta + number // channels * 6, plane)
     tiles = tl.cdiv(images.layout.height * images.layout.width, THREADS * PIXELS)
     column_x = tl.zeros([THREADS], tl.float32)
     column_y = column_x
@@ -151,7 +166,7 @@ def gather_gradients(
     plane = Image(_start_of(gradient, channels, number), gradient.layout)
     target = Image(_start_of(result, channels, number), result.layout)
     tile = pixels.tile_at(target, program - number * tiles, THREADS, PIXELS)
-    affine = families.load_affine(theta + number // channels * 6, plane)
+    affine = _load_theta(theta + number // channels * 6, plane)
     window = image_gradient.window_around(affine, plane, tile.row, tile.column)
     collected = tl.zeros_like(tile.row).to(tl.float32)
     down = 0
