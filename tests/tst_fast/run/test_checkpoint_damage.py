@@ -148,7 +148,7 @@ def test_weights_that_are_not_finite_are_never_saved(tiny_config, make_run):
     def poisoned(batch):
         scalars = step(batch)
         if update.step_count == 4:
-            next(update.model.parameters()).data.view(-1)[3] = float("nan")
+            next(update.model.parameters()).data[0, 0, 0, 0] = float("nan")
         return scalars
 
     update.step = poisoned
