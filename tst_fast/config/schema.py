@@ -214,7 +214,7 @@ class Config:
         distillation: what the student learns from.
         loss: what the student minimises.
         policy: the augmentation.
-        channels_last: keep the networks' weights in the order of memory in which convolutions are fastest, on GPUs and CPUs.
+        channels_last: keep the networks' weights in the order of memory in which convolutions are fastest.
         sync_batch_norm: compute batch norm's statistics over the batches of all processes, on GPUs.
         compile_networks: run both networks through torch.compile: slow at first, then faster on GPUs.
         timeout: seconds that a process waits for the others, at most; then the run ends with an error.
