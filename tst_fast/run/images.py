@@ -34,6 +34,19 @@ def memory_format_of(network: nn.Module) -> torch.memory_format:
     return torch.contiguous_format
 
 
+def can_be_channels_last(network: nn.Module, device: torch.device) -> bool:
+    """Whether its gradients can be computed with weights in channels_last.
+
+    On CPUs, torch 2.14's gradient of a convolution of 1x1 with a stride and fewer than 16 channels ends the process there.
+    """
+
+    def ends_the_process(layer: nn.Module) -> bool:
+        is_strided = isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) and layer.stride != (1, 1)
+        return is_strided and layer.in_channels // layer.groups < 16
+
+    return device.type != "cpu" or not any(map(ends_the_process, network.modules()))
+
+
 def size_of(images: Tensor) -> tuple[int, int]:
     """Height and width of uint8 [B, H, W, C] or floating [B, C, H, W] images, in pixels."""
     height, width = images.shape[1:3] if images.dtype == torch.uint8 else images.shape[2:]

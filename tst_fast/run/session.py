@@ -19,6 +19,7 @@ from tst_fast.policy.alignment import Fit, aligned_encoders
 from tst_fast.policy.augmenter import Augmenter
 from tst_fast.policy.policy import Policy
 from tst_fast.run.forward import check_forward
+from tst_fast.run.images import can_be_channels_last
 from tst_fast.run.plan import Pass, Stage, plan, rehearsal, search_of, search_steps
 from tst_fast.run.search import PolicySearch
 from tst_fast.run.seeding import Stream, reseed
@@ -218,7 +219,7 @@ def make_network(config: Config, role: Role, task: Task, dataset: Dataset, devic
         network = _with_synchronised_norms(network, device)
     normalised(network, Normalisation(config.data.mean, config.data.std), own_normalisation(config, role))
     network = network.to(device)
-    if config.channels_last:
+    if config.channels_last and can_be_channels_last(network, device):
         network = network.to(memory_format=torch.channels_last)
     check_forward(network, role, config, task.image_size)
     if config.compile_networks:

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+from tst_fast.run.images import can_be_channels_last
 from tst_kernels import normalise
 
 
@@ -65,3 +66,16 @@ def test_floating_images_give_the_same(tiny_config, make_run):
         torch.manual_seed(5)
         losses.append(run.learners.student.loss(run.learners.student.model, given)[0].item())
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("channels", "kernel", "stride", "can"), [(8, 1, 2, False), (16, 1, 2, True), (8, 1, 1, True), (8, 3, 2, True)]
+)
+def test_channels_last_where_its_gradients_do_not_end_the_process(channels, kernel, stride, can):
+    network = torch.nn.Sequential(torch.nn.Conv2d(channels, 16, kernel, stride))
+    assert can_be_channels_last(network, torch.device("cpu")) is can
+    assert can_be_channels_last(network, torch.device("cuda"))
+    if can:
+        images = torch.rand(8, channels, 48, 48).to(memory_format=torch.channels_last).requires_grad_()
+        network.to(memory_format=torch.channels_last)(images).sum().backward()
+        assert images.grad.isfinite().all()
