@@ -37,14 +37,11 @@ def memory_format_of(network: nn.Module) -> torch.memory_format:
 def can_be_channels_last(network: nn.Module, device: torch.device) -> bool:
     """Whether its gradients can be computed with weights in channels_last.
 
-    On CPUs, torch 2.14's gradient of a convolution of 1x1 with a stride and fewer than 16 channels ends the process there.
+    On CPUs, torch 2.14's gradient of a 1x1 convolution with a stride and fewer than 16 channels ends the process there.
     """
-
-    def ends_the_process(layer: nn.Module) -> bool:
-        is_strided = isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) and layer.stride != (1, 1)
-        return is_strided and layer.in_channels // layer.groups < 16
-
-    return device.type != "cpu" or not any(map(ends_the_process, network.modules()))
+    convolutions = (layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
+    strided = (layer for layer in convolutions if layer.kernel_size == (1, 1) and layer.stride != (1, 1))
+    return device.type != "cpu" or all(layer.in_channels // layer.groups >= 16 for layer in strided)
 
 
 def size_of(images: Tensor) -> tuple[int, int]:
