@@ -150,7 +150,7 @@ def prepare(
         launch(statistics.count, batch * stripes, (source, codes, sizes, *counts), (stripes, padded, block), alike)
     fields = codes, _slots(levels), _slots(gates), None if centres is None else _slots(centres)
     arguments = source, *fields, sizes, *counts, tables, mean_grey, rows, kinds
-    launch(parameters.prepare, batch, arguments, (geometry, padded, stripes, block), alike)
+    launch(parameters.prepare, batch, arguments, (geometry, padded, stripes, block), alike, THREADS, _REGISTERS)
     return rows, kinds, mean_grey, tables
 
 
