@@ -259,6 +259,7 @@ COMPARISONS = {
     "digits": "compare-digits",
     "CIFAR-10, resnet56 to resnet20": "compare-cifar10",
     "CIFAR-10, resnet20 to convnet": "compare-cifar10-convnet",
+    "CIFAR-10, 2,500 images, resnet20 to convnet": "compare-cifar10-2500",
     "CIFAR-10, 500 images, resnet20 to convnet": "compare-cifar10-500",
     "digits, 100 images": "compare-digits-budget",
     "label maps on scenes": "compare-segmentation-scenes",
