@@ -126,8 +126,8 @@ MUTANTS = [
     Mutant(
         "the runs of other settings are taken for those that are asked for",
         "tst_fast/commands/continuing.py",
-        "saved[key] != value]",
-        "saved[key] is None]",
+        "    if different:",
+        "    if not asked:",
         "tst_fast/commands/test_table.py::test_a_folder_with_runs_of_other_settings_is_refused",
     ),
     Mutant(

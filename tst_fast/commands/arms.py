@@ -1,7 +1,10 @@
 """The arms of a comparison: what each changes of a configuration, and nothing else."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from tst_fast.errors import UserError, nearest
 
 STUDENT, KD, KD_ONE_CROP = "student alone", "KD", "KD, one crop"
 RANDOM, UNTRAINED, TST = "KD, random policy", "KD, untrained policy", "TST"
@@ -40,3 +43,19 @@ DEFAULT = [STUDENT, KD_ONE_CROP, KD, RANDOM, UNTRAINED, TST]
 
 PAIRS = [(TST, UNTRAINED), (TST, KD), (UNTRAINED, KD), (TST, RANDOM), (KD, STUDENT), (BUDGET, UNTRAINED), (BUDGET, TST)]
 """Whose differences are reported, with each seed; the first pair that is run is the hypothesis, the others explore."""
+
+
+def arms_of(names: Sequence[str]) -> dict[str, Arm]:
+    """The arms that are asked for, by name.
+
+    Raises:
+        UserError: there are none, or there is none of such a name.
+    """
+    for name in names:
+        if name not in ARMS:
+            raise UserError(
+                f"--arms: no arm {name!r}{nearest(name, list(ARMS))} Arms are {', '.join(map(repr, ARMS))}."
+            )
+    if not names:
+        raise UserError("--arms names none")
+    return {name: ARMS[name] for name in names}

@@ -5,10 +5,10 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from tst_fast.commands.arms import ARMS, DEFAULT, Arm
+from tst_fast.commands.arms import ARMS, DEFAULT, Arm, arms_of
 from tst_fast.config import reading
 from tst_fast.config.schema import Config
-from tst_fast.errors import UserError, errors_as_messages, nearest
+from tst_fast.errors import UserError, errors_as_messages
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -52,9 +52,4 @@ def _check(config: Config, options: Namespace) -> dict[str, Arm]:
             raise UserError(f"--{name} is {getattr(options, name)}: it must be 1 or more")
     if options.fraction_seeds > 1 and config.data.fraction == 1:
         raise UserError("--fraction_seeds chooses training images: give --data.fraction with it, below 1")
-    for arm in options.arms:
-        if arm not in ARMS:
-            raise UserError(f"--arms: no arm {arm!r}{nearest(arm, list(ARMS))} Arms are {', '.join(map(repr, ARMS))}.")
-    if not options.arms:
-        raise UserError("--arms names none")
-    return {arm: ARMS[arm] for arm in options.arms}
+    return arms_of(options.arms)

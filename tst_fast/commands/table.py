@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tst_fast.commands.arms import ARMS, KD, TST, UNTRAINED
+from tst_fast.commands.arms import KD, TST, UNTRAINED, arms_of
 from tst_fast.commands.groups import GROUPS, Row
 from tst_fast.config import reading
 from tst_fast.config.schema import Config
@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is left of a group or of a part of it; print and write the table of all that is there."""
     with errors_as_messages():
         options, flags = _parser().parse_known_args(sys.argv[1:] if arguments is None else arguments)
-        rows = _rows(options)
+        rows, arms = _rows(options), arms_of(options.arms)
         # All of them before the first is run: the last one may fail in a week otherwise.
         configs = {row.name: _config(row, flags) for row in _part(rows, options.part)}
         folder = options.folder or Path("tables") / options.group
@@ -30,7 +30,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from tst_fast.run.start import start_accelerator
 
         accelerator = start_accelerator()
-        arms = {name: ARMS[name] for name in options.arms}
         for name, config in configs.items():
             Comparison(config, arms, options.seeds, 1, folder / name, accelerator).run()
         if accelerator.is_main_process:
@@ -60,9 +59,6 @@ def _rows(options: argparse.Namespace) -> tuple[Row, ...]:
         raise UserError(
             f"no group {options.group!r}{nearest(options.group, list(GROUPS))} Groups: {', '.join(GROUPS)}."
         )
-    for arm in options.arms:
-        if arm not in ARMS:
-            raise UserError(f"--arms: no arm {arm!r}{nearest(arm, list(ARMS))} Arms are {', '.join(map(repr, ARMS))}.")
     if options.seeds < 1:
         raise UserError(f"--seeds is {options.seeds}: it must be 1 or more")
     return GROUPS[options.group]

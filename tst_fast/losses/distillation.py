@@ -125,6 +125,12 @@ Term = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 """Of student logits, teacher logits, labels and weights of the rows or None: a scalar."""
 
 
+def keyword_settings(term: Callable[..., Tensor], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the settings that a term takes by keyword alone."""
+    taken = [p.name for p in inspect.signature(term).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    return {name: settings[name] for name in taken if name in settings}
+
+
 def make_term(term: Callable[..., Tensor], standardised: bool, settings: Mapping[str, Any]) -> Term:
     """A distillation term with its settings filled in.
 
@@ -133,8 +139,7 @@ def make_term(term: Callable[..., Tensor], standardised: bool, settings: Mapping
         standardised: give it logits of mean 0 and standard deviation 1.
         settings: values by name, of which the term's keyword parameters are taken.
     """
-    taken = [p.name for p in inspect.signature(term).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    chosen = {name: settings[name] for name in taken if name in settings}
+    chosen = keyword_settings(term, settings)
 
     def of_rows(student: Tensor, teacher: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
         compared = (standardise(student), standardise(teacher)) if standardised else (student, teacher)

@@ -8,7 +8,7 @@ from tst_fast.config.data import DataConfig
 from tst_fast.config.imports import is_import_path, load_object
 from tst_fast.config.schema import LossConfig
 from tst_fast.errors import UserError
-from tst_fast.losses.distillation import LOSSES, Term, make_term
+from tst_fast.losses.distillation import LOSSES, Term, keyword_settings, make_term
 
 Kind = TypeVar("Kind")
 
@@ -23,8 +23,7 @@ def distillation_term(loss: LossConfig) -> Term:
     if not is_import_path(loss.name):
         return make_term(LOSSES[loss.name], loss.standardise, settings)
     function = load_object(loss.name, "loss.name")
-    parameters = inspect.signature(function).parameters.values()
-    given = {p.name: settings[p.name] for p in parameters if p.kind is p.KEYWORD_ONLY and p.name in settings}
+    given = keyword_settings(function, settings)
     try:
         inspect.signature(function).bind("student", "teacher", "labels", "weights", **given)
     except TypeError as error:

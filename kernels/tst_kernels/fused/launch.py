@@ -108,14 +108,14 @@ def mix_backward(
     image_gradients = torch.empty_like(images) if needs_images else rows.new_empty(0)
     alike = likeness(gradient, images, *draw, *saved, sizes, nine.pointer)
     with launcher.on(images.device):
-        arguments = fixed(source), fixed(upstream), rows, kinds, tables, nine, partials
+        known = fixed(source), fixed(upstream)
+        arguments = *known, rows, kinds, tables, nine, partials
         shape = slots, geometry, stripes, threads, pixels
         launch(backward.sum_gradients, batch * slots * stripes, arguments, shape, alike, threads, _REGISTERS)
         of_levels, of_gates, of_grey = slot_gradients(draw, mean_grey, partials, source, sizes, alike)
         if needs_images:
             threads, tiles = _tiles(height * width, PIXELS_APART)
-            target = _image(image_gradients)
-            arguments = fixed(source), fixed(upstream), fixed(target), rows, kinds, nine, of_grey, sizes
+            arguments = *known, fixed(_image(image_gradients)), rows, kinds, nine, of_grey, sizes
             shape = slots, geometry, threads, PIXELS_APART
             launch(image_gradient.gather_gradients, batch * tiles, arguments, shape, alike, threads, _REGISTERS)
     return of_levels, of_gates, image_gradients
@@ -248,7 +248,8 @@ def _image(images: Tensor) -> Images:
 def fixed(images: Images) -> Images:
     """The same with a layout that is known at compile time, for the first layouts that a process sees.
 
-    Results have the same bits either way: a layout takes part in the arithmetic of whole numbers alone.
+    Results have the same bits either way in the kernels that are given it, where a layout takes part in the arithmetic
+    of whole numbers alone. `prepare` and `compute_gradients`, which divide by sides, are not.
     """
     layout = images.layout
     if layout not in _fixed and len(_fixed) < _MOST_FIXED and not INTERPRETED:
