@@ -48,6 +48,7 @@ def _arms(arms: Mapping[str, Any]) -> str:
 
 
 def _accuracy(result: Result) -> str:
-    spread = f" ± {100 * result['standard_deviation']:.2f}" if "standard_deviation" in result else ""
+    deviation = result.get("standard_deviation")
+    spread = "" if deviation is None else f" ± {100 * deviation:.2f}"
     runs = ", ".join(f"{100 * run:.2f}" for run in result["runs"])
     return f"{100 * result['mean']:.2f}{spread} ({runs})"

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -45,12 +46,17 @@ class Results:
         self.save()
 
     def save(self) -> None:
-        """Write the file anew, aside and then in its place: it is never there in part."""
+        """Write the file anew."""
         if self.file is not None:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            aside = self.file.with_name(f".{self.file.name}.{os.getpid()}")
-            aside.write_text(json.dumps({**self.about, "rows": self.rows}, indent=2) + "\n", encoding="utf-8")
-            os.replace(aside, self.file)
+            write_whole(self.file, {**self.about, "rows": self.rows})
+
+
+def write_whole(file: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON aside and then in its place: it is never there in part. The folder is made."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    aside = file.with_name(f".{file.name}.{os.getpid()}")
+    aside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    os.replace(aside, file)
 
 
 def machine(*packages: str) -> dict[str, Any]:
@@ -64,6 +70,7 @@ def machine(*packages: str) -> dict[str, Any]:
         "load_average_before": round(os.getloadavg()[0], 1),  # other programs cost time
         "gpu": torch.cuda.get_device_name() if cuda else None,
         "cuda": torch.version.cuda if cuda else None,
+        "driver": _driver() if cuda else None,
         "versions": {name: version for name in ("torch", *packages) if (version := version_of(name))},
     }
 
@@ -88,6 +95,13 @@ def _processor() -> str:
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def _driver() -> str | None:
+    """Version of NVIDIA's, as its kernel module tells it."""
+    info = Path("/proc/driver/nvidia/version")
+    found = re.search(r"Kernel Module\s.*?([\d.]{5,})", info.read_text()) if info.exists() else None
+    return found[1] if found else None
 
 
 def columns_of(rows: list[Row]) -> list[str]:

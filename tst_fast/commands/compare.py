@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tst_fast.commands.arms import ARMS, DEFAULT, Arm, arms_of
+from tst_fast.commands.counts import JOBS_HELP, check_counts
 from tst_fast.config import reading
 from tst_fast.config.schema import Config
 from tst_fast.errors import UserError, errors_as_messages
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             help="for all of it; runs that are there already are found or continued. null makes one in --output",
         )
         parser.add_argument("--arms", type=list[str], default=DEFAULT, help=f"which, of {', '.join(ARMS)}")
+        parser.add_argument("--jobs", type=int, default=1, help=JOBS_HELP)
         reading.add_config(parser)
         config, options = reading.parse(parser, sys.argv[1:] if arguments is None else arguments)
         arms = _check(config, options)
@@ -41,15 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if accelerator.is_main_process:
             require_trackers(config.track)
         folder = options.folder or new_folder(config, accelerator, prefix="compare-")
-        Comparison(config, arms, options.seeds, options.fraction_seeds, folder, accelerator).run()
+        Comparison(config, arms, options.seeds, options.fraction_seeds, folder, accelerator, options.jobs).run()
         accelerator.end_training()
 
 
 def _check(config: Config, options: Namespace) -> dict[str, Arm]:
     """The arms that are asked for."""
-    for name in ("seeds", "fraction_seeds"):
-        if getattr(options, name) < 1:
-            raise UserError(f"--{name} is {getattr(options, name)}: it must be 1 or more")
+    check_counts(options, "seeds", "fraction_seeds", "jobs")
     if options.fraction_seeds > 1 and config.data.fraction == 1:
         raise UserError("--fraction_seeds chooses training images: give --data.fraction with it, below 1")
     return arms_of(options.arms)

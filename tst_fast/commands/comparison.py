@@ -5,7 +5,7 @@ run; each result is added as it comes. Runs that are in the folder already are f
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
@@ -19,6 +19,7 @@ from tst_fast.commands.arms import PAIRS, TST, Arm
 from tst_fast.commands.continuing import result_of
 from tst_fast.commands.paired import agreement, paired_difference, summary
 from tst_fast.commands.schedule import TEACHER, Schedule
+from tst_fast.commands.side_by_side import Planned, side_by_side
 from tst_fast.config.schema import Config, replace
 from tst_fast.policy.file import PolicyFile
 from tst_fast.report.console import say
@@ -27,6 +28,8 @@ from tst_fast.run.session import with_weights
 from tst_pipelines.writing import write_text_whole
 
 VERSION = 2
+Repeat = tuple[int, int]
+"""The choice of training images, and the seed: what arms that are compared share."""
 
 
 class Comparison:
@@ -39,6 +42,7 @@ class Comparison:
         fraction_seeds: how many choices of training images; the first is `config.data.fraction_seed`.
         folder: each run gets a folder inside; compare.json lies beside them.
         accelerator: shared by all runs.
+        jobs: runs at a time; above 1, each has a process of its own.
     """
 
     def __init__(
@@ -49,32 +53,30 @@ class Comparison:
         fraction_seeds: int,
         folder: Path,
         accelerator: Accelerator,
+        jobs: int = 1,
     ) -> None:
-        self.config, self.arms, self.folder, self.accelerator = config, arms, folder, accelerator
+        self.config, self.arms, self.folder, self.accelerator, self.jobs = config, arms, folder, accelerator, jobs
         self.seeds = list(range(config.seed, config.seed + seeds))
         first = config.data.fraction_seed
         self.fraction_seeds = list(range(first, first + fraction_seeds))
         self.pairs = [pair for pair in PAIRS if set(pair) <= set(arms)]
-        self.results: dict[str, list[dict[str, Any]]] = {arm: [] for arm in arms}
+        self.results: dict[str, dict[Repeat, dict[str, Any]]] = {arm: {} for arm in arms}
         self.teachers: dict[int, dict[str, float] | None] = {}
         teachers = 0 if config.teacher.trained else fraction_seeds
-        self.schedule = Schedule(list(arms), seeds * fraction_seeds, teachers)
+        self.schedule = Schedule(list(arms), seeds * fraction_seeds, teachers, jobs)
         self.console = Console(quiet=not accelerator.is_main_process, highlight=False)
 
     def run(self) -> dict[str, Any]:
         """Run all; returns what compare.json holds in the end."""
         self._write()
-        for fraction_seed in self.fraction_seeds:
-            config = replace(self.config, data__fraction_seed=fraction_seed)
-            if not config.teacher.trained:
-                config = with_weights(config, "teacher", self._teacher(config))
-            for seed, (arm, how) in product(self.seeds, self.arms.items()):
-                name = f"{arm.replace(',', '').replace(' ', '-').lower()}-seed{seed}"
-                name += f"-images{fraction_seed}" if len(self.fraction_seeds) > 1 else ""
-                result = self._run(arm, replace(config, seed=seed, **how.changes), name)
-                self.results[arm].append(result)
-                self._write()
-                self.console.print(f"{name}: {100 * result['student'][result['metric']]:.2f} %")
+        for run, result in self._results(self._teachers()):
+            self.teachers[run.config.data.fraction_seed] = result["teacher"]
+            self.console.print(f"{run.folder.name}: {100 * result['teacher'][result['metric']]:.2f} %")
+        for run, result in self._results(self._students()):
+            repeat = run.config.data.fraction_seed, run.config.seed
+            self.results[run.title][repeat] = self._entry(run, result)
+            self._write()
+            self.console.print(f"{run.folder.name}: {100 * result['student'][result['metric']]:.2f} %")
         content = self._content()
         self.console.print(_table(self.config.name, content))
         self.console.print(_differences(content))
@@ -85,26 +87,57 @@ class Comparison:
             say(self.console, report_at_the_end(self.folder))
         return content
 
-    def _teacher(self, config: Config) -> Path:
-        """Train one, for all arms and seeds on these images."""
-        name = f"teacher-images{config.data.fraction_seed}" if len(self.fraction_seeds) > 1 else "teacher"
-        teaching = replace(config, student_training__epochs=0, policy__search="none")
-        result = self._run(TEACHER, teaching, name)
-        self.teachers[config.data.fraction_seed] = result["teacher"]
-        self.console.print(f"{name}: {100 * result['teacher'][result['metric']]:.2f} %")
-        return self.folder / name / "teacher.safetensors"
+    def _teachers(self) -> list[Planned]:
+        """One for all arms and seeds on the same images, where none is given."""
+        if self.config.teacher.trained:
+            return []
+        teaching = replace(self.config, student_training__epochs=0, policy__search="none")
+        configs = [replace(teaching, data__fraction_seed=seed) for seed in self.fraction_seeds]
+        return [Planned(TEACHER, config, self.folder / self._name(TEACHER, config)) for config in configs]
 
-    def _run(self, arm: str, config: Config, name: str) -> dict[str, Any]:
-        number, runs = self.schedule.number, self.schedule.runs
-        say(self.console, f"run {number:,} of {runs:,}: {arm}, seed {config.seed}{self.schedule}")
-        result = result_of(config, self.folder / name, self.accelerator)
-        self.schedule.took(arm, result["wall_seconds"])
-        policy = self.folder / name / "policy.json"
+    def _students(self) -> list[Planned]:
+        """Every arm with every seed, on every choice of images."""
+        planned = []
+        for fraction_seed, seed, (arm, how) in product(self.fraction_seeds, self.seeds, self.arms.items()):
+            config = replace(self.config, data__fraction_seed=fraction_seed)
+            if not config.teacher.trained:
+                teacher = self.folder / self._name(TEACHER, config) / "teacher.safetensors"
+                config = with_weights(config, "teacher", teacher)
+            config = replace(config, seed=seed, **how.changes)
+            name = f"{arm.replace(',', '').replace(' ', '-').lower()}-seed{seed}"
+            planned.append(Planned(arm, config, self.folder / self._name(name, config)))
+        return planned
+
+    def _name(self, name: str, config: Config) -> str:
+        """Of a folder; with the choice of images where there are several."""
+        return f"{name}-images{config.data.fraction_seed}" if len(self.fraction_seeds) > 1 else name
+
+    def _results(self, planned: Sequence[Planned]) -> Iterator[tuple[Planned, dict[str, Any]]]:
+        """Of each run: in order, or, of several at a time, as they end."""
+        in_turn = side_by_side(planned, self.jobs, self._say) if self.jobs > 1 else self._one_by_one(planned)
+        for run in in_turn:
+            result = result_of(run.config, run.folder, self.accelerator)
+            self.schedule.took(run.title, result["wall_seconds"])
+            yield run, result
+
+    def _one_by_one(self, planned: Sequence[Planned]) -> Iterator[Planned]:
+        for run in planned:
+            self._say(run)
+            yield run
+
+    def _say(self, run: Planned) -> None:
+        """That it begins."""
+        number, runs = self.schedule.begin(), self.schedule.runs
+        say(self.console, f"run {number:,} of {runs:,}: {run.title}, seed {run.config.seed}{self.schedule}")
+
+    def _entry(self, run: Planned, result: Mapping[str, Any]) -> dict[str, Any]:
+        """What compare.json holds of a run."""
+        config, policy = run.config, run.folder / "policy.json"
         learned = config.distillation.augment and config.distillation.teacher and policy.exists()
         rows = PolicyFile.read(policy).operations if learned else []
         return {
             **{key: result[key] for key in ("metric", "teacher", "student", "student_best", "wall_seconds")},
-            "folder": name,
+            "folder": run.folder.name,
             "seed": config.seed,
             "fraction_seed": config.data.fraction_seed,
             "probabilities": {row.operation: row.probability for row in rows},
@@ -121,22 +154,26 @@ class Comparison:
             "hypothesis": hypothesis,
             "explored": [list(pair) for pair in self.pairs[1:]],
         }
-        metric = next((runs[0]["metric"] for runs in self.results.values() if runs), None)
+        repeats = list(product(self.fraction_seeds, self.seeds))
+        results = {arm: [runs[one] for one in repeats if one in runs] for arm, runs in self.results.items()}
+        metric = next((runs[0]["metric"] for runs in results.values() if runs), None)
         scores = {
             arm: {
                 name: [run[key][metric] for run in runs]
                 for name, key in (("last", "student"), ("best", "student_best"))
             }
-            for arm, runs in self.results.items()
+            for arm, runs in results.items()
             if runs
         }
         differences = []
         for one, other in self.pairs:
-            runs = min(len(self.results[one]), len(self.results[other]))
-            if runs:
-                found = paired_difference(scores[one]["last"][:runs], scores[other]["last"][:runs])
-                differences.append({"arms": [one, other], **found})
-        learned = [list(run["probabilities"].values()) for run in self.results.get(TST, [])]
+            ours, theirs = (
+                [self.results[arm][both]["student"][metric] for both in repeats if self._have(both, one, other)]
+                for arm in (one, other)
+            )
+            if ours:
+                differences.append({"arms": [one, other], **paired_difference(ours, theirs)})
+        learned = [list(run["probabilities"].values()) for run in results.get(TST, [])]
         return {
             "version": VERSION,
             "plan": plan,
@@ -145,8 +182,12 @@ class Comparison:
             "arms": {arm: {name: summary(values) for name, values in of_arm.items()} for arm, of_arm in scores.items()},
             "differences": differences,
             "agreement": agreement(learned),
-            "runs": self.results,
+            "runs": results,
         }
+
+    def _have(self, repeat: Repeat, *arms: str) -> bool:
+        """Whether each of these arms has been run so."""
+        return all(repeat in self.results[arm] for arm in arms)
 
     def _write(self) -> None:
         if self.accelerator.is_main_process:

@@ -15,9 +15,11 @@ class Schedule:
         arms: each of which runs `repetitions` times.
         repetitions: seeds, times choices of training images.
         teachers: that are trained, each before the arms that learn from it.
+        jobs: runs at a time.
     """
 
-    def __init__(self, arms: Sequence[str], repetitions: int, teachers: int) -> None:
+    def __init__(self, arms: Sequence[str], repetitions: int, teachers: int, jobs: int = 1) -> None:
+        self._jobs, self._begun = jobs, 0
         self._planned = {TEACHER: teachers, **dict.fromkeys(arms, repetitions)}
         self._seconds: dict[str, list[float]] = defaultdict(list)
 
@@ -26,10 +28,10 @@ class Schedule:
         """All of them."""
         return sum(self._planned.values())
 
-    @property
-    def number(self) -> int:
-        """Of the next run, from 1."""
-        return 1 + sum(map(len, self._seconds.values()))
+    def begin(self) -> int:
+        """One more is begun; its number, from 1."""
+        self._begun += 1
+        return self._begun
 
     def took(self, arm: str, seconds: float) -> None:
         """A run of an arm, or of a teacher, is over."""
@@ -47,4 +49,4 @@ class Schedule:
         for arm, runs in self._planned.items():
             own = self._seconds[arm] or known
             left += (runs - len(self._seconds[arm])) * sum(own) / len(own)
-        return f", about {as_time(left)} left"
+        return f", about {as_time(left / self._jobs)} left"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tst_fast.commands.arms import KD, TST, UNTRAINED, arms_of
+from tst_fast.commands.counts import JOBS_HELP, check_counts
 from tst_fast.commands.groups import GROUPS, Row
 from tst_fast.config import reading
 from tst_fast.config.schema import Config
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         accelerator = start_accelerator()
         for name, config in configs.items():
-            Comparison(config, arms, options.seeds, 1, folder / name, accelerator).run()
+            Comparison(config, arms, options.seeds, 1, folder / name, accelerator, options.jobs).run()
         if accelerator.is_main_process:
             say(Console(highlight=False), write_table(rows, folder))
         accelerator.end_training()
@@ -40,13 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tst-fast table",
-        usage=f"tst-fast table {{{','.join(GROUPS)}}} [--seeds N] [--part K/N] [--a.b value ...]",
+        usage=f"tst-fast table {{{','.join(GROUPS)}}} [--seeds N] [--jobs N] [--part K/N] [--a.b value ...]",
         description=__doc__,
         epilog="Runs that have ended are found, and stopped ones continued. All other settings are as for `train`.",
         allow_abbrev=False,
     )
     parser.add_argument("group")
     parser.add_argument("--seeds", type=int, default=3, help="how many, counted up from --seed")
+    parser.add_argument("--jobs", type=int, default=1, help=JOBS_HELP)
     parser.add_argument("--arms", nargs="+", default=[KD, UNTRAINED, TST], help="ways to train the student")
     parser.add_argument("--part", default="1/1", help="K/N: the K-th of N parts, pair by pair, for a job of an array")
     parser.add_argument("--folder", type=Path, help="for runs and table; null is tables/GROUP")
@@ -59,8 +61,7 @@ def _rows(options: argparse.Namespace) -> tuple[Row, ...]:
         raise UserError(
             f"no group {options.group!r}{nearest(options.group, list(GROUPS))} Groups: {', '.join(GROUPS)}."
         )
-    if options.seeds < 1:
-        raise UserError(f"--seeds is {options.seeds}: it must be 1 or more")
+    check_counts(options, "seeds", "jobs")
     return GROUPS[options.group]
 
 
