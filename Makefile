@@ -19,7 +19,7 @@ run: install
 	$(LAUNCH) tst_fast/train.py $(ARGS)
 
 test: install lint
-	$(PYTHON) -m pytest -n 2 --dist loadscope $(ARGS)
+	$(PYTHON) -m pytest -n 2 --dist worksteal $(ARGS)
 
 # Tests of many minutes each, which `make test` leaves out.
 test-long: install
@@ -62,7 +62,7 @@ test-oldest:
 		| sed -E 's/"|\[.*\]//g; s/>=(.*)/==\1.*/' > .venv-oldest/oldest.txt
 	.venv-oldest/bin/python -m pip install --quiet --constraint .venv-oldest/oldest.txt \
 		--editable ./kernels --editable ".[cuda13,test]"
-	.venv-oldest/bin/python -m pytest -n 2 --dist loadscope $(ARGS)
+	.venv-oldest/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 lint: install
 	$(PYTHON) -m ruff check .

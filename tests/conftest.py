@@ -1,5 +1,6 @@
 """What every test shares."""
 
+import gc
 import os
 
 import hypothesis
@@ -19,6 +20,13 @@ hypothesis.settings.load_profile("tst-fast")
 def _one_thread():
     """Tests run side by side, on tensors too small to share out."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_old_is_searched():
+    """The end of every run collects garbage, a second each time if it looks through all that was ever imported."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -29,6 +29,7 @@ def test_it_is_kept_without_outputs(notebook):
 def test_it_runs(notebook, monkeypatch):
     """Both networks know most digits, and both figures are drawn."""
     monkeypatch.setenv("PYTHONPATH", PACKAGES)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     client = nbclient.NotebookClient(
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": "."}}
     )

@@ -10,7 +10,13 @@ KILLS = 2
 
 
 @pytest.mark.parametrize(
-    ("task", "processes"), [("recognition", 1), ("recognition", 2), ("segmentation", 2), ("detection", 1)]
+    ("task", "processes"),
+    [
+        ("recognition", 1),
+        ("segmentation", 2),
+        pytest.param("recognition", 2, marks=pytest.mark.long),
+        pytest.param("detection", 1, marks=pytest.mark.long),
+    ],
 )
 def test_killed_runs_end_as_one_that_nothing_stopped(tmp_path, monkeypatch, task, processes):
     """Eight kills in all."""
