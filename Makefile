@@ -88,6 +88,7 @@ endif
 		$(if $(IMAGES),--images $(IMAGES)) $(if $(CIFAR),--cifar $(CIFAR))
 	$(PYTHON) -m benchmarks.training --json benchmarks/results/training-cpu.json \
 		$(if $(IMAGES),--images $(IMAGES)) $(if $(CIFAR),--cifar $(CIFAR))
+	$(PYTHON) -m benchmarks.scaling --json benchmarks/results/scaling-cpu.json
 	$(PYTHON) -m benchmarks.segmentation --json benchmarks/results/segmentation-cpu.json $(if $(PAIRS),--pairs $(PAIRS))
 	$(PYTHON) -m benchmarks.detection --json benchmarks/results/detection-cpu.json $(if $(COCO),--coco $(COCO))
 	$(PYTHON) -m benchmarks.bounds --json benchmarks/results/bounds.json
@@ -103,6 +104,11 @@ bench-gpu: install
 .PHONY: bench-loaders-gpu
 bench-loaders-gpu: install
 	$(PYTHON) -m benchmarks.loaders --json $(RESULTS)/loaders-gpu.json $(ARGS)
+
+# How images/s of a step change with batch, size, operations, and over all GPUs of the machine.
+.PHONY: bench-scaling-gpu
+bench-scaling-gpu: install
+	$(PYTHON) -m benchmarks.scaling --device cuda --pair resnet34-resnet18 --json $(RESULTS)/scaling-gpu.json $(ARGS)
 
 sanitize: install
 	PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool memcheck --error-exitcode 1 \

@@ -1,5 +1,6 @@
 """The blocks of pages: one function each, from results/ alone."""
 
+import itertools
 import json
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
@@ -159,6 +160,23 @@ def training_block() -> str:
     )
 
 
+def scaling_block() -> str:
+    """How the rates of a pair's steps change with one thing at a time."""
+    result = _read("scaling-cpu")
+    rows = [row for row in result["rows"] if "note" not in row]
+    body = []
+    for setting, times in itertools.groupby(rows, key=lambda row: row["setting"]):
+        of = {row["step"]: row for row in times}
+        share = f"{of[STUDENT]['ratio_to_kd']:.2f}"
+        body.append([setting, *(f"{of[step]['images_per_second']:,.0f}" for step in (KD, STUDENT, SEARCH)), share])
+    return _block(
+        table(("", "KD, images/s", "student's step", "search step", "student's / KD"), body),
+        f"(`make bench`, {result['pair']}, {_hardware(result)}, {_versions(result, 'torch')}; medians of",
+        f"{result['rounds']} rounds. Each setting differs from the first in one thing; that comes again at the end.",
+        f"[Every row]({LINK}/scaling-cpu.md).)",
+    )
+
+
 def bounds_block() -> str:
     """What instructions and memory allow on a GPU."""
     result = _read("bounds")
@@ -274,6 +292,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "training": training_block,
     "segmentation": segmentation_block,
     "detection": detection_block,
+    "scaling": scaling_block,
     "bounds": bounds_block,
     "gpu": gpu_block,
     "differences": differences_block,

@@ -91,7 +91,7 @@ def _begun_before(config: Config) -> Path | None:
         UserError: it was begun with other settings.
     """
     from tst_fast.run.folder import newest_run
-    from tst_fast.run.origin import INCIDENTAL, differences, recorded, require_stated
+    from tst_fast.run.origin import differences, recorded, require_stated
 
     folder = newest_run(config.output, config.name)
     if folder is None or (folder / "result.json").exists() or not any(folder.glob("checkpoints/*.pt")):
@@ -101,7 +101,7 @@ def _begun_before(config: Config) -> Path | None:
     begun = reading.settings_of(reading.load_saved(folder / "config.yaml", {}, said))
     changed, stated = differences(begun, asked), recorded(folder)
     meant = {key for key, (then, _) in changed.items() if key in stated and stated[key] == then}
-    require_stated({key: values for key, values in changed.items() if key not in meant | set(INCIDENTAL)}, {}, folder)
+    require_stated({key: values for key, values in changed.items() if key not in meant}, {}, folder)
     return folder
 
 

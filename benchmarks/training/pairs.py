@@ -11,6 +11,7 @@ from PIL import Image
 
 from benchmarks.loaders import HAS_DALI, photographs, small_images
 from tst_fast.config import reading
+from tst_fast.run.host_memory import keep_freed_memory
 from tst_fast.run.session import Session
 
 TILES = 2000  # small images that are written
@@ -129,6 +130,8 @@ def open_session(pair: Pair, precision: Precision, device: torch.device, flags: 
         flags: of data, batch and distillation.
     """
     AcceleratorState._reset_state()  # one precision a process, otherwise
+    if device.type == "cpu":
+        keep_freed_memory()  # as `start_accelerator` does
     accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=precision.mixed)
     words = ["--config", pair.preset, "--teacher.pretrained", "false", *precision.flags, *flags]
     session = Session(reading.from_flags(words), accelerator)

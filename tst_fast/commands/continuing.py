@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from tst_fast.config import reading
 from tst_fast.config.schema import Config
 from tst_fast.errors import UserError
-from tst_fast.run.origin import INCIDENTAL, differences
+from tst_fast.run.origin import differences
 from tst_fast.run.start import open_run
 
 
@@ -38,7 +38,7 @@ def result_of(config: Config, folder: Path, accelerator: Accelerator) -> dict[st
 
 def _require_the_same(config: Config, folder: Path) -> None:
     saved, asked = (reading.settings_of(one) for one in (reading.load(folder / "config.yaml"), config))
-    different = [key for key in differences(saved, asked) if key not in INCIDENTAL]
+    different = list(differences(saved, asked))
     if different:
         raise UserError(
             f"{folder} holds a run of other settings ({', '.join(different[:5])}): give another folder, or remove it"

@@ -78,7 +78,7 @@ class DataConfig:
         std: of each channel, 0..1; the images are divided by it.
         loader: dali (reads and decodes each image anew), cached (decodes once and keeps the images as uint8 on the
             device), or auto: cached for crop pad if the images take 2 GiB at most, and for images without files.
-        threads: CPU threads that decode, in each process.
+        threads: CPU threads that decode, in each process; null: its share of the cores that it may use, at most 16.
         prefetch: batches that DALI prepares ahead.
         fraction: share of each class's training images that is used, above 0 to 1; each class keeps at least one.
         fraction_seed: which images these are; apart from `seed`, so that all runs of a comparison learn from the same.
@@ -119,7 +119,7 @@ class DataConfig:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     loader: Literal["auto", "dali", "cached"] = "auto"
-    threads: int = 2
+    threads: int | None = None
     prefetch: int = 2
     fraction: float = 1.0
     fraction_seed: int = 0

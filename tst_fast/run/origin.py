@@ -21,7 +21,7 @@ from tst_pipelines.writing import write_text_whole
 RECORD = "overrides.jsonl"
 FILES = "files."
 """What the keys begin with that are no settings, but stand for what is in files."""
-INCIDENTAL = ("output", "timeout", "track")
+INCIDENTAL = ("output", "timeout", "track", "data.threads")
 """Settings that change nothing of what a run computes."""
 SHOWN = 20
 
@@ -69,9 +69,10 @@ def origin_of(session: Session) -> dict[str, Any]:
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What has changed, by key; a setting that there was not yet counts as its default."""
+    """What has changed that counts, by key; a setting that there was not yet counts as its default."""
     known = {**reading.settings_of(Config()), **then}
-    return {key: (known.get(key), now.get(key)) for key in sorted({**then, **now}) if known.get(key) != now.get(key)}
+    keys = sorted({*then, *now} - set(INCIDENTAL))
+    return {key: (known.get(key), now.get(key)) for key in keys if known.get(key) != now.get(key)}
 
 
 def require_stated(changed: Mapping[str, tuple[Any, Any]], overrides: Mapping[str, str], folder: Path) -> None:

@@ -14,6 +14,7 @@ from tst_fast.errors import UserError
 from tst_fast.models.weights import saved_classes
 from tst_fast.run.session import make_network, with_weights
 from tst_fast.tasks import make_task
+from tst_fast.tasks.loading import decoding_threads
 from tst_kernels import normalise
 from tst_pipelines import ImageDataset, UnlabelledBatch, images_at, unlabelled_batches
 
@@ -88,7 +89,7 @@ class Predictor:
         data, accelerator = self.config.data, self.accelerator
         size = data.test_batch_size or data.batch_size
         transform = self.task.evaluation_transform
-        for batch in unlabelled_batches(root, files, transform, size, threads=data.threads, report=report):
+        for batch in unlabelled_batches(root, files, transform, size, threads=decoding_threads(data), report=report):
             images = normalise(batch.images.to(accelerator.device), data.mean, data.std)
             with torch.no_grad(), accelerator.autocast():
                 yield batch, self.task.predict(self.network, images)

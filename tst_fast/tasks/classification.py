@@ -19,7 +19,7 @@ from tst_fast.models import build_model
 from tst_fast.models.evaluation import preparation
 from tst_fast.policy.augmenter import Geometry
 from tst_fast.tasks.image_files import image_files
-from tst_fast.tasks.loading import dali_loader, own_share
+from tst_fast.tasks.loading import dali_loader, decoding_threads, own_share
 from tst_fast.tasks.metrics.classification import Accuracy
 from tst_fast.tasks.mixing import Mixing
 from tst_fast.tasks.own_code import distillation_term, own_splits
@@ -259,7 +259,7 @@ def _loader(
         return SyntheticLoader(dataset, config.image_size, batch_size, share)
     assert isinstance(dataset, ImageDataset | ArrayDataset)  # as of `load_splits`
     if _cached(config, dataset, transform):
-        return CachedLoader(dataset, transform, batch_size, share, threads=config.threads)
+        return CachedLoader(dataset, transform, batch_size, share, threads=decoding_threads(config))
     assert isinstance(dataset, ImageDataset)  # `_cached` refused what has no files
     return dali_loader(config, dataset, transform, batch_size, share)
 

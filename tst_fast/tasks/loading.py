@@ -1,5 +1,6 @@
 """What every task's loaders are told by the configuration and by Accelerate."""
 
+import os
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,11 +26,22 @@ from tst_pipelines.transforms import PlacingTransform, Transform
 
 Placed = TypeVar("Placed", PairDataset, DetectionDataset)
 """Image files whose targets have places in the image."""
+MOST_THREADS = 16
+"""That decode where nothing is said: each has buffers of its own."""
 
 
 def own_share(accelerator: Accelerator, training: bool, seed: int) -> Share:
     """What this process loads."""
     return Share(training, seed, accelerator.process_index, accelerator.num_processes, accelerator.device)
+
+
+def decoding_threads(data: DataConfig) -> int:
+    """How many a process has: as the configuration says, else its share of the cores, from 1 to `MOST_THREADS`."""
+    if data.threads is not None:
+        return data.threads
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1")))  # of this machine
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(max(1, cores // processes), MOST_THREADS)
 
 
 def dali_loader(
@@ -45,7 +57,7 @@ def dali_loader(
         share: what this process loads.
     """
     gpu = GpuDecoding(data.hw_decoder_load, data.preallocate_width_hint, data.preallocate_height_hint)
-    how = {"threads": data.threads, "prefetch": data.prefetch}
+    how = {"threads": decoding_threads(data), "prefetch": data.prefetch}
     return DaliLoader(dataset, transform, batch_size, share, **how, gpu_decoding=gpu)
 
 
@@ -66,7 +78,7 @@ def open_loader(
         share: what this process loads.
     """
     if data.loader == "cached" or (data.loader == "auto" and cached_bytes(dataset, transform) <= CACHE_LIMIT):
-        return CachedLoader(dataset, transform, batch_size, share, threads=data.threads)
+        return CachedLoader(dataset, transform, batch_size, share, threads=decoding_threads(data))
     return dali_loader(data, dataset, transform, batch_size, share)
 
 
