@@ -112,6 +112,7 @@ FEW = (
     Configuration("packed"),
     Configuration("packed", channels_last=True),
     Configuration("nhwc"),
+    Configuration("nhwc", channels_last=True),
     Configuration("nchw", torch.float32),
     Configuration("gaps", torch.float16),
     Configuration("float32", torch.float32),

@@ -99,3 +99,34 @@ def test_the_first_layouts_are_known_at_compile_time_and_later_ones_are_not(monk
     assert known == 2 * ([True] * launch._MOST_FIXED + [False] * 3)
     assert layouts[0] == Layout(tl.constexpr(72), None, tl.constexpr(1), tl.constexpr(8), tl.constexpr(9))
     assert layouts[-1] == Layout(9 * sides[-1], None, 1, sides[-1], 9)
+
+
+def _nhwc(batch, height, width, dtype=torch.uint8, first=0):
+    """[B, 3, H, W] over pixels that lie one after the other, from an element on."""
+    elements = torch.zeros(batch * height * width * 3 + first, dtype=dtype)
+    return elements[first:].view(batch, height, width, 3).permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("images", "in_pairs"),
+    [
+        (_nhwc(2, 5, 6), True),
+        (_nhwc(2, 5, 6, torch.bfloat16), True),
+        (_nhwc(2, 5, 6, torch.float16, first=2), True),
+        (_nhwc(2, 5, 6, torch.float32), False),  # each is a word of its own
+        (_nhwc(1, 5, 7), False),  # the last pixel has none beside it
+        (_nhwc(2, 5, 6, first=1), False),  # not where a word may begin
+        (_nhwc(2, 5, 6, torch.bfloat16, first=1), False),
+        (_nhwc(2, 6, 5)[:, :, :4], True),  # a gap between images, of whole words
+        (_nhwc(2, 3, 3)[:, :, :2], False),  # and not
+        (_nhwc(1, 3, 3)[:, :, :2], True),  # there is no second image
+        (_nhwc(2, 5, 6)[:, :, :, :4], False),  # gaps between rows
+        (torch.zeros(2, 3, 5, 6, dtype=torch.uint8), False),
+        (torch.zeros(2, 5, 6, 4, dtype=torch.uint8).permute(0, 3, 1, 2)[:, :3], False),
+    ],
+)
+def test_which_images_are_read_in_pairs(images, in_pairs):
+    layout = launch._image(images).layout
+    assert layout.pair_words == (3 if in_pairs else None)
+    size = layout.height * layout.width
+    assert not in_pairs or (size % 2 == 0 and images.data_ptr() % (2 * images.itemsize) == 0)

@@ -11,7 +11,7 @@ TARGETS = ("sm_90",)
 OTHERS = ("sm_80", "sm_100", "gfx942")
 """Compiled by the long test alone: each target takes a minute of a core."""
 MOST_REGISTERS = {"mix": 80, "sum_gradients": 96}
-"""On sm_90: six and five programs of 128 threads a multiprocessor. Of other kernels 128, which is four."""
+"""On sm_90: six and five programs of 128 threads a multiprocessor. Others may have 128, which is four programs."""
 
 
 def _compile(path, *arguments):
@@ -56,14 +56,18 @@ def test_the_forward_pass_needs_no_shared_memory(reports, target):
 
 
 def test_registers_leave_room_for_enough_programs(reports):
-    rows = [row for row in reports["sm_90"] if row["registers"] > MOST_REGISTERS.get(row["kernel"], 128)]
-    assert rows == []
+    """The gradients of images that are not bytes take more."""
+    for row in reports["sm_90"]:
+        is_large = "float" in row["configuration"].split(" -> ")[0] and row["kernel"] == "sum_gradients"
+        assert row["registers"] <= (128 if is_large else MOST_REGISTERS.get(row["kernel"], 128)), row
 
 
-def test_contiguous_results_are_written_more_than_one_at_a_time(reports):
-    """Two bfloat16 pixels a thread are one store of 32 bits a channel; packed pixels are read two at a time."""
+def test_pixels_are_read_and_written_two_at_a_time(reports):
+    """Two bfloat16 pixels are three stores of 32 bits, in either order; packed pixels are read two at a time."""
     mixes = [row for row in reports["sm_90"] if row["kernel"] == "mix"]
     nhwc = next(row for row in mixes if row["configuration"] == "nhwc -> bfloat16")
-    assert nhwc["stores"] == {"32": 3}
+    beside = next(row for row in mixes if row["configuration"] == "nhwc -> bfloat16 channels_last")
+    assert nhwc["stores"] == beside["stores"] == {"32": 3}
+    assert beside["loads"]["16"] == 3  # the tile's own pixels, six bytes a thread
     packed = next(row for row in mixes if row["configuration"] == "packed -> bfloat16")
     assert packed["loads"]["64"] == 1

@@ -78,6 +78,25 @@ class MixTable:
         assert expected.is_contiguous(memory_format=memory_format)
         assert_forward(result, expected, TRITON_ROUNDING[str(dtype).removeprefix("torch.")])
 
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+    @pytest.mark.parametrize(("size", "first"), [((17, 20), 0), ((17, 20), 1), ((7, 9), 0)])
+    def test_gradients_in_channels_last(self, size, first, dtype):
+        """Of an even number of pixels, of one that is not at the address of a word, and of an odd number."""
+        images, draw = in_layout("nhwc", 3, *size), random_draw(3, 4, seed=6)
+        weight = torch.randn(3, 3, *size, generator=torch.Generator().manual_seed(7)).to(dtype)
+        exact, fast = move(draw, "cpu", torch.float64), move(draw, self.device)
+        mix(images, exact, MEAN, STD, torch.float64, "torch").backward(weight.double())
+        ours, upstream = (
+            torch.empty(values.numel() + first, dtype=values.dtype, device=self.device)[first:]
+            .view(3, *size, 3)
+            .copy_(values)
+            for values in (images, weight.permute(0, 2, 3, 1))
+        )
+        result = mix(ours, fast, MEAN, STD, dtype, "triton", memory_format=torch.channels_last)
+        result.backward(upstream.permute(0, 3, 1, 2))
+        assert_gradient(fast.levels.grad, exact.levels.grad)
+        assert_gradient(fast.gates.grad, exact.gates.grad)
+
     @pytest.mark.parametrize("backend", ["torch", "triton"])
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
     @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])

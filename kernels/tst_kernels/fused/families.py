@@ -11,6 +11,7 @@ import triton
 import triton.language as tl
 
 from tst_kernels.fused import pixels
+from tst_kernels.fused.pairs import PIXEL_AXIS
 from tst_kernels.fused.pixels import Pixel
 from tst_kernels.operations import GREY_WEIGHTS, SOLARIZE_WIDTH, Family
 
@@ -313,28 +314,28 @@ def _warp_derivatives(slot, image, tile, pixel, upstream):
     by_row = along_left + taps.right * (along_right - along_left)
     warped = interpolate(top_left, top_right, bottom_left, bottom_right, taps.right, taps.down)
     return Derivatives(
-        tl.sum(by_column * x, axis=1),
-        tl.sum(by_column * y, axis=1),
-        tl.sum(by_column, axis=1),
-        tl.sum(by_row * x, axis=1),
-        tl.sum(by_row * y, axis=1),
-        tl.sum(by_row, axis=1),
-        tl.sum(warped - pixels.dot(upstream, pixel), axis=1),
+        tl.sum(by_column * x, axis=PIXEL_AXIS),
+        tl.sum(by_column * y, axis=PIXEL_AXIS),
+        tl.sum(by_column, axis=PIXEL_AXIS),
+        tl.sum(by_row * x, axis=PIXEL_AXIS),
+        tl.sum(by_row * y, axis=PIXEL_AXIS),
+        tl.sum(by_row, axis=PIXEL_AXIS),
+        tl.sum(warped - pixels.dot(upstream, pixel), axis=PIXEL_AXIS),
     )
 
 
 @triton.jit
 def _few(first, second, third, upstream, pixel, changed):
     """The derivatives of a family with three parameters at most."""
-    nothing = tl.zeros_like(tl.sum(first, axis=1))
+    nothing = tl.zeros_like(tl.sum(first, axis=PIXEL_AXIS))
     return Derivatives(
-        tl.sum(first, axis=1),
-        tl.sum(second, axis=1),
-        tl.sum(third, axis=1),
+        tl.sum(first, axis=PIXEL_AXIS),
+        tl.sum(second, axis=PIXEL_AXIS),
+        tl.sum(third, axis=PIXEL_AXIS),
         nothing,
         nothing,
         nothing,
-        tl.sum(pixels.dot(upstream, pixels.subtract(changed, pixel)), axis=1),
+        tl.sum(pixels.dot(upstream, pixels.subtract(changed, pixel)), axis=PIXEL_AXIS),
     )
 
 
@@ -387,7 +388,7 @@ def _gate_derivatives(upstream, pixel, changed):
 @triton.jit
 def derivatives(family, slot, image, tile, pixel, upstream, tables, fill, GEOMETRY: tl.constexpr):
     """What the tile adds to the gradients of one slot. `upstream` is the gradient of the mix."""
-    nothing = tl.zeros_like(tl.sum(pixel.red, axis=1))
+    nothing = tl.zeros_like(tl.sum(pixel.red, axis=PIXEL_AXIS))
     result = Derivatives(nothing, nothing, nothing, nothing, nothing, nothing, nothing)
     if family == WARP:
         if GEOMETRY:

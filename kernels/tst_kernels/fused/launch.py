@@ -7,17 +7,15 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from tst_kernels.fused import backward, families, forward, image_gradient, launcher, parameters, statistics, warp
+from tst_kernels.fused import backward, families, forward, image_gradient, launcher, pairs, parameters, statistics, warp
 from tst_kernels.fused.launcher import INTERPRETED, launch, likeness
 from tst_kernels.fused.parameters import Slots
 from tst_kernels.fused.pixels import Constants, Images, Layout
 
 PIXELS = 2
 """Pixels a thread: 4 would save a tenth of the instructions and double the registers."""
-PIXELS_APART = 1
-"""The same where pixels are not written side by side: in channels_last results, for which Triton would rearrange two
-through shared memory; in the images' gradients, where each pixel collects from many and two spill on sm_100; and in
-the backward pass of images with gaps between their pixels, or in channels_last and floating point, where two spill."""
+PIXELS_COLLECTED = 1
+"""The same in the images' gradients, where each pixel collects from many, and two spill."""
 THREADS = 128
 """A program."""
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -28,8 +26,11 @@ _PROGRAMS = 4096
 _MOST_STRIPES = 64
 _FEW_REGISTERS = 80
 _REGISTERS = 96
+_FLOAT_REGISTERS = 104
+_PREPARE_REGISTERS = 128
 """The fewest without spills (`make compile-matrix`): the mix does with few from sm_90 on. A multiprocessor then holds
-six programs of the mix and five of its gradients. Left alone, Triton 3.8 takes up to 126 registers: four programs."""
+six programs of the mix and five of its gradients; four of those of floating-point images, which spill six registers on
+sm_100 otherwise. What prepares them runs once an image. Left alone, Triton 3.8 takes up to 126 registers."""
 _MOST_FIXED = 16
 """Layouts of images that kernels are compiled for, each by itself, in one process: a fifth of the forward pass's
 instructions are saved, and sizes that change all the time compile no more."""
@@ -69,9 +70,9 @@ def mix_forward(
     result = empty_result(images, dtype, channels_last) if out is None else out
     target = _image(result)
     alike = likeness(images, result, *draw, sizes, nine.pointer)
-    # Planes that are not aligned, and pixels with gaps between them, cannot be written two at a time.
-    apart = channels_last or target.layout.column_stride != 1 or height * width % 16 != 0
-    pixels = PIXELS_APART if apart else _pixels(images.device)
+    # Planes that are not aligned cannot be written two at a time: two would go through shared memory.
+    are_apart = target.layout.column_stride == 1 and height * width % 16 != 0
+    pixels = 1 if are_apart else _pixels(images.device)
     threads, tiles = _tiles(height * width, pixels)
     with launcher.on(images.device):
         rows, kinds, mean_grey, tables = prepare(source, draw, images.device, alike, geometry, sizes)
@@ -100,23 +101,25 @@ def mix_backward(
     batch, slots = kinds.shape
     height, width = images.shape[2:]
     source, upstream, nine, sizes = _image(images), _image(gradient), _constants(constants), _whole(sizes)
-    beside = source.layout.column_stride == 1 or (source.layout.column_stride == 3 and images.dtype == torch.uint8)
-    pixels = _pixels(images.device) if beside else PIXELS_APART
+    pixels = _pixels(images.device)
     threads, tiles = _tiles(height * width, pixels)
     stripes = _stripes(batch * slots, tiles)
     partials = rows.new_empty((batch, slots, stripes, int(families.COLUMNS)))
     image_gradients = torch.empty_like(images) if needs_images else rows.new_empty(0)
     alike = likeness(gradient, images, *draw, *saved, sizes, nine.pointer)
     with launcher.on(images.device):
+        if upstream.layout.pair_words is None:  # pairs of the images alone would spill
+            source = source._replace(layout=source.layout._replace(pair_words=None))
         known = fixed(source), fixed(upstream)
         arguments = *known, rows, kinds, tables, nine, partials
         shape = slots, geometry, stripes, threads, pixels
-        launch(backward.sum_gradients, batch * slots * stripes, arguments, shape, alike, threads, _REGISTERS)
+        registers = _REGISTERS if images.dtype == torch.uint8 else _FLOAT_REGISTERS
+        launch(backward.sum_gradients, batch * slots * stripes, arguments, shape, alike, threads, registers)
         of_levels, of_gates, of_grey = slot_gradients(draw, mean_grey, partials, source, sizes, alike)
         if needs_images:
-            threads, tiles = _tiles(height * width, PIXELS_APART)
+            threads, tiles = _tiles(height * width, PIXELS_COLLECTED)
             arguments = *known, fixed(_image(image_gradients)), rows, kinds, nine, of_grey, sizes
-            shape = slots, geometry, threads, PIXELS_APART
+            shape = slots, geometry, threads, PIXELS_COLLECTED
             launch(image_gradient.gather_gradients, batch * tiles, arguments, shape, alike, threads, _REGISTERS)
     return of_levels, of_gates, image_gradients
 
@@ -150,7 +153,7 @@ def prepare(
         launch(statistics.count, batch * stripes, (source, codes, sizes, *counts), (stripes, padded, block), alike)
     fields = codes, _slots(levels), _slots(gates), None if centres is None else _slots(centres)
     arguments = source, *fields, sizes, *counts, tables, mean_grey, rows, kinds
-    launch(parameters.prepare, batch, arguments, (geometry, padded, stripes, block), alike, THREADS, _REGISTERS)
+    launch(parameters.prepare, batch, arguments, (geometry, padded, stripes, block), alike, THREADS, _PREPARE_REGISTERS)
     return rows, kinds, mean_grey, tables
 
 
@@ -242,7 +245,11 @@ def _image(images: Tensor) -> Images:
         channel_stride = None if channels == 1 else channel_stride
     if row_stride == width * column_stride:
         row_stride = None
-    return Images(images, image_stride, Layout(channel_stride, row_stride, column_stride, height, width))
+    strides = channel_stride, row_stride, column_stride
+    are_dense = strides == (1, None, 3) and images.itemsize <= 2
+    are_pairs = are_dense and height * width % 2 == 0 and images.data_ptr() % (2 * images.itemsize) == 0
+    pair_words = pairs.WORDS if are_pairs and (image_stride % 2 == 0 or len(images) == 1) else None
+    return Images(images, image_stride, Layout(*strides, height, width, pair_words))
 
 
 def fixed(images: Images) -> Images:
@@ -299,7 +306,7 @@ def _slots(field: Tensor) -> Slots:
 
 def _pixels(device: torch.device) -> int:
     """Pixels a thread. Triton 3.6 fails to compile two for AMD GPUs, 3.9 does not; between them is unknown."""
-    return PIXELS_APART if launcher.VERSION < (3, 9) and launcher.is_amd(device) else PIXELS
+    return 1 if launcher.VERSION < (3, 9) and launcher.is_amd(device) else PIXELS
 
 
 def _tiles(pixel_count: int, pixels: int = PIXELS) -> tuple[int, int]:

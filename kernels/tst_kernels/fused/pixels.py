@@ -1,6 +1,6 @@
 """Where pixels lie in memory, how they are loaded and stored, and arithmetic on three channels at once.
 
-Every kernel works on tiles of [threads, pixels a thread] over the flat pixel index of one image. Two-dimensional tiles
+Every kernel works on tiles of threads by pixels a thread, over the flat pixel index of one image. Two-dimensional tiles
 of rows and columns were tried: they cost registers and shared memory.
 """
 
@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 
 import triton
 import triton.language as tl
+
+from tst_kernels.fused import pairs
+from tst_kernels.fused.pairs import PAIR, PIXEL_AXIS
 
 # Fields are pointers and integers on the host, and tensors or compile-time constants in a kernel.
 
@@ -22,6 +25,8 @@ class Layout(NamedTuple):
         column_stride: from one column to the next.
         height: rows.
         width: columns.
+        pair_words: words of twice an element's size in two pixels, where these lie side by side, channel by channel,
+            and begin where a word may; else None.
     """
 
     channel_stride: Any
@@ -29,6 +34,7 @@ class Layout(NamedTuple):
     column_stride: Any
     height: Any
     width: Any
+    pair_words: Any = None
 
 
 class Images(NamedTuple):
@@ -76,10 +82,7 @@ class Pixel(NamedTuple):
 
 @triton.jit
 def start_of(images, number):
-    """Where one image of a batch begins.
-
-    The offset is 64-bit, since a batch may hold more than 2^31 elements; offsets inside an image fit 32.
-    """
+    """Where one image of a batch begins: 64-bit, as a batch may hold over 2^31 elements; an image's offsets fit 32."""
     return images.pointer + number.to(tl.int64) * images.image_stride
 
 
@@ -94,8 +97,11 @@ def size_of(images, sizes, number):
 
 @triton.jit
 def tile_at(image, number, THREADS: tl.constexpr, PIXELS: tl.constexpr):
-    """Tile `number` of an image: [THREADS, PIXELS]."""
-    lane = tl.arange(0, THREADS)[:, None] * PIXELS + tl.arange(0, PIXELS)[None, :]
+    """Tile `number` of an image: [PIXELS, THREADS], or the other way round, as PIXEL_AXIS says."""
+    if PIXEL_AXIS == 0:
+        lane = tl.arange(0, PIXELS)[:, None] + tl.arange(0, THREADS)[None, :] * PIXELS
+    else:
+        lane = tl.arange(0, THREADS)[:, None] * PIXELS + tl.arange(0, PIXELS)[None, :]
     index = number * (THREADS * PIXELS) + lane
     row = index // image.layout.width
     return Tile(index, row, index - row * image.layout.width, index < image.layout.height * image.layout.width)
@@ -150,9 +156,19 @@ def to_255(stored):
 
 
 @triton.jit
+def _load_pairs(image, tile):
+    """The tile's own pixels as they are stored, of an image in pairs."""
+    red, green, blue = pairs.load(image, tile.index)
+    return Pixel(red, green, blue)
+
+
+@triton.jit
 def load_tile(image, tile):
     """The tile's own pixels, in 0..255."""
-    return to_255(_load(image, _offset_of(image, tile), tile.inside))
+    if image.layout.pair_words is not None and tile.index.shape[PIXEL_AXIS] == PAIR:
+        return to_255(_load_pairs(image, tile))
+    else:
+        return to_255(_load(image, _offset_of(image, tile), tile.inside))
 
 
 @triton.jit
@@ -183,7 +199,10 @@ def _load_gradient(gradient, offset, mask):
 @triton.jit
 def load_gradient_tile(gradient, tile):
     """The result's gradients at the tile's own pixels."""
-    return _load_gradient(gradient, _offset_of(gradient, tile), tile.inside)
+    if gradient.layout.pair_words is not None and tile.index.shape[PIXEL_AXIS] == PAIR:
+        return _load_pairs(gradient, tile)
+    else:
+        return _load_gradient(gradient, _offset_of(gradient, tile), tile.inside)
 
 
 @triton.jit
@@ -195,12 +214,15 @@ def load_gradient_at(gradient, row, column, mask):
 @triton.jit
 def store_tile(image, tile, pixel):
     """Write the tile's own pixels, converted to the image's type."""
-    pointer = image.pointer + _offset_of(image, tile)
-    element = image.pointer.dtype.element_ty
-    tl.store(pointer, pixel.red.to(element), mask=tile.inside)
-    if image.layout.channel_stride is not None:
-        tl.store(pointer + image.layout.channel_stride, pixel.green.to(element), mask=tile.inside)
-        tl.store(pointer + 2 * image.layout.channel_stride, pixel.blue.to(element), mask=tile.inside)
+    if image.layout.pair_words is not None and tile.index.shape[PIXEL_AXIS] == PAIR:
+        pairs.store(image, tile.index, pixel.red, pixel.green, pixel.blue)
+    else:
+        pointer = image.pointer + _offset_of(image, tile)
+        element = image.pointer.dtype.element_ty
+        tl.store(pointer, pixel.red.to(element), mask=tile.inside)
+        if image.layout.channel_stride is not None:
+            tl.store(pointer + image.layout.channel_stride, pixel.green.to(element), mask=tile.inside)
+            tl.store(pointer + 2 * image.layout.channel_stride, pixel.blue.to(element), mask=tile.inside)
 
 
 class Constants(NamedTuple):
@@ -320,11 +342,8 @@ def _eight_bit(value):
 
 @triton.jit
 def eight_bit(image, pixel):
-    """The 8-bit value of an image's pixel, rounded half up, still floating point; that of NaN is 0: it may be an index.
-
-    Pixels of 8-bit images are that already.
-    """
+    """The 8-bit value of an image's pixel, rounded half up, still floating point; NaN's is 0: it may be an index."""
     if image.pointer.dtype.element_ty.is_floating():
         return Pixel(_eight_bit(pixel.red), _eight_bit(pixel.green), _eight_bit(pixel.blue))
-    else:
+    else:  # which it is
         return pixel

@@ -5,6 +5,7 @@ import triton.language as tl
 
 from tst_kernels.fused import families, image_gradient, pixels
 from tst_kernels.fused.families import Affine
+from tst_kernels.fused.pairs import PIXEL_AXIS
 from tst_kernels.fused.pixels import Image
 
 NEAREST = tl.constexpr(0)
@@ -128,12 +129,12 @@ def sum_theta_gradients(
         upstream = _load(upstream_plane, tile.row, tile.column, tile.inside, 0.0).to(tl.float32)
         by_column = upstream * ((b - a) + down * ((d - c) - (b - a)))
         by_row = upstream * ((c - a) + right * ((d - b) - (c - a)))
-        column_x += tl.sum(by_column * x, axis=1)
-        column_y += tl.sum(by_column * y, axis=1)
-        column_start += tl.sum(by_column, axis=1)
-        row_x += tl.sum(by_row * x, axis=1)
-        row_y += tl.sum(by_row * y, axis=1)
-        row_start += tl.sum(by_row, axis=1)
+        column_x += tl.sum(by_column * x, axis=PIXEL_AXIS)
+        column_y += tl.sum(by_column * y, axis=PIXEL_AXIS)
+        column_start += tl.sum(by_column, axis=PIXEL_AXIS)
+        row_x += tl.sum(by_row * x, axis=PIXEL_AXIS)
+        row_y += tl.sum(by_row * y, axis=PIXEL_AXIS)
+        row_start += tl.sum(by_row, axis=PIXEL_AXIS)
         position += STRIPES
     partial = partials + program.to(tl.int64) * 6
     width, height = images.layout.width, images.layout.height
