@@ -60,6 +60,27 @@ MUTANTS = [
         "kernels/test_triton_interpreter.py::TestMix::test_every_operation_on_float_images",
     ),
     Mutant(
+        "of two pixels, the first green is read second",
+        "kernels/tst_kernels/fused/pairs.py",
+        "beside(green, next_green)",
+        "beside(next_green, green)",
+        "kernels/test_triton_interpreter.py::TestMix::test_gradients_in_channels_last",
+    ),
+    Mutant(
+        "of two pixels, blue and the next red are written in the other order",
+        "kernels/tst_kernels/fused/pairs.py",
+        "_word(blue, next_red, element)",
+        "_word(next_red, blue, element)",
+        "kernels/test_triton_interpreter.py::TestMix::test_results",
+    ),
+    Mutant(
+        "an odd number of pixels is read in pairs",
+        "kernels/tst_kernels/fused/launch.py",
+        "are_dense and height * width % 2 == 0 and",
+        "are_dense and",
+        "kernels/test_launches.py::test_which_images_are_read_in_pairs",
+    ),
+    Mutant(
         "small images take a launch more",
         "kernels/tst_kernels/fused/launch.py",
         "    if stripes > 1:\n",

@@ -70,8 +70,8 @@ def mix_forward(
     result = empty_result(images, dtype, channels_last) if out is None else out
     target = _image(result)
     alike = likeness(images, result, *draw, sizes, nine.pointer)
-    # Planes that are not aligned cannot be written two at a time: two would go through shared memory.
-    are_apart = target.layout.column_stride == 1 and height * width % 16 != 0
+    # What is not aligned cannot be written two at a time: two would go through shared memory.
+    are_apart = target.layout.pair_words is None and height * width % 16 != 0
     pixels = 1 if are_apart else _pixels(images.device)
     threads, tiles = _tiles(height * width, pixels)
     with launcher.on(images.device):
