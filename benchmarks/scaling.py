@@ -146,7 +146,7 @@ def read(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--pair", choices=BATCHES, default="digits")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=2, help="of torch, over all processes")
-    parser.add_argument("--seconds", type=float, default=0.3, help="of each turn, at least")
+    parser.add_argument("--seconds", type=float, default=0.2, help="of each turn, at least")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write the rows here")
     return parser.parse_args(arguments)
