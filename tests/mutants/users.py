@@ -4,6 +4,34 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = [
     Mutant(
+        "a run that fails beside others goes unseen",
+        "tst_fast/commands/side_by_side.py",
+        "if process.exitcode != 0:",
+        "if process.exitcode is None:",
+        "tst_fast/commands/test_side_by_side.py::test_side_by_side_gives_the_same_bytes_and_a_failure_leaves_the_others",
+    ),
+    Mutant(
+        "runs beside each other take the first GPU",
+        "tst_fast/commands/side_by_side.py",
+        "gpus[place % len(gpus)]",
+        "gpus[0]",
+        "tst_fast/commands/test_side_by_side.py::test_gpus_are_taken_in_turns",
+    ),
+    Mutant(
+        "a seed counts that one arm has been run with",
+        "benchmarks/comparison.py",
+        "if all(seed in runs for runs in done)",
+        "if any(seed in runs for runs in done)",
+        "benchmarks/test_comparison.py::test_seeds_count_that_every_arm_has_been_run_with",
+    ),
+    Mutant(
+        "each process of a machine decodes with all of its cores",
+        "tst_fast/tasks/loading.py",
+        "max(1, cores // processes)",
+        "max(1, cores)",
+        "tst_fast/tasks/test_loading.py",
+    ),
+    Mutant(
         "the best weights are the newest",
         "tst_fast/run/milestones.py",
         'best_scores(session, self.progress)["epoch"] == epoch',

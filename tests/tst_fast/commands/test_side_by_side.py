@@ -1,13 +1,16 @@
 """Runs in processes of their own: the same bytes as one after the other, stopped and failing without loss."""
 
 import json
+import os
 import signal
 import time
 
 import pytest
+import torch
 from accelerate import Accelerator
 
 from tests.tst_fast.processes import start
+from tst_fast.commands import side_by_side
 from tst_fast.commands.arms import ARMS
 from tst_fast.commands.compare import main
 from tst_fast.commands.comparison import Comparison
@@ -65,6 +68,21 @@ def test_a_signal_stops_all_of_them_with_checkpoints(tiny_flags, tmp_path):
     for log in logs:
         assert "with a checkpoint" in log.read_text()
         assert list(log.with_suffix("").glob("checkpoints/*.pt"))
+
+
+@pytest.mark.parametrize(
+    ("given", "count", "seen"),
+    [(None, 0, [None, None, None]), (None, 2, ["0", "1", "0"]), ("5,7", 2, ["5", "7", "5"])],
+)
+def test_gpus_are_taken_in_turns(given, count, seen, monkeypatch):
+    name = "CUDA_VISIBLE_DEVICES"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.delenv(name, raising=False) if given is None else monkeypatch.setenv(name, given)
+    found = []
+    for place in range(3):
+        with side_by_side._seeing_one_gpu(place):
+            found.append(os.environ.get(name))
+    assert found == seen and os.environ.get(name) == given
 
 
 @pytest.mark.parametrize(
