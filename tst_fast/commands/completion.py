@@ -14,8 +14,14 @@ from tst_fast.config.schema import Config
 from tst_fast.errors import UserError, errors_as_messages
 
 SHELLS = ("bash", "zsh", "tcsh")
-CONFIGURED = ("train", "compare", "table", "doctor", "verify-data")
-"""Commands that take the settings of a run."""
+CONFIGURED = {
+    "train": ("--resume", "--elastic", "--override", "--evaluate_only", "--dry_run", "--import"),
+    "compare": ("--folder", "--arms", "--seeds", "--fraction_seeds", "--jobs"),
+    "table": ("--folder", "--arms", "--seeds", "--jobs", "--part"),
+    "doctor": ("--images",),
+    "verify-data": ("--threads", "--write-exclude"),
+}
+"""Commands that take the settings of a run, each with its own flags."""
 OTHERS = {
     "export": ("--policy", "--onnx", "--hub", "--to", "--size", "--repository", "--private", "--import", "--output"),
     "predict": ("--output", "--import"),
@@ -49,13 +55,11 @@ def command_line(file: Any) -> argparse.ArgumentParser:
     """
     parser = argparse.ArgumentParser("tst-fast")
     commands = parser.add_subparsers()
-    for name in CONFIGURED:
+    for name, flags in CONFIGURED.items():
         command = commands.add_parser(name, help=name)  # without help, shtab hides it
         command.add_argument("--config", choices=presets())
-        if name == "train":
-            setattr(command.add_argument("--resume"), "complete", file)  # noqa: B010 (shtab's)
-            for flag in ("--elastic", "--override", "--evaluate_only", "--dry_run"):
-                command.add_argument(flag)
+        for flag in flags:
+            setattr(command.add_argument(flag), "complete", file)  # noqa: B010 (shtab's)
         for setting, _, kind in settings_with_kinds(Config()):
             option = command.add_argument(f"--{setting}", choices=_choices(setting, kind))
             if Path in (kind, *typing.get_args(kind)):

@@ -1,5 +1,6 @@
 """Completion as a shell does it: bash is given the script, and asked."""
 
+import re
 import subprocess
 import sys
 
@@ -30,6 +31,15 @@ def test_bash_completes_commands_settings_and_values(capsys):
     assert "classification/digits" in _completions(script, "tst-fast train --config ")
     assert _completions(script, "tst-fast doctor --policy.gates r") == ["relaxed"]
     assert "segmentation" in _completions(script, "tst-fast train --task ")
+    assert _completions(script, "tst-fast compare --jo") == ["--jobs"]
+
+
+@pytest.mark.parametrize("command", [name for name, flags in {**CONFIGURED, **OTHERS}.items() if flags])
+def test_a_commands_own_flags_are_those_of_its_help(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    shown = set(re.findall(r"--[a-z_-]+", capsys.readouterr().out))
+    assert set({**CONFIGURED, **OTHERS}[command]) <= shown
 
 
 def test_every_command_is_completed():
