@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from benchmarks.results import machine, write_whole
-from tst_fast.commands.paired import summary
+from tst_fast.commands.paired import scores_of, summary
 
 EPOCHS, SEARCH_AT, SEARCH_EPOCHS = 60, [27, 40], 5
 RECIPE = (
@@ -113,11 +113,8 @@ def result_of(found: Mapping[str, Any], seeds: Sequence[int]) -> dict[str, Any]:
     metric = found["metric"]
     arms = {}
     for arm, runs in found["runs"].items():
-        mine = [run for run in runs if run["seed"] in seeds]
-        arms[arm] = {
-            key: summary([run[of][metric] for run in mine])
-            for key, of in (("last", "student"), ("best", "student_best"))
-        }
+        scores = scores_of([run for run in runs if run["seed"] in seeds], metric)
+        arms[arm] = {name: summary(values) for name, values in scores.items()}
     first = next(iter(found["runs"].values()))[0]
     return {
         "score": f"{metric} of the last epoch on the test images",

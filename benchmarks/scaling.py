@@ -35,6 +35,7 @@ SIDES = {"digits": (16, 64, 128), "resnet34-resnet18": (128, 288, 384)}
 """Of the pairs that this is for; of images, in pixels. Besides those of the presets, as all that follows."""
 OPERATIONS, PROCESSES = (1, 2, 8), (2, 4, 8)
 FIRST = "the preset's"
+IMAGES = ("--data.name", "synthetic", "--data.classes", "10", "--data.resize", "null")
 TURN = 4  # steps that several processes are timed over
 COLUMNS = ("step", "images_per_second", "lowest", "highest", "ratio_to_kd", "step_mebibytes")
 
@@ -64,16 +65,15 @@ def settings(pair: str, threads: int, processes: int) -> list[Setting]:
         threads: of torch.
         processes: at most.
     """
-    images = ("--data.name", "synthetic", "--data.classes", "10", "--data.resize", "null")
-    first = Setting(FIRST, images, threads)
+    first = Setting(FIRST, IMAGES, threads)
     changes = {
         **{f"batch: {one}": ("--data.batch_size", one) for one in BATCHES[pair]},
         **{f"pixels: {one}": ("--data.image_size", one) for one in SIDES[pair]},
         **{f"operations: {one}": ("--policy.operations_per_image", one) for one in OPERATIONS},
     }
-    changed = [Setting(name, (*images, flag, str(value)), threads) for name, (flag, value) in changes.items()]
-    several = [Setting(f"processes: {one}", images, threads, one) for one in PROCESSES if one <= processes]
-    single = [Setting("threads: 1", images, 1)] if threads > 1 else []
+    changed = [Setting(name, (*IMAGES, flag, str(value)), threads) for name, (flag, value) in changes.items()]
+    several = [Setting(f"processes: {one}", IMAGES, threads, one) for one in PROCESSES if one <= processes]
+    single = [Setting("threads: 1", IMAGES, 1)] if threads > 1 else []
     return [first, *changed, *single, *several, first]
 
 
@@ -109,10 +109,9 @@ def rows_together(options: argparse.Namespace, processes: int) -> list[Row]:
     """A row for each step, which all processes take, each on its share of the batch; in each of them."""
     torch.set_num_threads(max(1, options.threads // processes))
     pair, precision, device = _pair(options.pair), _precision(options.device), torch.device(options.device)
-    flags = settings(options.pair, options.threads, processes)[0].flags
     with (
-        closing(open_session(pair, precision, device, flags)) as tst,
-        closing(open_session(pair, precision, device, [*flags, *SECOND_CROPS])) as kd,
+        closing(open_session(pair, precision, device, IMAGES)) as tst,
+        closing(open_session(pair, precision, device, [*IMAGES, *SECOND_CROPS])) as kd,
         ExitStack() as stack,
     ):
         arms = {arm.name: arm for arm in own_arms(kd, tst) if arm.key in STEPS}

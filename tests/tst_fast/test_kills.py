@@ -19,7 +19,7 @@ KILLS = 2
     ],
 )
 def test_killed_runs_end_as_one_that_nothing_stopped(tmp_path, monkeypatch, task, processes):
-    """Eight kills in all."""
+    """Two kills of each."""
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     setting = settings(tmp_path)[f"{task}, processes: {processes}"]
     moments, made, whole = random.Random(f"{task}{processes}"), 0, setting.whole()

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from tst_fast.commands.arms import PAIRS, TST, Arm
 from tst_fast.commands.continuing import result_of
-from tst_fast.commands.paired import agreement, paired_difference, summary
+from tst_fast.commands.paired import agreement, paired_difference, scores_of, summary
 from tst_fast.commands.schedule import TEACHER, Schedule
 from tst_fast.commands.side_by_side import Planned, side_by_side
 from tst_fast.config.schema import Config, replace
@@ -157,21 +157,12 @@ class Comparison:
         repeats = list(product(self.fraction_seeds, self.seeds))
         results = {arm: [runs[one] for one in repeats if one in runs] for arm, runs in self.results.items()}
         metric = next((runs[0]["metric"] for runs in results.values() if runs), None)
-        scores = {
-            arm: {
-                name: [run[key][metric] for run in runs]
-                for name, key in (("last", "student"), ("best", "student_best"))
-            }
-            for arm, runs in results.items()
-            if runs
-        }
+        scores = {arm: scores_of(runs, metric) for arm, runs in results.items() if metric is not None and runs}
         differences = []
         for one, other in self.pairs:
-            ours, theirs = (
-                [self.results[arm][both]["student"][metric] for both in repeats if self._have(both, one, other)]
-                for arm in (one, other)
-            )
-            if ours:
+            shared = [repeat for repeat in repeats if repeat in self.results[one] and repeat in self.results[other]]
+            if shared:
+                ours, theirs = ([self.results[arm][both]["student"][metric] for both in shared] for arm in (one, other))
                 differences.append({"arms": [one, other], **paired_difference(ours, theirs)})
         learned = [list(run["probabilities"].values()) for run in results.get(TST, [])]
         return {
@@ -184,10 +175,6 @@ class Comparison:
             "agreement": agreement(learned),
             "runs": results,
         }
-
-    def _have(self, repeat: Repeat, *arms: str) -> bool:
-        """Whether each of these arms has been run so."""
-        return all(repeat in self.results[arm] for arm in arms)
 
     def _write(self) -> None:
         if self.accelerator.is_main_process:

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -10,6 +10,11 @@ import numpy as np
 from scipy import stats
 
 LEVEL = 0.95
+
+
+def scores_of(runs: Sequence[Mapping[str, Any]], metric: str) -> dict[str, list[float]]:
+    """The student's, of the last epoch and of the best one, of runs as compare.json has them."""
+    return {name: [run[key][metric] for run in runs] for name, key in (("last", "student"), ("best", "student_best"))}
 
 
 def summary(values: Sequence[float]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import torch
 from tst_fast.commands.continuing import result_of
 from tst_fast.config.schema import Config
 from tst_fast.errors import Interrupted, UserError, errors_as_messages
-from tst_fast.run.interruption import SIGNALS
+from tst_fast.run.interruption import handled_by
 from tst_fast.run.start import start_accelerator
 
 PAUSE = 0.2
@@ -67,7 +67,8 @@ def side_by_side(runs: Sequence[Planned], jobs: int, begun: Callable[[Planned], 
         else:
             waiting.append(run)
     places: dict[int, tuple[Planned, BaseProcess]] = {}
-    with _signals_noted() as received:
+    received: list[signal.Signals] = []
+    with handled_by(lambda number, _: received.append(signal.Signals(number))):
         try:
             while waiting or places:
                 for place in set(range(jobs)) - places.keys() if waiting else ():
@@ -130,18 +131,6 @@ def _seeing_one_gpu(place: int) -> Iterator[None]:
             os.environ[name] = before
         else:
             os.environ.pop(name, None)
-
-
-@contextmanager
-def _signals_noted() -> Iterator[list[signal.Signals]]:
-    """What arrives within, in place of its usual effect."""
-    received: list[signal.Signals] = []
-    before = {one: signal.signal(one, lambda number, _: received.append(signal.Signals(number))) for one in SIGNALS}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _stop(processes: Sequence[BaseProcess], received: Sequence[signal.Signals]) -> None:

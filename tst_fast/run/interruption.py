@@ -5,6 +5,8 @@ import shlex
 import signal
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -17,6 +19,18 @@ from tst_fast.ranks import over_ranks
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
+@contextmanager
+def handled_by(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Within, a handler has the `SIGNALS`, if this is the main thread: Python lets no other."""
+    is_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, handler) for number in SIGNALS} if is_main else {}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
+
+
 class Interruption:
     """Notes the signals that arrive within it; the second SIGINT is an ordinary Ctrl-C.
 
@@ -27,16 +41,14 @@ class Interruption:
     def __init__(self, accelerator: Accelerator) -> None:
         self.accelerator = accelerator
         self.received: signal.Signals | None = None
-        self._before = {}
 
     def __enter__(self) -> "Interruption":
-        if threading.current_thread() is threading.main_thread():  # Python lets no other thread
-            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        self._handling = handled_by(self._note)
+        self._handling.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        self._handling.__exit__(None, None, None)
 
     @property
     def is_due(self) -> bool:
