@@ -79,7 +79,8 @@ def mix(
     x = _eight_bit_units(pixels, compute)
     scale, shift, fill = _scale_shift_fill(x, mean, std)
     total = reference.mix(x, draw, fill.flatten(), compile, geometry, sizes)
-    return _normalised(total, scale, shift, result_dtype, memory_format, out)
+    normalised = reference.compiled(_normalised) if compile else _normalised
+    return normalised(total, scale, shift, result_dtype, memory_format, out)
 
 
 def apply(

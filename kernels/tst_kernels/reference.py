@@ -5,7 +5,7 @@ that share a family are gathered, never looped over. Pixels are in 0..255 throug
 """
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,9 +15,6 @@ from torch import Tensor
 from tst_kernels import statistics
 from tst_kernels.draw import Draw
 from tst_kernels.operations import FAMILY_OF_CODE, OPERATIONS, SOLARIZE_WIDTH, Family, Scene, family_parameters
-
-Runner = Callable[[Callable[..., Tensor]], Callable[..., Tensor]]
-"""Takes a function and gives back how to run it: as it is, or compiled."""
 
 
 def affine_grid(theta: Tensor, height: int, width: int) -> Tensor:
@@ -37,6 +34,11 @@ def affine_grid(theta: Tensor, height: int, width: int) -> Tensor:
     return (along_x * x + along_y * y + offset).movedim(1, 3)
 
 
+def sample(x: Tensor, grid: Tensor) -> Tensor:
+    """[N, C, H, W] at the positions of a grid [N, H, W, 2]: bilinear, 0 beyond the border."""
+    return F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
 def affine_warp(x: Tensor, theta: Tensor, interpolation: str = "bilinear", fill: float = 0.0) -> Tensor:
     """Resample [N, C, H, W] at theta [N, 2, 3], output to input position in `affine_grid`'s coordinates.
 
@@ -44,9 +46,7 @@ def affine_warp(x: Tensor, theta: Tensor, interpolation: str = "bilinear", fill:
     """
     grid = affine_grid(theta, *x.shape[-2:])
     if interpolation == "bilinear":
-        inner = x - fill if fill else x
-        warped = F.grid_sample(inner, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-        return warped + fill if fill else warped
+        return sample(x - fill, grid) + fill if fill else sample(x, grid)
     height, width = x.shape[-2:]
     # Pixel i covers [i, i + 1) of a side measured from its edge.
     column = ((grid[..., 0] + 1) * (width / 2)).floor()
@@ -90,13 +90,9 @@ def choose(mask: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return torch.lerp(b, a, mask.to(b.dtype))  # exact at both ends
 
 
-def with_slope(value: Tensor, parameter: Tensor, slope: Callable[[], Tensor]) -> Tensor:
-    """A value, with a first derivative by the parameter that is not its own."""
-    if not parameter.requires_grad:
-        return value
-    with torch.no_grad():
-        derivative = slope()
-    return torch.addcmul(value, derivative, parameter - parameter.detach())
+def reaches(level: Tensor, threshold: Tensor) -> Tensor:
+    """1 where a whole number reaches a threshold, else 0: no mask, which compiled code takes long to write."""
+    return (level - (threshold.ceil() - 1)).clamp_(0, 1)
 
 
 def colour(x: Tensor, parameters: Tensor) -> Tensor:
@@ -129,26 +125,61 @@ def sharpness(x: Tensor, parameters: Tensor) -> Tensor:
     return clamp_pixels(torch.addcmul(smoothed, factor, x - smoothed))
 
 
+class _Posterize(torch.autograd.Function):
+    """The floor passes gradients straight through, in the step and in x."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, step: Tensor) -> Tensor:
+        return (statistics.eight_bit(x) / step).floor() * step  # exact: the step is a power of two
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        (g,), (x, step) = gradient, ctx.saved_tensors
+        if not ctx.needs_input_grad[1]:
+            return g, None
+        steps = statistics.eight_bit(x) / step
+        return g, (g * (steps.floor() - steps)).sum_to_size(step.shape)
+
+
 def posterize(x: Tensor, parameters: Tensor) -> Tensor:
-    """The 8-bit value's multiples of the step; the floor passes gradients straight through, in the step and in x."""
-    step = parameters[:, 0, None, None, None]
-    steps = statistics.eight_bit(x.detach()) / step.detach()  # exact: the step is a power of two
-    value = steps.floor() * step.detach()
-    if x.requires_grad:
-        value = value + (x - x.detach())
-    return with_slope(value, step, lambda: steps.floor() - steps)
+    """The 8-bit value's multiples of the step."""
+    return _Posterize.apply(x, parameters[:, 0, None, None, None])
+
+
+class _Solarize(torch.autograd.Function):
+    """The threshold has the derivative of a sigmoid in its place."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, threshold: Tensor) -> Tensor:
+        return torch.lerp(x, 255 - x, reaches(statistics.eight_bit(x), threshold))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        (g,), (x, threshold) = gradient, ctx.saved_tensors
+        level = statistics.eight_bit(x)
+        of_x = torch.lerp(g, -g, reaches(level, threshold)) if ctx.needs_input_grad[0] else None
+        if not ctx.needs_input_grad[1]:
+            return of_x, None
+        soft = torch.sigmoid((level - threshold) / SOLARIZE_WIDTH)
+        slope = (soft - 1) * soft * ((255 - 2 * level) / SOLARIZE_WIDTH)
+        return of_x, (g * slope).sum_to_size(threshold.shape)
 
 
 def solarize(x: Tensor, parameters: Tensor) -> Tensor:
-    """Inverted where the 8-bit value reaches the threshold, which gets the derivative of a sigmoid in its place."""
-    threshold = parameters[:, 0, None, None, None]
-    level = statistics.eight_bit(x.detach())
-
-    def slope() -> Tensor:
-        soft = torch.sigmoid((level - threshold) / SOLARIZE_WIDTH)
-        return (soft - 1) * soft * ((255 - 2 * level) / SOLARIZE_WIDTH)
-
-    return with_slope(choose(level >= threshold, 255 - x, x), threshold, slope)
+    """Inverted where the 8-bit value reaches the threshold."""
+    return _Solarize.apply(x, parameters[:, 0, None, None, None])
 
 
 def table(x: Tensor, is_equalize: Tensor, inside: Tensor | None = None) -> Tensor:
@@ -169,48 +200,67 @@ def erase(x: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:
     return choose(inside, fill[:, None, None].expand_as(x), x)
 
 
-def blend(total: Tensor, x: Tensor, transformed: Tensor, gate: Tensor) -> Tensor:
-    """One slot's part of the mix: total + g (T(x) - x)."""
-    return torch.addcmul(total, gate[:, None, None, None], transformed - x)
+def blend(total: Tensor | None, x: Tensor, transformed: Tensor, gate: Tensor) -> Tensor:
+    """One slot's part of the mix, g (T(x) - x), added to the total if there is one."""
+    change = gate[:, None, None, None] * (transformed - x)
+    return change if total is None else total + change
+
+
+_ADDED: Mapping[Family, Callable[..., Tensor]] = {
+    Family.COLOUR: lambda total, x, gate, parameters, fill: blend(total, x, colour(x, parameters), gate),
+    Family.SHARPNESS: lambda total, x, gate, parameters, fill: blend(total, x, sharpness(x, parameters), gate),
+    Family.POSTERIZE: lambda total, x, gate, parameters, fill: blend(total, x, posterize(x, parameters), gate),
+    Family.SOLARIZE: lambda total, x, gate, parameters, fill: blend(total, x, solarize(x, parameters), gate),
+    Family.ERASE: lambda total, x, gate, parameters, fill: blend(total, x, erase(x, parameters, fill), gate),
+}
+"""What is compiled as one pass. Written out, since PyTorch counts compiled variants by where a function is written."""
 
 
 @functools.cache
-def _compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """By `torch.compile`, once: the first call takes seconds."""
     return torch.compile(function)
 
 
-def _transform(
+def _add(
     family: Family,
+    total: Tensor | None,
     x: Tensor,
+    gate: Tensor,
     parameters: Tensor,
     is_equalize: Tensor,
     inside: Tensor | None,
     fill: Tensor,
-    run: Runner,
+    compile: bool,
 ) -> Tensor:
-    """T(x) of images that share a family."""
+    """`blend` of images that share a family."""
+    run = compiled if compile else lambda function: function
     match family:
-        # Warps and tables are never compiled: PyTorch's own kernels beat what inductor makes of their look-ups.
+        # Look-ups are never compiled: PyTorch's own kernels beat what inductor makes of them.
         case Family.WARP:
-            return affine_warp(x, parameters.unflatten(1, (2, 3)))
-        case Family.COLOUR:
-            return run(colour)(x, parameters)
-        case Family.SHARPNESS:
-            return run(sharpness)(x, parameters)
-        case Family.POSTERIZE:
-            return run(posterize)(x, parameters)
-        case Family.SOLARIZE:
-            return run(solarize)(x, parameters)
+            grid = run(affine_grid)(parameters.unflatten(1, (2, 3)), *x.shape[2:])
+            return run(blend)(total, x, sample(x, grid), gate)
         case Family.TABLE:
-            return table(x, is_equalize, inside)
-        case Family.ERASE:
-            return run(erase)(x, parameters, fill)
+            return run(blend)(total, x, table(x, is_equalize, inside), gate)
+        case _:
+            return run(_ADDED[family])(total, x, gate, parameters, fill)
 
 
-def _groups(families: Sequence[int]) -> Iterator[tuple[Family, list[int]]]:
-    """Each family present among the images of one slot, with the images that have it."""
-    for family in sorted(set(families)):
-        yield Family(family), [image for image, other in enumerate(families) if other == family]
+def _groups(codes: Sequence[Sequence[int]]) -> Iterator[tuple[Family, list[int], list[int]]]:
+    """The families of a draw, each with the images and slots that have it; a slot by itself if all images share it."""
+    images, everyone = len(codes), list(range(len(codes)))
+    slots_of: dict[Family, tuple[list[int], list[int]]] = {}
+    for slot, column in enumerate(zip(*codes, strict=True)):
+        families = [FAMILY_OF_CODE[code] for code in column]
+        if len(set(families)) == 1:
+            yield families[0], everyone, [slot] * images
+            continue
+        for image, family in enumerate(families):
+            there = slots_of.setdefault(family, ([], []))
+            there[0].append(image)
+            there[1].append(slot)
+    for family, (rows, slots) in sorted(slots_of.items()):
+        yield family, rows, slots
 
 
 def mix(
@@ -234,27 +284,26 @@ def mix(
     Returns:
         [B, C, H, W] in the dtype of `x`, not clamped.
     """
-    run: Runner = _compiled if compile else lambda function: function
     codes = draw.operations.tolist()
     inside = None if sizes is None else statistics.inside_of(sizes, *x.shape[2:])
     parameters, all_gates = _parameters_and_gates(x, draw, sizes, inside, codes)
     is_equalize = draw.operations == OPERATIONS["Equalize"].code
+    of_slots = all_gates, parameters, is_equalize
     total = x
-    for slot in range(len(codes[0])):
-        # Copies: compiled code would be specialised on where in memory a slot begins, and made anew for each.
-        gates, inputs = all_gates[:, slot].clone(), (x, parameters[:, slot].clone(), is_equalize[:, slot])
-        for family, images in _groups([FAMILY_OF_CODE[row[slot]] for row in codes]):
-            if family == Family.WARP and not geometry:
-                continue
-            if len(images) == len(codes):
-                total = run(blend)(total, x, _transform(family, *inputs, inside, fill, run), gates)
-                continue
-            rows = torch.tensor(images, device=x.device)
-            some_x, some_parameters, are_equalize = (tensor.index_select(0, rows) for tensor in inputs)
-            some_inside = None if inside is None else inside.index_select(0, rows)
-            changed = _transform(family, some_x, some_parameters, are_equalize, some_inside, fill, run)
-            part = run(blend)(total.index_select(0, rows), some_x, changed, gates.index_select(0, rows))
-            total = (x.clone() if total is x else total).index_copy_(0, rows, part)
+    for family, images, slots in _groups(codes):
+        if family == Family.WARP and not geometry:
+            continue
+        if len(set(slots)) == 1 and len(images) == len(codes):
+            # Copies: compiled code would be specialised on where in memory a slot begins, and made anew for each.
+            of_slot = [tensor[:, slots[0]].clone() for tensor in of_slots]
+            total = _add(family, total, x, *of_slot, inside, fill, compile)
+            continue
+        rows, columns = torch.tensor([images, slots], device=x.device)
+        of_rows = x.index_select(0, rows), *(tensor[rows, columns] for tensor in of_slots)
+        some_inside = None if inside is None else inside.index_select(0, rows)
+        # PyTorch compiles anew for a single image.
+        part = _add(family, None, *of_rows, some_inside, fill, compile and len(images) > 1)
+        total = (x.clone() if total is x else total).index_add_(0, rows, part)
     return total
 
 

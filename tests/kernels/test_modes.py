@@ -61,7 +61,7 @@ def test_gradients_of_torch_func(backend):
     torch.testing.assert_close(jacobian[0], first)
 
 
-@pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")  # of index_copy_, in torch
+@pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")  # of operations in place, in torch
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_vmap(backend):
     several = torch.stack([IMAGES, 0.5 * IMAGES])

@@ -104,11 +104,16 @@ def test_a_draw_replays_exactly():
     assert torch.equal(mix(images, draw), mix(images, draw))
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # PyTorch's compiler reads it
 @pytest.mark.parametrize("shared", [True, False])
 def test_compiled_equals_eager(shared):
     images, draw = noise(4, 16, 18, 3), _random_draw(4, 8, seed=11, shared=shared)
+    parameters = draw.levels.requires_grad_(), draw.gates.requires_grad_()
     eager, compiled = mix(images, draw), mix(images, draw, compile=True)
     torch.testing.assert_close(compiled, eager, atol=FLOAT32, rtol=FLOAT32)
+    gradients = (torch.autograd.grad(result.square().mean(), parameters) for result in (compiled, eager))
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, atol=FLOAT32, rtol=1e-4)
 
 
 def test_cutout_is_a_clipped_square_of_the_mean_colour():

@@ -132,8 +132,15 @@ MUTANTS = [
     Mutant(
         "Solarize's threshold has the opposite derivative",
         "kernels/tst_kernels/reference.py",
-        "return (soft - 1) * soft",
-        "return (1 - soft) * soft",
+        "slope = (soft - 1) * soft",
+        "slope = (1 - soft) * soft",
         "kernels/test_gradients.py",
+    ),
+    Mutant(
+        "an image's operations of one family take its first slot",
+        "kernels/tst_kernels/reference.py",
+        "there[1].append(slot)",
+        "there[1].append(0)",
+        "kernels/test_reference.py",
     ),
 ]
