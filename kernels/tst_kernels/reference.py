@@ -5,6 +5,7 @@ that share a family are gathered, never looped over. Pixels are in 0..255 throug
 """
 
 import functools
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -247,20 +248,17 @@ def _add(
 
 
 def _groups(codes: Sequence[Sequence[int]]) -> Iterator[tuple[Family, list[int], list[int]]]:
-    """The families of a draw, each with the images and slots that have it; a slot by itself if all images share it."""
-    images, everyone = len(codes), list(range(len(codes)))
-    slots_of: dict[Family, tuple[list[int], list[int]]] = {}
+    """Each family of a draw with the images and slots that have it; a slot of one family alone stands by itself."""
+    pairs: dict[Family, list[tuple[int, int]]] = defaultdict(list)
     for slot, column in enumerate(zip(*codes, strict=True)):
         families = [FAMILY_OF_CODE[code] for code in column]
         if len(set(families)) == 1:
-            yield families[0], everyone, [slot] * images
+            yield families[0], list(range(len(codes))), [slot] * len(codes)
             continue
         for image, family in enumerate(families):
-            there = slots_of.setdefault(family, ([], []))
-            there[0].append(image)
-            there[1].append(slot)
-    for family, (rows, slots) in sorted(slots_of.items()):
-        yield family, rows, slots
+            pairs[family].append((image, slot))
+    for family, found in sorted(pairs.items()):
+        yield family, [image for image, _ in found], [slot for _, slot in found]
 
 
 def mix(
@@ -288,21 +286,19 @@ def mix(
     inside = None if sizes is None else statistics.inside_of(sizes, *x.shape[2:])
     parameters, all_gates = _parameters_and_gates(x, draw, sizes, inside, codes)
     is_equalize = draw.operations == OPERATIONS["Equalize"].code
-    of_slots = all_gates, parameters, is_equalize
-    total = x
+    total, everyone = x, list(range(len(codes)))
     for family, images, slots in _groups(codes):
         if family == Family.WARP and not geometry:
             continue
-        if len(set(slots)) == 1 and len(images) == len(codes):
-            # Copies: compiled code would be specialised on where in memory a slot begins, and made anew for each.
-            of_slot = [tensor[:, slots[0]].clone() for tensor in of_slots]
-            total = _add(family, total, x, *of_slot, inside, fill, compile)
-            continue
         rows, columns = torch.tensor([images, slots], device=x.device)
-        of_rows = x.index_select(0, rows), *(tensor[rows, columns] for tensor in of_slots)
+        of_slots = [tensor[rows, columns] for tensor in (all_gates, parameters, is_equalize)]
+        if images == everyone:
+            total = _add(family, total, x, *of_slots, inside, fill, compile)
+            continue
         some_inside = None if inside is None else inside.index_select(0, rows)
-        # PyTorch compiles anew for a single image.
-        part = _add(family, None, *of_rows, some_inside, fill, compile and len(images) > 1)
+        # Not of one image: PyTorch would compile all anew for it.
+        compile_these = compile and len(images) > 1
+        part = _add(family, None, x.index_select(0, rows), *of_slots, some_inside, fill, compile_these)
         total = (x.clone() if total is x else total).index_add_(0, rows, part)
     return total
 
