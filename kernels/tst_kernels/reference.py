@@ -291,14 +291,15 @@ def mix(
         if family == Family.WARP and not geometry:
             continue
         rows, columns = torch.tensor([images, slots], device=x.device)
-        of_slots = [tensor[rows, columns] for tensor in (all_gates, parameters, is_equalize)]
+        gate, values, equalize = (tensor[rows, columns] for tensor in (all_gates, parameters, is_equalize))
         if images == everyone:
-            total = _add(family, total, x, *of_slots, inside, fill, compile)
+            total = _add(family, total, x, gate, values, equalize, inside, fill, compile)
             continue
         some_inside = None if inside is None else inside.index_select(0, rows)
         # Not of one image: PyTorch would compile all anew for it.
         compile_these = compile and len(images) > 1
-        part = _add(family, None, x.index_select(0, rows), *of_slots, some_inside, fill, compile_these)
+        some_x = x.index_select(0, rows)
+        part = _add(family, None, some_x, gate, values, equalize, some_inside, fill, compile_these)
         total = (x.clone() if total is x else total).index_add_(0, rows, part)
     return total
 
