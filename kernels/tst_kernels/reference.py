@@ -60,18 +60,22 @@ def affine_warp(x: Tensor, theta: Tensor, interpolation: str = "bilinear", fill:
     return torch.where(inside.unsqueeze(1), taken, torch.full_like(taken, fill))
 
 
-class _Clamp(torch.autograd.Function):
-    """The gradient of hardtanh a hair outside 0..255: on a CPU, `torch.where` takes many times as long."""
+class _WithGradient(torch.autograd.Function):
+    """Has a gradient of its own, made from its inputs."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor) -> Tensor:
-        return x.clamp(0, 255)
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+
+class _Clamp(_WithGradient):
+    """The gradient of hardtanh a hair outside 0..255: on a CPU, `torch.where` takes many times as long."""
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
+    def forward(x: Tensor) -> Tensor:
+        return x.clamp(0, 255)
 
     @staticmethod
     def backward(ctx: Any, *gradient: Tensor) -> Tensor:
@@ -126,18 +130,12 @@ def sharpness(x: Tensor, parameters: Tensor) -> Tensor:
     return clamp_pixels(torch.addcmul(smoothed, factor, x - smoothed))
 
 
-class _Posterize(torch.autograd.Function):
+class _Posterize(_WithGradient):
     """The floor passes gradients straight through, in the step and in x."""
-
-    generate_vmap_rule = True
 
     @staticmethod
     def forward(x: Tensor, step: Tensor) -> Tensor:
         return (statistics.eight_bit(x) / step).floor() * step  # exact: the step is a power of two
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -153,18 +151,12 @@ def posterize(x: Tensor, parameters: Tensor) -> Tensor:
     return _Posterize.apply(x, parameters[:, 0, None, None, None])
 
 
-class _Solarize(torch.autograd.Function):
+class _Solarize(_WithGradient):
     """The threshold has the derivative of a sigmoid in its place."""
-
-    generate_vmap_rule = True
 
     @staticmethod
     def forward(x: Tensor, threshold: Tensor) -> Tensor:
         return torch.lerp(x, 255 - x, reaches(statistics.eight_bit(x), threshold))
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:

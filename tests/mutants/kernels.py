@@ -139,8 +139,8 @@ MUTANTS = [
     Mutant(
         "an image's operations of one family take its first slot",
         "kernels/tst_kernels/reference.py",
-        "there[1].append(slot)",
-        "there[1].append(0)",
+        "pairs[family].append((image, slot))",
+        "pairs[family].append((image, 0))",
         "kernels/test_reference.py",
     ),
 ]
