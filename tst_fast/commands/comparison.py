@@ -133,7 +133,7 @@ class Comparison:
     def _entry(self, run: Planned, result: Mapping[str, Any]) -> dict[str, Any]:
         """What compare.json holds of a run."""
         config, policy = run.config, run.folder / "policy.json"
-        learned = config.distillation.augment and config.distillation.teacher and policy.exists()
+        learned = config.distillation.has_policy and policy.exists()
         rows = PolicyFile.read(policy).operations if learned else []
         return {
             **{key: result[key] for key in ("metric", "teacher", "student", "student_best", "wall_seconds")},

@@ -61,7 +61,7 @@ def _steps(session: Session, training: Iterator[Batch], number: int) -> dict[str
     networks = {"forward": session.student}
     if session.config.distillation.teacher:
         networks["teacher"] = session.require_teacher()
-    searched = session.config.distillation.teacher and session.config.distillation.augment
+    searched = session.config.distillation.has_policy
     for _ in range(number):
         started = time.perf_counter()
         batch = next(training)

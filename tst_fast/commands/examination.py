@@ -49,7 +49,7 @@ def examine(config: Config, accelerator: Accelerator, images: int) -> Iterator[F
         training = _training_batches(session)
         try:
             yield from _gradients(session, next(training))
-            if config.distillation.teacher and config.distillation.augment:
+            if config.distillation.has_policy:
                 yield from _policy(session, training)
             yield from measure_cost(session, training)
         except torch.OutOfMemoryError:

@@ -35,7 +35,7 @@ def check(config: Config) -> None:
     )
     halves = config.distillation
     _require(
-        not (halves.second_crop and halves.augment and halves.teacher),
+        not (halves.second_crop and halves.has_policy),
         "--distillation.second_crop takes the place of the augmented images: give --distillation.augment false with it",
     )
     untaught = config.distillation.teacher and not config.teacher.trained and config.teacher_training.epochs == 0

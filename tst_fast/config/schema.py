@@ -135,6 +135,11 @@ class DistillationConfig:
     augment: bool = True
     second_crop: bool = False
 
+    @property
+    def has_policy(self) -> bool:
+        """Whether there are augmented images, which the student learns from the teacher."""
+        return self.teacher and self.augment
+
 
 @dataclass
 class FeatureConfig:

@@ -83,7 +83,7 @@ def search_is_due(config: Config, confidence: float, searches: int) -> bool:
 
 def search_of(config: Config) -> Literal["listed", "interleaved", "none"]:
     """When the policy learns; never where nothing is augmented, or nobody teaches."""
-    return config.policy.search if config.distillation.teacher and config.distillation.augment else "none"
+    return config.policy.search if config.distillation.has_policy else "none"
 
 
 def policy_learns(config: Config, student_step: int) -> bool:

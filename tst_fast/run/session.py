@@ -164,7 +164,7 @@ class Session:
         elif chosen.init:
             policy.load(Path(chosen.init))
         encoders, fits = None, {}
-        if chosen.prior == "encoder" and config.distillation.augment and config.distillation.teacher:
+        if chosen.prior == "encoder" and config.distillation.has_policy:
             encoders, fits = aligned_encoders(
                 config, train, lambda: self.task.training_loader(train, config.seed), self.accelerator, quiet
             )

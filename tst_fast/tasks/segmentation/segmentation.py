@@ -96,7 +96,8 @@ class Segmentation(DenseTask):
         if role == "teacher" and config.teacher.trained:
             return config.data.batch_size  # it is not trained
         parts = getattr(config, f"{role}_training").accumulate
-        halves = 2 if role == "student" and config.distillation.teacher and config.distillation.augment else 1
+        is_doubled = config.distillation.has_policy or config.distillation.second_crop
+        halves = 2 if role == "student" and is_doubled else 1
         processes = 1 if config.sync_batch_norm else self.accelerator.num_processes
         return halves * config.data.batch_size // (processes * parts)
 

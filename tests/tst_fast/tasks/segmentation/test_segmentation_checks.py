@@ -54,6 +54,20 @@ def _task(root, *flags):
     )
 
 
+def test_a_step_of_one_image_holds_a_second_crop_or_an_augmented_one(tmp_path):
+    flags = "--student.name=deeplabv3/resnet18", "--student.arguments={}", "--data.batch_size=1"
+    plain, root = "--distillation.augment=false", write_pairs(tmp_path / "pairs")
+
+    def make(*more):
+        task = _task(root, *flags, *more)
+        return task.network("student", task.splits().train)
+
+    make()
+    make(plain, "--distillation.second_crop=true")
+    with pytest.raises(UserError, match="two images or more"):
+        make(plain)
+
+
 def test_test_images_of_several_sizes_are_refused_before_anything_is_trained(tmp_path):
     root = write_pairs(tmp_path / "pairs")
     for folder in ("images", "labels"):
