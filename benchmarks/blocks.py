@@ -280,6 +280,7 @@ COMPARISONS = {
     "CIFAR-10, 2,500 images, resnet20 to convnet": "compare-cifar10-2500",
     "CIFAR-10, 500 images, resnet20 to convnet": "compare-cifar10-500",
     "CIFAR-10, 500 other images, 240 epochs in place of 60": "compare-cifar10-500-long",
+    "CIFAR-10, 500 images, straight-through gates, a draw an image": "compare-cifar10-500-straight-through",
     "digits, 100 images": "compare-digits-budget",
     "label maps on scenes": "compare-segmentation-scenes",
     "label maps of CamVid": "compare-segmentation-camvid",
