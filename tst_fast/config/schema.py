@@ -137,7 +137,7 @@ class DistillationConfig:
 
     @property
     def has_policy(self) -> bool:
-        """Whether there are augmented images, which the student learns from the teacher."""
+        """Whether a policy augments: only images that the teacher explains to the student."""
         return self.teacher and self.augment
 
 

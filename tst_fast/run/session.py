@@ -200,7 +200,7 @@ class Session:
         if config.loss.features:
             reseed(config.seed, Stream.CONNECTORS)
             learner, guide = pair_features(learner, guide, config.loss.features, self.task.image_size)
-        augmenter = self.augmenter if config.distillation.augment else None
+        augmenter = self.augmenter if config.distillation.has_policy else None
         return learner, FromTeacher(self.task, config, self.accelerator, guide, augmenter)
 
 
