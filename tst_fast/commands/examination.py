@@ -20,7 +20,7 @@ from tst_fast.run.evaluate import evaluate
 from tst_fast.run.plan import search_of, search_steps
 from tst_fast.run.seeding import Stream, reseed
 from tst_fast.run.session import Session, own_normalisation
-from tst_fast.run.signal import GradientSignal, steps_for_a_signal
+from tst_fast.run.signal import GradientSignal, remedy_of_noise, steps_for_a_signal
 from tst_fast.tasks.task import Role
 from tst_pipelines import Batch, Loader, ResizeCenterCrop
 
@@ -234,8 +234,7 @@ def _signal(session: Session, signal: GradientSignal) -> Finding:
         has = student_steps * config.policy.search_steps // config.policy.search_every
     found = f"half of the gradients stand out of their noise after about {needed} steps; a search has {has:,}"
     if needed is None or needed > has:
-        remedy = "raise --policy.search_epochs or --data.batch_size, or give --policy.gates straight_through"
-        return Finding("search", "doubtful", found, remedy)
+        return Finding("search", "doubtful", found, remedy_of_noise(config.policy))
     return Finding("search", "good", found)
 
 

@@ -64,7 +64,7 @@ class Milestones:
         if session.accelerator.is_main_process:
             pictures, confidences, answers = draw_search(session, batch, self.folder, len(progress.gaps) - 1)
         signal = session.learners.require_search().signal.statistics()
-        warnings = Verdict.of(signal, session.policy).warnings()
+        warnings = Verdict.of(signal, session.policy).warnings(session.config.policy)
         below = [each["trained"]["gap"] < 0 for each in progress.gaps]
         if below[-1] and sum(below) == 1:
             warnings.append(

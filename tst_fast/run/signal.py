@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from tst_fast.config.policy import PolicyConfig
 from tst_fast.policy.policy import Policy
 
 STANDS_OUT = 2.0
@@ -92,14 +93,13 @@ class Verdict:
         small = [one.name for one, level in levels if one.has_level and abs(level) < SMALL_LEVEL]
         return cls(len(values), len(strong), sum(value < 0 for value in strong), small)
 
-    def warnings(self) -> list[str]:
-        """In words, what should be changed; nothing where all is well."""
+    def warnings(self, config: PolicyConfig) -> list[str]:
+        """In words, what should be changed of the search's configuration; nothing where all is well."""
         found = []
         if self.standing_out < NOISE * self.gradients:
             found.append(
                 f"the search learned little but noise: {self.standing_out} of {self.gradients} gradients stand out of "
-                "it. Search longer (--policy.search_epochs, --policy.search_fraction) or with --policy.gates "
-                "straight_through"
+                f"it; {remedy_of_noise(config)}"
             )
         elif self.standing_out >= FEW and self.weakening >= ONE_SIGN * self.standing_out:
             found.append(
@@ -109,6 +109,13 @@ class Verdict:
         if self.small_levels:
             found.append(f"levels below {SMALL_LEVEL}, which change next to nothing: {', '.join(self.small_levels)}")
         return found
+
+
+def remedy_of_noise(config: PolicyConfig) -> str:
+    """What lets a search's gradients stand out of their noise: more of them, of more images, or with less of it."""
+    longer = "--policy.search_steps" if config.search == "interleaved" else "--policy.search_epochs"
+    gates = ", or give --policy.gates straight_through" if config.gates == "relaxed" else ""
+    return f"raise {longer} or --data.batch_size{gates}"
 
 
 def steps_for_a_signal(statistics: Statistic, steps: int) -> int | None:

@@ -5,8 +5,9 @@ import pytest
 import torch
 from scipy import stats
 
+from tst_fast.config.policy import PolicyConfig
 from tst_fast.policy.policy import Policy
-from tst_fast.run.signal import GradientSignal, Verdict, steps_for_a_signal
+from tst_fast.run.signal import GradientSignal, Verdict, remedy_of_noise, steps_for_a_signal
 
 NAMES = ["Rotate", "Invert", "Solarize"]  # of which Invert has no level
 
@@ -56,18 +57,30 @@ def _verdict(values, levels=(0.5, 0.5)):
         policy.magnitude_logits.copy_(torch.tensor(levels).logit())
     named = {"Rotate": values[0:2], "Invert": values[2:3], "Solarize": values[3:5]}
     statistics = {name: dict(zip(("probability", "level"), given, strict=False)) for name, given in named.items()}
-    return Verdict.of(statistics, policy).warnings()
+    return Verdict.of(statistics, policy).warnings(PolicyConfig())
 
 
 def test_what_is_said():
     assert _verdict([3.0, -4.0, 0.1, 2.5, 0.0]) == []
     (noise,) = _verdict([1.9, -1.0, 0.1, 0.5, 0.0])
     assert noise.startswith("the search learned little but noise: 0 of 5")
+    assert noise.endswith(remedy_of_noise(PolicyConfig()))
     (weakens,) = _verdict([-3.0, -4.0, -2.1, -2.5, -9.0])
     assert weakens.startswith("the search only weakens the augmentation: 5 of 5")
     assert _verdict([3.0, 4.0, 2.1, 2.5, 9.0]) == []  # to strengthen all is no fault
     (small,) = _verdict([3.0, -4.0, 0.1, 2.5, 0.0], levels=(0.04, 0.06))
     assert small.endswith("Rotate")
+
+
+def test_a_remedy_is_not_what_is_so_already():
+    longer = {"listed": "--policy.search_epochs", "interleaved": "--policy.search_steps"}
+    for search, option in longer.items():
+        told = {
+            gates: remedy_of_noise(PolicyConfig(search=search, gates=gates))
+            for gates in ("relaxed", "straight_through")
+        }
+        assert all(option in remedy for remedy in told.values())
+        assert ["straight_through" in remedy for remedy in told.values()] == [True, False]
 
 
 def test_steps_that_a_signal_needs():
