@@ -159,22 +159,22 @@ MUTANTS = [
     Mutant(
         "KD is run as KD with the untrained policy",
         "tst_fast/commands/arms.py",
-        "    KD: Arm(PLAIN),",
-        '    KD: Arm({"policy__search": "none"}),',
+        "    KD: PLAIN,",
+        '    KD: {"policy__search": "none"},',
         "tst_fast/commands/test_compare.py::test_what_the_student_of_an_arm_is_shown",
     ),
     Mutant(
         "KD with the untrained policy is run as TST",
         "tst_fast/commands/arms.py",
-        'UNTRAINED: Arm({"policy__search": "none"})',
-        "UNTRAINED: Arm({})",
+        'UNTRAINED: {"policy__search": "none"}',
+        "UNTRAINED: {}",
         "tst_fast/commands/test_compare.py::test_what_the_student_of_an_arm_is_shown",
     ),
     Mutant(
         "every seed is the first",
         "tst_fast/commands/comparison.py",
-        "replace(config, seed=seed, **how.changes)",
-        "replace(config, **how.changes)",
+        "replace(config, seed=seed, **changes)",
+        "replace(config, **changes)",
         "tst_fast/commands/test_compare.py::test_what_the_student_of_an_arm_is_shown",
     ),
     # A budget.

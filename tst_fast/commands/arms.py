@@ -1,7 +1,6 @@
-"""The arms of a comparison: what each changes of a configuration, and nothing else."""
+"""The arms of a comparison: ways to train one student, each as what it changes of a configuration."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tst_fast.errors import UserError, nearest
@@ -10,32 +9,21 @@ STUDENT, KD, KD_ONE_CROP = "student alone", "KD", "KD, one crop"
 RANDOM, UNTRAINED, TST = "KD, random policy", "KD, untrained policy", "TST"
 NEURAL, BUDGET = "TST, neural prior", "TST, budget"
 
+Changes = dict[str, Any]
+"""Of a configuration, as `replace` takes them."""
 
-@dataclass(frozen=True)
-class Arm:
-    """One way to train the student.
-
-    Attributes:
-        changes: of the configuration, as `replace` takes them.
-        images: that the student sees of each training image in an epoch.
-    """
-
-    changes: dict[str, Any]
-    images: int = 2
-
-
-PLAIN = {"distillation__augment": False, "distillation__second_crop": True, "policy__search": "none"}
+PLAIN: Changes = {"distillation__augment": False, "distillation__second_crop": True, "policy__search": "none"}
 """In place of the augmented images, second crops: as many images a step, at the same cost."""
 
-ARMS: dict[str, Arm] = {
-    STUDENT: Arm({**PLAIN, "distillation__teacher": False}),
-    KD_ONE_CROP: Arm({**PLAIN, "distillation__second_crop": False}, images=1),
-    KD: Arm(PLAIN),
-    RANDOM: Arm({"policy__search": "none", "policy__init": "random"}),
-    UNTRAINED: Arm({"policy__search": "none"}),
-    TST: Arm({}),
-    NEURAL: Arm({"policy__prior": "encoder"}),
-    BUDGET: Arm({"policy__budget": 1.0}),
+ARMS: dict[str, Changes] = {
+    STUDENT: {**PLAIN, "distillation__teacher": False},
+    KD_ONE_CROP: {**PLAIN, "distillation__second_crop": False},
+    KD: PLAIN,
+    RANDOM: {"policy__search": "none", "policy__init": "random"},
+    UNTRAINED: {"policy__search": "none"},
+    TST: {},
+    NEURAL: {"policy__prior": "encoder"},
+    BUDGET: {"policy__budget": 1.0},
 }
 """By name. All take the same steps over the same images; with augmentation, the same random numbers for each draw."""
 
@@ -45,7 +33,7 @@ PAIRS = [(TST, UNTRAINED), (TST, KD), (UNTRAINED, KD), (TST, RANDOM), (KD, STUDE
 """Whose differences are reported, with each seed; the first pair that is run is the hypothesis, the others explore."""
 
 
-def arms_of(names: Sequence[str]) -> dict[str, Arm]:
+def arms_of(names: Sequence[str]) -> dict[str, Changes]:
     """The arms that are asked for, by name.
 
     Raises:

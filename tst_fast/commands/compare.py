@@ -5,7 +5,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from tst_fast.commands.arms import ARMS, DEFAULT, Arm, arms_of
+from tst_fast.commands.arms import ARMS, DEFAULT, Changes, arms_of
 from tst_fast.commands.counts import JOBS_HELP, check_counts
 from tst_fast.config import reading
 from tst_fast.config.schema import Config
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         accelerator.end_training()
 
 
-def _check(config: Config, options: Namespace) -> dict[str, Arm]:
+def _check(config: Config, options: Namespace) -> dict[str, Changes]:
     """The arms that are asked for."""
     check_counts(options, "seeds", "fraction_seeds", "jobs")
     if options.fraction_seeds > 1 and config.data.fraction == 1:

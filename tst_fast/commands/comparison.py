@@ -6,7 +6,6 @@ run; each result is added as it comes. Runs that are in the folder already are f
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from accelerate import Accelerator
 from rich.console import Console
 from rich.table import Table
 
-from tst_fast.commands.arms import PAIRS, TST, Arm
+from tst_fast.commands.arms import PAIRS, TST, Changes
 from tst_fast.commands.continuing import result_of
 from tst_fast.commands.paired import agreement, paired_difference, scores_of, summary
 from tst_fast.commands.schedule import TEACHER, Schedule
@@ -48,7 +47,7 @@ class Comparison:
     def __init__(
         self,
         config: Config,
-        arms: Mapping[str, Arm],
+        arms: Mapping[str, Changes],
         seeds: int,
         fraction_seeds: int,
         folder: Path,
@@ -98,12 +97,12 @@ class Comparison:
     def _students(self) -> list[Planned]:
         """Every arm with every seed, on every choice of images."""
         planned = []
-        for fraction_seed, seed, (arm, how) in product(self.fraction_seeds, self.seeds, self.arms.items()):
+        for fraction_seed, seed, (arm, changes) in product(self.fraction_seeds, self.seeds, self.arms.items()):
             config = replace(self.config, data__fraction_seed=fraction_seed)
             if not config.teacher.trained:
                 teacher = self.folder / self._name(TEACHER, config) / "teacher.safetensors"
                 config = with_weights(config, "teacher", teacher)
-            config = replace(config, seed=seed, **how.changes)
+            config = replace(config, seed=seed, **changes)
             name = f"{arm.replace(',', '').replace(' ', '-').lower()}-seed{seed}"
             planned.append(Planned(arm, config, self.folder / self._name(name, config)))
         return planned
@@ -148,7 +147,10 @@ class Comparison:
         hypothesis = f"{self.pairs[0][0]} is above {self.pairs[0][1]}" if self.pairs else None
         plan = {
             "config": self.config.name,
-            "arms": {arm: asdict(how) for arm, how in self.arms.items()},
+            "arms": {
+                arm: {"changes": changes, "images": replace(self.config, **changes).distillation.views}
+                for arm, changes in self.arms.items()
+            },
             "seeds": self.seeds,
             "fraction_seeds": self.fraction_seeds,
             "hypothesis": hypothesis,

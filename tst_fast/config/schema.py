@@ -140,6 +140,11 @@ class DistillationConfig:
         """Whether a policy augments: only images that the teacher explains to the student."""
         return self.teacher and self.augment
 
+    @property
+    def views(self) -> int:
+        """How many images a step has of each training image: itself, and one that is augmented or cropped anew."""
+        return 2 if self.has_policy or self.second_crop else 1
+
 
 @dataclass
 class FeatureConfig:

@@ -61,7 +61,7 @@ def test_what_the_student_of_an_arm_is_shown(arm, whole_run, tiny_config, forwar
     assert content["arms"][arm]["best"]["runs"] == [result["student_best"]["accuracy"] for result in results]
 
     images, taught, half, learned, prior = SEEN[arm]
-    assert ARMS[arm].images == images // 100
+    assert content["plan"]["arms"][arm]["images"] == images // 100
     assert Counter(size for size, *_ in forwards["student"]) == {images: 2 * 12}  # two seeds, 3 epochs of 4 steps
     assert (set(forwards["student"]) <= set(forwards["teacher"])) == taught
     assert len(set(forwards["student"])) == 2 * 12  # each step has images of its own order or making

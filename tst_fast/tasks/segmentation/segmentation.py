@@ -96,10 +96,9 @@ class Segmentation(DenseTask):
         if role == "teacher" and config.teacher.trained:
             return config.data.batch_size  # it is not trained
         parts = getattr(config, f"{role}_training").accumulate
-        is_doubled = config.distillation.has_policy or config.distillation.second_crop
-        halves = 2 if role == "student" and is_doubled else 1
+        views = config.distillation.views if role == "student" else 1
         processes = 1 if config.sync_batch_norm else self.accelerator.num_processes
-        return halves * config.data.batch_size // (processes * parts)
+        return views * config.data.batch_size // (processes * parts)
 
     def check_pair(self, student: nn.Module, teacher: nn.Module) -> None:
         """Refuse auxiliary heads that are to learn from each other and are not there."""
