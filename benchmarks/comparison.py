@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from typing import Any
 import torch
 
 from benchmarks.results import machine, write_whole
-from tst_fast.commands.paired import scores_of, summary
+from tst_fast.commands.paired import agreement, scores_of, summary
 
 EPOCHS, SEARCH_AT, SEARCH_EPOCHS = 60, [27, 40], 5
 RECIPE = (
@@ -113,8 +114,8 @@ def result_of(found: Mapping[str, Any], seeds: Sequence[int]) -> dict[str, Any]:
     metric = found["metric"]
     arms = {}
     for arm, runs in found["runs"].items():
-        scores = scores_of([run for run in runs if run["seed"] in seeds], metric)
-        arms[arm] = {name: summary(values) for name, values in scores.items()}
+        whole = [run for run in runs if run["seed"] in seeds]
+        arms[arm] = {name: summary(values) for name, values in scores_of(whole, metric).items()} | learned(whole)
     first = next(iter(found["runs"].values()))[0]
     return {
         "score": f"{metric} of the last epoch on the test images",
@@ -124,6 +125,15 @@ def result_of(found: Mapping[str, Any], seeds: Sequence[int]) -> dict[str, Any]:
         "minutes_of_runs": sum(run["wall_seconds"] for runs in found["runs"].values() for run in runs) / 60,
         "arms": arms,
     }
+
+
+def learned(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How far the policies of an arm's seeds agree, and each probability's mean; nothing where none was trained."""
+    policies = [run["probabilities"] for run in runs]
+    if not all(len(set(policy.values())) > 1 for policy in policies):
+        return {}
+    means = {name: statistics.fmean(policy[name] for policy in policies) for name in policies[0]}
+    return {"agreement": agreement([list(policy.values()) for policy in policies]), "probabilities": means}
 
 
 def precision(environment: Mapping[str, str]) -> str:

@@ -42,9 +42,23 @@ def _listed(value: object) -> str:
 
 
 def _arms(arms: Mapping[str, Any]) -> str:
-    """Accuracies of a comparison of ways to train, in %, each with every seed's."""
+    """Accuracies of a comparison of ways to train, in %, each with every seed's; and what its policies learned."""
     rows = ([name, _accuracy(arm["last"]), _accuracy(arm["best"])] for name, arm in arms.items())
-    return table(("arm", "last epoch", "best epoch"), rows)
+    parts = [table(("arm", "last epoch", "best epoch"), rows)]
+    policies = [
+        [name, cell(arm["agreement"]), _sorted(arm["probabilities"])]
+        for name, arm in arms.items()
+        if "agreement" in arm
+    ]
+    if policies:
+        parts.append(table(("arm", "agreement of its seeds' policies", "mean probabilities"), policies))
+    return "\n\n".join(parts)
+
+
+def _sorted(probabilities: Mapping[str, float]) -> str:
+    """From the likeliest operation down."""
+    down = sorted(probabilities.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {probability:.2f}" for name, probability in down)
 
 
 def _accuracy(result: Result) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.comparison import read, write
+from benchmarks.comparison import read, result_of, write
 from benchmarks.markdown import markdown
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 def run(seed, score, best):
     student = {"student": {"accuracy": score}, "student_best": {"accuracy": best}, "teacher": {"accuracy": 0.9}}
-    return {"metric": "accuracy", "seed": seed, "wall_seconds": 30.0, **student}
+    return {"metric": "accuracy", "seed": seed, "wall_seconds": 30.0, "probabilities": {}, **student}
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,28 @@ def test_seeds_count_that_every_arm_has_been_run_with(kd, tst, seeds, is_complet
     assert (written["gpu"], written["precision"], written["teacher"]) == ("H100", "bf16", 0.9)
     assert written["minutes_of_runs"] == (len(kd) + len(tst)) / 2
     assert "| TST | 62.50" in markdown(written)
+
+
+def test_what_the_seeds_of_an_arm_learned():
+    untrained, one, other = [0.5, 0.5, 0.5], [0.9, 0.2, 0.6], [0.7, 0.1, 0.8]
+    names = ["Color", "Invert", "Rotate"]
+
+    def runs(*policies):
+        return [
+            run(seed, 0.5, 0.5) | {"probabilities": dict(zip(names, row, strict=True))}
+            for seed, row in enumerate(policies)
+        ]
+
+    arms = {
+        "KD": [run(0, 0.5, 0.5), run(1, 0.5, 0.5)],
+        "untrained": runs(untrained, untrained),
+        "TST": runs(one, other),
+    }
+    arms = result_of({"metric": "accuracy", "plan": {"seeds": [0, 1]}, "runs": arms}, [0, 1])["arms"]
+    assert [set(arm) - {"last", "best"} for arm in arms.values()] == [set(), set(), {"agreement", "probabilities"}]
+    assert arms["TST"]["agreement"] == pytest.approx(np.corrcoef(one, other)[0, 1])
+    assert arms["TST"]["probabilities"] == pytest.approx(dict(zip(names, np.mean([one, other], axis=0), strict=True)))
+    assert "| TST | 0.84 | Color 0.80, Rotate 0.70, Invert 0.15 |" in markdown({"arms": arms})
 
 
 def test_nothing_is_written_before_a_seed_is_whole(tmp_path):
