@@ -1,6 +1,7 @@
 # TST-Fast for a host with NVIDIA's driver (CUDA 13) and its container toolkit:
 #
 #     docker build --tag tst-fast .
+#     mkdir --parents runs && chmod a+rwx runs
 #     docker run --gpus all --ipc host --volume IMAGES:/data:ro --volume "$PWD/runs:/work/runs" tst-fast \
 #         --mixed_precision bf16 tst_fast/train.py --config folder --data.root /data
 #

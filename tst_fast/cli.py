@@ -22,7 +22,7 @@ COMMANDS = {
 USAGE = """usage: tst-fast COMMAND [settings]
 
   train        distil a student by TST; the same as tst_fast/train.py, in one process
-  compare      student alone, KD, KD with the untrained policy, and TST, over several seeds
+  compare      is it the policy that helps? several ways to train the student, over several seeds
   completion   what makes bash, zsh or tcsh complete words: eval "$(tst-fast completion bash)"
   doctor       look for what would spoil a run, and estimate its time: tst-fast doctor PRESET_OR_FILE
   export       a run's policy as a transform of torchvision or of DALI; its student as ONNX, or for Hugging Face's Hub

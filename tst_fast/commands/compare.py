@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         config, options = reading.parse(parser, sys.argv[1:] if arguments is None else arguments)
         arms = _check(config, options)
         # What runs networks takes seconds to import, and a mistyped flag should not.
-        from tst_fast.commands.comparison import Comparison
+        from tst_fast.commands.comparison import Comparison, going_on_by
         from tst_fast.report.services import require_trackers
         from tst_fast.run.start import new_folder, start_accelerator
 
@@ -43,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if accelerator.is_main_process:
             require_trackers(config.track)
         folder = options.folder or new_folder(config, accelerator, prefix="compare-")
-        Comparison(config, arms, options.seeds, options.fraction_seeds, folder, accelerator, options.jobs).run()
+        with going_on_by(f"the same command with --folder {folder}", accelerator):
+            Comparison(config, arms, options.seeds, options.fraction_seeds, folder, accelerator, options.jobs).run()
         accelerator.end_training()
 
 

@@ -5,7 +5,9 @@ run; each result is added as it comes. Runs that are in the folder already are f
 """
 
 import json
+import signal
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from tst_fast.commands.paired import agreement, paired_difference, scores_of, su
 from tst_fast.commands.schedule import TEACHER, Schedule
 from tst_fast.commands.side_by_side import Planned, side_by_side
 from tst_fast.config.schema import Config, replace
+from tst_fast.errors import Interrupted
 from tst_fast.policy.file import PolicyFile
 from tst_fast.report.console import say
 from tst_fast.report.html.observer import report_at_the_end
@@ -29,6 +32,17 @@ from tst_pipelines.writing import write_text_whole
 VERSION = 2
 Repeat = tuple[int, int]
 """The choice of training images, and the seed: what arms that are compared share."""
+
+
+@contextmanager
+def going_on_by(command: str, accelerator: Accelerator) -> Iterator[None]:
+    """Where a signal stops a run, say what goes on with all of them, in place of with that run alone."""
+    try:
+        yield
+    except Interrupted as stopped:
+        name = signal.Signals(stopped.signal).name
+        said = f"{name}: stopped, with a checkpoint; {command} goes on" if accelerator.is_main_process else ""
+        raise Interrupted(stopped.signal, said) from None
 
 
 class Comparison:

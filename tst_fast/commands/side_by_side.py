@@ -78,7 +78,7 @@ def side_by_side(runs: Sequence[Planned], jobs: int, begun: Callable[[Planned], 
                         break
                 time.sleep(PAUSE)
                 if received:
-                    raise Interrupted(received[0], f"{received[0].name}: stopped; the same command goes on")
+                    raise Interrupted(received[0], f"{received[0].name}: stopped")
                 over = [place for place, (_, process) in places.items() if not process.is_alive()]
                 for run, process in map(places.pop, over):
                     if process.exitcode != 0:

@@ -25,14 +25,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # What runs networks takes seconds to import, and a mistyped flag should not.
         from rich.console import Console
 
-        from tst_fast.commands.comparison import Comparison
+        from tst_fast.commands.comparison import Comparison, going_on_by
         from tst_fast.commands.tabulation import write_table
         from tst_fast.report.console import say
         from tst_fast.run.start import start_accelerator
 
         accelerator = start_accelerator()
-        for name, config in configs.items():
-            Comparison(config, arms, options.seeds, 1, folder / name, accelerator, options.jobs).run()
+        with going_on_by("the same command", accelerator):
+            for name, config in configs.items():
+                Comparison(config, arms, options.seeds, 1, folder / name, accelerator, options.jobs).run()
         if accelerator.is_main_process:
             say(Console(highlight=False), write_table(rows, folder))
         accelerator.end_training()
