@@ -5,9 +5,9 @@ from torch import Tensor
 
 from tst_kernels import operators, reference
 from tst_kernels.backends import Backend, resolve_backend
-from tst_kernels.draw import Draw, check_sizes
+from tst_kernels.draw import Draw, are_values_known, check_sizes
 from tst_kernels.normalisation import ChannelValues, constants, constants_of_tensors, filled
-from tst_kernels.operations import find_operation
+from tst_kernels.operations import Operation, find_operation
 
 
 def mix(
@@ -115,7 +115,8 @@ def apply(
         raise ValueError(f"{found.name} needs a level in {'[-1, 1]' if found.signed else '[0, 1]'}")
     if not found.has_level and level is not None:
         raise ValueError(f"{found.name} has no level: leave it out")
-    batch, device = images.shape[0], images.device
+    batch, device = _channels_first(images).shape[0], images.device
+    _check_level(found, level)
     if isinstance(level, Tensor):
         if level.ndim > 1 or level.numel() not in (1, batch):
             raise ValueError(f"level must be a number or [{batch}], one for each image, got {list(level.shape)}")
@@ -203,6 +204,16 @@ def _channels_first(images: Tensor) -> Tensor:
         return images[..., :3].permute(0, 3, 1, 2)
     expected = "[B, H, W, C], [B, C, H, W] or packed [B, H, W, 4]" if images.dtype == torch.uint8 else "[B, C, H, W]"
     raise ValueError(f"{images.dtype} images must be {expected} with 1 or 3 channels, got {list(images.shape)}")
+
+
+def _check_level(operation: Operation, level: float | Tensor | None) -> None:
+    """Refuse a level out of range where that is known before it is moved to a GPU, whose values a draw cannot see."""
+    if level is None or (isinstance(level, Tensor) and not are_values_known(level)):
+        return
+    lowest = -1 if operation.signed else 0
+    for value in level.detach().flatten().tolist() if isinstance(level, Tensor) else [float(level)]:
+        if not lowest <= value <= 1:  # NaN is outside too
+            raise ValueError(f"level {value:g} of {operation.name} is outside [{lowest}, 1]")
 
 
 def _check_draw(draw: Draw, images: Tensor) -> None:

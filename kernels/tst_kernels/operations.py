@@ -43,6 +43,8 @@ CUTOUT_SHARE = 0.5
 """Side of Cutout's square as a share of the shorter side of the image."""
 GREY_WEIGHTS = (0.299, 0.587, 0.114)
 """ITU-R 601 luma, as PIL's conversion to "L"."""
+LARGEST_WHITE = 255 + 6e-5
+"""White that an operation keeps, after float32's roundings: up to here it passes gradients, above it is clamped."""
 SOLARIZE_WIDTH = 0.05 * 255
 """Width, in 8-bit values, of the sigmoid whose derivative stands for that of Solarize's threshold."""
 

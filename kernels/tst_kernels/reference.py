@@ -15,7 +15,15 @@ from torch import Tensor
 
 from tst_kernels import statistics
 from tst_kernels.draw import Draw
-from tst_kernels.operations import FAMILY_OF_CODE, OPERATIONS, SOLARIZE_WIDTH, Family, Scene, family_parameters
+from tst_kernels.operations import (
+    FAMILY_OF_CODE,
+    LARGEST_WHITE,
+    OPERATIONS,
+    SOLARIZE_WIDTH,
+    Family,
+    Scene,
+    family_parameters,
+)
 
 
 def affine_grid(theta: Tensor, height: int, width: int) -> Tensor:
@@ -79,7 +87,7 @@ class _Clamp(_WithGradient):
 
     @staticmethod
     def backward(ctx: Any, *gradient: Tensor) -> Tensor:
-        return torch.ops.aten.hardtanh_backward(*gradient, *ctx.saved_tensors, -1e-30, 255 + 2e-5)
+        return torch.ops.aten.hardtanh_backward(*gradient, *ctx.saved_tensors, -1e-30, LARGEST_WHITE)
 
 
 def clamp_pixels(x: Tensor) -> Tensor:

@@ -11,6 +11,9 @@ import triton.language as tl
 
 from tst_kernels.fused import pairs
 from tst_kernels.fused.pairs import PAIR, PIXEL_AXIS
+from tst_kernels.operations import LARGEST_WHITE
+
+LARGEST = tl.constexpr(LARGEST_WHITE)
 
 # Fields are pointers and integers on the host, and tensors or compile-time constants in a kernel.
 
@@ -322,7 +325,7 @@ def clamp(pixel):
 
 @triton.jit
 def _where_unclamped(gradient, value):
-    return tl.where((value < 0.0) | (value > 255.0), 0.0, gradient)
+    return tl.where((value < 0.0) | (value > LARGEST), 0.0, gradient)
 
 
 @triton.jit
