@@ -324,7 +324,7 @@ def clamp(pixel):
 
 
 @triton.jit
-def _where_unclamped(gradient, value):
+def _passed(gradient, value):
     return tl.where((value < 0.0) | (value > LARGEST), 0.0, gradient)
 
 
@@ -332,9 +332,7 @@ def _where_unclamped(gradient, value):
 def where_unclamped(gradient, pixel):
     """The gradient that `clamp` lets through: none where the value lies beyond the bounds, all of it on them."""
     return Pixel(
-        _where_unclamped(gradient.red, pixel.red),
-        _where_unclamped(gradient.green, pixel.green),
-        _where_unclamped(gradient.blue, pixel.blue),
+        _passed(gradient.red, pixel.red), _passed(gradient.green, pixel.green), _passed(gradient.blue, pixel.blue)
     )
 
 

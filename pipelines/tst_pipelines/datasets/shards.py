@@ -195,7 +195,8 @@ def _samples(archive: tarfile.TarFile) -> Iterator[tuple[str, dict[str, tarfile.
             yield key, members
             members = {}
         key = own
-        members[extension.lower()] = member
+        if members.setdefault(extension.lower(), member) is not member:
+            raise DataError(f"{archive.name}: the sample {key.strip('/')} has two members .{extension.lower()}")
     if members:
         yield key, members
 
@@ -231,7 +232,17 @@ def _label_of(shard: str, key: str, members: dict[str, tarfile.TarInfo], file: i
             f"{shard}: the sample {key.strip('/')} has no label among {shortened(list(members))}: it needs a member "
             ".cls, or a member .json with the key label"
         )
+    if "\0" in label or not _is_text(label):
+        raise DataError(f"{shard}: the sample {key.strip('/')} has the label {reprlib.repr(label)}: it must be UTF-8")
     return label
+
+
+def _is_text(label: str) -> bool:
+    try:
+        label.encode()
+    except UnicodeEncodeError:  # half of a character that needs two, as JSON can say
+        return False
+    return True
 
 
 def _require_end(shard: str, end: int, file: BinaryIO) -> None:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from tst_pipelines.datasets.arrays import ArrayDataset
 from tst_pipelines.datasets.files import ImageFiles, shown
@@ -20,6 +20,16 @@ from tst_pipelines.loaders.refusals import TOO_LARGE
 from tst_pipelines.sampling import Share
 from tst_pipelines.transforms import ResizeCenterCrop, Whole
 
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What an image is turned by, for EXIF's Orientation."""
 _CHUNK = 64  # images decoded between two that are given
 
 
@@ -125,11 +135,21 @@ def rgb(encoded: np.ndarray, turned: bool) -> Image.Image:
         raise UnidentifiedImageError("empty file")
     image = Image.open(io.BytesIO(encoded))
     image.load()
-    if turned:
-        image = ImageOps.exif_transpose(image)
+    if turned and (way := TURNS.get(_orientation(image))) is not None:
+        image = image.transpose(way)
     if image.mode.startswith("I"):  # 16-bit grey, which convert would cut off at 255
         image = Image.fromarray(np.rint(np.asarray(image, np.float64) / 257).clip(0, 255).astype(np.uint8))
     return image.convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    """As the image's EXIF block says; of XMP, which Pillow's `getexif` reads too, DALI knows nothing."""
+    exif = Image.Exif()
+    try:
+        exif.load(image.info.get("exif", b""))
+        return exif.get(ExifTags.Base.Orientation, 1)
+    except Exception:  # of whatever a damaged block holds: the pixels are whole
+        return 1
 
 
 def fitted(image: Image.Image, transform: ResizeCenterCrop) -> np.ndarray:

@@ -6,6 +6,7 @@ import io
 import os
 import warnings
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from tst_pipelines.loaders.refusals import TOO_LARGE
 from tst_pipelines.protocol import DataError
 
 _JPEG = b"\xff\xd8"
+_STRICT = Lock()
+"""What makes errors of warnings does so in the whole process."""
 
 
 class Probe:
@@ -74,7 +77,7 @@ def damage(encoded: bytes) -> str | None:
             _, _, colours, _ = simplejpeg.decode_jpeg_header(encoded, strict=True)
             simplejpeg.decode_jpeg(encoded, "CMYK" if colours in ("CMYK", "YCCK") else "RGB", strict=True)
         else:
-            with warnings.catch_warnings(), Image.open(io.BytesIO(encoded)) as image:
+            with _STRICT, warnings.catch_warnings(), Image.open(io.BytesIO(encoded)) as image:
                 warnings.simplefilter("error")
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 image.load()

@@ -124,6 +124,17 @@ FAULTS = {
         "the sample c has the label True",
     ),
     "json without label": ([("c.png", b""), ("c.json", b"{}")], None, "the sample c has no label among png, json"),
+    "two of a kind": (
+        [*GOOD, ("c.jpg", b""), ("c.JPG", b""), ("c.cls", b"1")],
+        None,
+        "the sample c has two members .jpg",
+    ),
+    "a label with zeros": (
+        [("c.png", b""), ("c.cls", "cat".encode("utf-16-le"))],
+        None,
+        r"the sample c has the label 'c\\x00",
+    ),
+    "half a character": ([("c.png", b""), ("c.json", b'{"label": "\\ud800"}')], None, "the sample c has the label"),
     "no samples": ([("README/.hidden", b"")], None, "holds no samples"),
     "cut in a member": (GOOD, cut_at(800), "1.tar is not a whole, uncompressed tar file"),
     "cut between members": (GOOD, cut_at(1536 + 1024), "1.tar is damaged or cut short at byte 2560"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tst_pipelines import (
     ArrayDataset,
@@ -27,6 +28,7 @@ from tst_pipelines import (
     cached_bytes,
 )
 from tst_pipelines.loaders import cached, decode
+from tst_pipelines.loaders.decode import rgb
 from tst_pipelines.sampling import uniforms
 
 small = st.integers(1, 7)
@@ -102,6 +104,31 @@ def test_pillow_decodes_grey_16_bits_cmyk_and_turned_images(photos: list, datase
     assert np.array_equal(images[1], images[0])
     assert np.abs(images[2].astype(int) - np.asarray(tile)).mean() < 3
     assert np.array_equal(images[3], np.asarray(tile)[::-1, ::-1])
+
+
+def _jpeg(photo: Image.Image, **options: object) -> np.ndarray:
+    buffer = io.BytesIO()
+    photo.resize((48, 32)).save(buffer, "JPEG", **options)
+    return np.frombuffer(buffer.getvalue(), np.uint8)
+
+
+@pytest.mark.parametrize("way", range(10))
+def test_pillow_turns_as_exif_says(way: int, photos: list) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = way
+    encoded = _jpeg(photos[0], exif=exif)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(encoded.tobytes()))))
+    assert np.array_equal(np.asarray(rgb(encoded, turned=True)), expected)
+
+
+def test_the_rest_of_exif_may_be_odd_and_xmp_turns_nothing(photos: list) -> None:
+    """As DALI has it: with a resolution that is text, and turned in the words of XMP alone."""
+    orientation, resolution = struct.pack("<HHII", 0x0112, 3, 1, 6), struct.pack("<HHI4s", 0x011B, 2, 4, b"two")
+    odd = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + orientation + resolution + bytes(4)
+    plain = np.asarray(rgb(_jpeg(photos[0]), turned=True))
+    assert np.array_equal(np.asarray(rgb(_jpeg(photos[0], exif=odd), turned=True)), np.rot90(plain, -1))
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6"/></x:xmpmeta>'
+    assert np.array_equal(np.asarray(rgb(_jpeg(photos[0], xmp=xmp), turned=True)), plain)
 
 
 def _half(photo: Image.Image, kind: str) -> bytes:

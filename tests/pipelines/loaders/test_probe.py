@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import tarfile
+import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,13 @@ def test_most_damage_in_a_jpeg_is_found(photos: list) -> None:
     whole = encoded(photos[1], "JPEG")
     places = range(2000, len(whole) - 2000, (len(whole) - 4000) // 40)
     assert sum(damage(whole[:place] + whole[place + 100 :]) is not None for place in places) >= 0.75 * len(places)
+
+
+def test_threads_that_look_leave_warnings_as_they_were(photos: list) -> None:
+    png, before = encoded(photos[0].resize((64, 64)), "PNG"), list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(damage, [png] * 2000)) == {None}
+    assert warnings.filters == before
 
 
 SOUND = {
