@@ -278,6 +278,7 @@ COMPARISONS = {
     "CIFAR-10, resnet56 to resnet20": "compare-cifar10",
     "CIFAR-10, resnet20 to convnet": "compare-cifar10-convnet",
     "CIFAR-10, 2,500 images, resnet20 to convnet": "compare-cifar10-2500",
+    "CIFAR-10, 10,000 images, straight-through gates, a draw an image": "compare-cifar10-10000",
     "CIFAR-10, 500 images, resnet20 to convnet": "compare-cifar10-500",
     "CIFAR-10, 500 others, 240 epochs in place of 60": "compare-cifar10-500-long",
     "CIFAR-10, 500 others, straight-through gates, a draw an image": "compare-cifar10-500-straight-through",
