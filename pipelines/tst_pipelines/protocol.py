@@ -176,8 +176,9 @@ class Loader(Protocol):
 
 def go_to_epoch(loader: Loader, epoch: int) -> None:
     """Move to the start of an epoch; one that is there already stays as it is, with what it has prefetched."""
-    if (loader.epoch, loader.step) != (epoch, 0):
-        loader.load_state_dict({**loader.state_dict(), "epoch": epoch, "step": 0, "offset": 0})
+    start, state = {"epoch": epoch, "step": 0, "offset": 0}, loader.state_dict()
+    if not start.items() <= state.items():  # after an elastic restart step 0 may lie in the middle of an epoch
+        loader.load_state_dict({**state, **start})
 
 
 def skip_to_next_epoch(loader: Loader) -> None:
