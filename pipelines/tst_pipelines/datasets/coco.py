@@ -16,7 +16,7 @@ import numpy as np
 from tst_pipelines.datasets.cache import IndexCache, stamp
 from tst_pipelines.datasets.detections import DetectionDataset
 from tst_pipelines.datasets.files import is_inside, read_bytes, shortened
-from tst_pipelines.datasets.names import Names
+from tst_pipelines.datasets.names import Names, is_name
 from tst_pipelines.protocol import DataError
 
 logger = logging.getLogger(__name__)
@@ -145,8 +145,8 @@ def _arrays(file: Path, content: Any) -> dict[str, np.ndarray]:
         "category_of": objects.column("category_id", _is_whole, "a whole number"),
     }
     names = {
-        "files": images.column("file_name", _is_name, "a name"),
-        "category_names": categories.column("name", _is_name, "a name"),
+        "files": images.column("file_name", is_name, "a name"),
+        "category_names": categories.column("name", is_name, "a name"),
     }
     return {
         **{key: np.array(values, np.int64) for key, values in arrays.items()},
@@ -207,13 +207,6 @@ def _is_area(value: Any) -> bool:
 
 def _are_four_numbers(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 4 and all(map(_is_number, value))
-
-
-def _is_name(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and value != "" and b"\0" not in os.fsencode(value)
-    except UnicodeEncodeError:  # half of a surrogate pair
-        return False
 
 
 def _classes(file: Path, own: Sequence[str], classes: Sequence[str] | None) -> tuple[tuple[str, ...], np.ndarray]:

@@ -23,7 +23,7 @@ import numpy as np
 from tst_pipelines.datasets.cache import IndexCache, stamp
 from tst_pipelines.datasets.files import IMAGE_EXTENSIONS, ImageDataset, open_regular, shortened
 from tst_pipelines.datasets.label_words import LabelWords
-from tst_pipelines.datasets.names import Names
+from tst_pipelines.datasets.names import Names, is_name
 from tst_pipelines.protocol import DataError
 
 if TYPE_CHECKING:
@@ -232,17 +232,9 @@ def _label_of(shard: str, key: str, members: dict[str, tarfile.TarInfo], file: i
             f"{shard}: the sample {key.strip('/')} has no label among {shortened(list(members))}: it needs a member "
             ".cls, or a member .json with the key label"
         )
-    if "\0" in label or not _is_text(label):
+    if not is_name(label):
         raise DataError(f"{shard}: the sample {key.strip('/')} has the label {reprlib.repr(label)}: it must be UTF-8")
     return label
-
-
-def _is_text(label: str) -> bool:
-    try:
-        label.encode()
-    except UnicodeEncodeError:  # half of a character that needs two, as JSON can say
-        return False
-    return True
 
 
 def _require_end(shard: str, end: int, file: BinaryIO) -> None:
