@@ -12,7 +12,7 @@ from contextlib import closing
 from tempfile import TemporaryDirectory
 
 from tst_fast.config import reading
-from tst_fast.config.imports import IMPORT, SETTINGS
+from tst_fast.config.imports import IMPORT
 from tst_fast.config.schema import Config
 from tst_fast.errors import UserError, errors_as_messages
 
@@ -97,8 +97,7 @@ def _begun_before(config: Config) -> Path | None:
     if folder is None or (folder / "result.json").exists() or not any(folder.glob("checkpoints/*.pt")):
         return None
     asked = reading.settings_of(config)
-    said = [str(asked[name]) for name in SETTINGS]
-    begun = reading.settings_of(reading.load_saved(folder / "config.yaml", {}, said))
+    begun = reading.settings_begun_with(folder / "config.yaml", config)
     changed, stated = differences(begun, asked), recorded(folder)
     meant = {key for key, (then, _) in changed.items() if key in stated and stated[key] == then}
     require_stated({key: values for key, values in changed.items() if key not in meant}, {}, folder)

@@ -23,6 +23,7 @@ from tst_fast.commands.schedule import TEACHER, Schedule
 from tst_fast.commands.side_by_side import Planned, side_by_side
 from tst_fast.config.schema import Config, replace
 from tst_fast.errors import Interrupted
+from tst_fast.models.evaluation import with_preparation
 from tst_fast.policy.file import PolicyFile
 from tst_fast.report.console import say
 from tst_fast.report.html.observer import report_at_the_end
@@ -68,7 +69,8 @@ class Comparison:
         accelerator: Accelerator,
         jobs: int = 1,
     ) -> None:
-        self.config, self.arms, self.folder, self.accelerator, self.jobs = config, arms, folder, accelerator, jobs
+        self.config = with_preparation(config)  # else an arm without a teacher would see other test images
+        self.arms, self.folder, self.accelerator, self.jobs = arms, folder, accelerator, jobs
         self.seeds = list(range(config.seed, config.seed + seeds))
         first = config.data.fraction_seed
         self.fraction_seeds = list(range(first, first + fraction_seeds))
@@ -82,10 +84,10 @@ class Comparison:
     def run(self) -> dict[str, Any]:
         """Run all; returns what compare.json holds in the end."""
         self._write()
-        for run, result in self._results(self._teachers()):
+        for run, result in self._results(self.teachers_planned()):
             self.teachers[run.config.data.fraction_seed] = result["teacher"]
             self.console.print(f"{run.folder.name}: {100 * result['teacher'][result['metric']]:.2f} %")
-        for run, result in self._results(self._students()):
+        for run, result in self._results(self.students_planned()):
             repeat = run.config.data.fraction_seed, run.config.seed
             self.results[run.title][repeat] = self._entry(run, result)
             self._write()
@@ -100,15 +102,16 @@ class Comparison:
             say(self.console, report_at_the_end(self.folder))
         return content
 
-    def _teachers(self) -> list[Planned]:
+    def teachers_planned(self) -> list[Planned]:
         """One for all arms and seeds on the same images, where none is given."""
         if self.config.teacher.trained:
             return []
-        teaching = replace(self.config, student_training__epochs=0, policy__search="none")
+        no_student = {"student_training__epochs": 0, "student_training__optimizer__warmup_epochs": 0}
+        teaching = replace(self.config, **no_student, policy__search="none")
         configs = [replace(teaching, data__fraction_seed=seed) for seed in self.fraction_seeds]
         return [Planned(TEACHER, config, self.folder / self._name(TEACHER, config)) for config in configs]
 
-    def _students(self) -> list[Planned]:
+    def students_planned(self) -> list[Planned]:
         """Every arm with every seed, on every choice of images."""
         planned = []
         for fraction_seed, seed, (arm, changes) in product(self.fraction_seeds, self.seeds, self.arms.items()):

@@ -37,8 +37,8 @@ def result_of(config: Config, folder: Path, accelerator: Accelerator) -> dict[st
 
 
 def _require_the_same(config: Config, folder: Path) -> None:
-    saved, asked = (reading.settings_of(one) for one in (reading.load(folder / "config.yaml"), config))
-    different = list(differences(saved, asked))
+    saved = reading.settings_begun_with(folder / "config.yaml", config)
+    different = list(differences(saved, reading.settings_of(config)))
     if different:
         raise UserError(
             f"{folder} holds a run of other settings ({', '.join(different[:5])}): give another folder, or remove it"

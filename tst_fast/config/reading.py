@@ -17,7 +17,7 @@ from jsonargparse import ArgumentParser
 
 from tst_fast.config.checks import check
 from tst_fast.config.help import help_of, topic_of
-from tst_fast.config.imports import IMPORT, require_said
+from tst_fast.config.imports import IMPORT, SETTINGS, require_said
 from tst_fast.config.kinds import describe
 from tst_fast.config.ranges import settings_with_kinds
 from tst_fast.config.schema import Config
@@ -144,6 +144,20 @@ def load_saved(file: Path, overrides: Mapping[str, str], said: Sequence[str] = (
     config = from_flags(["--config", str(file), *_saying(said), *flags])
     require_said(settings_of(config), said, str(file))
     return config
+
+
+def settings_begun_with(file: Path, asked: Config) -> dict[str, Any]:
+    """What `settings_of` gives for a configuration that `save` wrote, whose run is asked for again.
+
+    Args:
+        file: the configuration of a run.
+        asked: names the code of the user's that may be run.
+
+    Raises:
+        UserError: as `load_saved`.
+    """
+    now = settings_of(asked)
+    return settings_of(load_saved(file, {}, [str(now[name]) for name in SETTINGS]))
 
 
 def settings_of(config: Config) -> dict[str, Any]:

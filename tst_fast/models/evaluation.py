@@ -4,7 +4,7 @@ from typing import Any, Literal, NamedTuple
 
 import torchvision
 
-from tst_fast.config.schema import Config
+from tst_fast.config.schema import Config, replace
 from tst_fast.errors import UserError
 from tst_fast.models.build import find_model
 
@@ -58,6 +58,12 @@ def preparation(config: Config) -> Preparation:
     published = next(filter(None, known), Preparation(data.image_size, None, "bilinear"))
     resize = published.resize if data.resize is None else data.resize
     return Preparation(data.image_size, resize, data.interpolation or published.interpolation)
+
+
+def with_preparation(config: Config) -> Config:
+    """The same, which says how images are prepared: so they still are where it begins from other weights, or none."""
+    _, resize, interpolation = preparation(config)
+    return replace(config, data__resize=resize, data__interpolation=interpolation)
 
 
 def _of_torchvision(published: Any, size: int | None) -> Preparation | None:

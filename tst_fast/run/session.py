@@ -12,7 +12,7 @@ from torch import nn
 from tst_fast.config.schema import Config, replace
 from tst_fast.errors import UserError
 from tst_fast.models import load_weights
-from tst_fast.models.evaluation import preparation
+from tst_fast.models.evaluation import with_preparation
 from tst_fast.models.features import pair_features
 from tst_fast.models.normalised import Normalisation, normalised, published_normalisation
 from tst_fast.policy.alignment import Fit, aligned_encoders
@@ -239,8 +239,6 @@ def _with_synchronised_norms(network: nn.Module, device: torch.device) -> nn.Mod
 def with_weights(config: Config, role: Role, file: Path) -> Config:
     """The configuration whose network in this role has these weights, and takes images as it did in their run."""
     mean, std, bgr = own_normalisation(config, role)
-    _, resize, interpolation = preparation(config)
-    config = replace(config, data__resize=resize, data__interpolation=interpolation)
     changes = {
         "checkpoint": file,
         "sha256": None,
@@ -250,7 +248,7 @@ def with_weights(config: Config, role: Role, file: Path) -> Config:
         "std": std,
         "bgr": bgr,
     }
-    return replace(config, **{f"{role}__{name}": value for name, value in changes.items()})
+    return replace(with_preparation(config), **{f"{role}__{name}": value for name, value in changes.items()})
 
 
 def own_normalisation(config: Config, role: Role) -> Normalisation:

@@ -10,6 +10,8 @@ from accelerate import Accelerator
 from tst_fast.commands.arms import ARMS, DEFAULT
 from tst_fast.commands.comparison import Comparison
 from tst_fast.config import reading
+from tst_fast.config.checks import check
+from tst_fast.models.evaluation import preparation
 
 CHANNELS = {4: "student", 8: "teacher"}
 
@@ -90,6 +92,29 @@ def test_an_image_has_the_same_draws_in_each_augmented_arm(whole_run, tiny_confi
 def test_the_arms_are_these():
     assert list(ARMS) == list(SEEN)
     assert set(DEFAULT) < set(ARMS)
+
+
+@pytest.mark.parametrize("preset", reading.presets())
+def test_each_run_of_a_comparison_can_go_on_and_has_the_same_test_images(preset, tmp_path):
+    config = reading.from_flags(["--config", preset, "--data.root=anywhere", "--teacher.checkpoint=null"])
+    comparison = Comparison(config, ARMS, 1, 1, tmp_path, Accelerator(cpu=True))
+    teachers, students = comparison.teachers_planned(), comparison.students_planned()
+    assert len(students) == len(ARMS) and len(teachers) == (not config.teacher.trained)
+    for run in (*teachers, *students):
+        check(run.config)  # as it is when the run goes on
+        assert preparation(run.config) == preparation(config), run.title
+
+
+def test_a_comparison_of_ones_own_networks_goes_on(whole_run, tiny_config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_compared.py").write_text("from tst_fast.models.cifar.convnet import ConvNet as Net\n")
+    teacher = f"--teacher.checkpoint={whole_run.folder / 'teacher.safetensors'}"
+    config = tiny_config(teacher, "--student.name=my_compared:Net", "--student_training.epochs=1", "--policy.search=none")
+    contents = [
+        Comparison(config, {"KD": ARMS["KD"]}, 1, 1, tmp_path / "compared", Accelerator(cpu=True)).run()
+        for _ in range(2)
+    ]
+    assert contents[0] == contents[1]
 
 
 def test_the_question_is_written_before_anything_is_run(tiny_config, tmp_path, monkeypatch):
