@@ -12,6 +12,7 @@ from typing import Any, TextIO
 from tst_fast.config import reading
 from tst_fast.errors import ToldByAnother, UserError, keep_tracebacks_in
 from tst_fast.models import load_weights
+from tst_fast.ranks import share_buffers
 from tst_fast.report.metrics import MetricsLog
 from tst_fast.report.observer import Observer
 from tst_fast.run import checkpoint, origin
@@ -175,6 +176,7 @@ class Run:
         reseed(self.config.seed, Stream.STEP, self.accelerator.process_index, current.loader_epoch, step)
         batch = self.session.mixing[stage](batch)
         if stage == "student" and policy_learns(self.config, self.learners.student.step_count):
+            share_buffers(self.session.student)
             self._update("search", batch)
         self._update(stage, batch)
 

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from accelerate.utils import broadcast
 from torch import nn
 
 from tst_fast.errors import printable
 from tst_fast.models import save_weights
+from tst_fast.ranks import share_buffers
 from tst_fast.run.announcer import Announcer
 from tst_fast.run.artefacts import best_scores
 from tst_fast.run.evaluate import evaluate
@@ -44,6 +44,7 @@ class Milestones:
     def end_pass(self, current: Pass) -> None:
         """Do what is due after a pass."""
         config = self.session.config
+        share_buffers(self.session.student)  # for the search, and to be as they are in a run that goes on from here
         if current.stage == "search" or (current.stage == "student" and search_of(config) == "interleaved"):
             self._end_search_pass(current)
         if current.stage == "student":
@@ -120,8 +121,7 @@ class Milestones:
 
     def _evaluate(self, role: Role, network: nn.Module, current: Pass) -> dict[str, float]:
         """The scores of a network on the test images."""
-        for buffer in network.buffers():  # batch-norm statistics that each rank kept for itself
-            broadcast(buffer)
+        share_buffers(network)
         session, batches = self.session, DRY_STEPS if self.session.dry else None
         found = evaluate(network, session.test_loader, session.task, session.config.data, session.accelerator, batches)
         self.announcer.evaluated(current, role, found)
