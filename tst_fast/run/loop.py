@@ -5,6 +5,7 @@ a run that was stopped at any moment and resumed gives the bits of one that was 
 """
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -72,7 +73,7 @@ class Run:
 
     def _run(self) -> dict[str, Any]:
         progress, session = self.progress, self.session
-        started = time.perf_counter() - progress.clock.total
+        self._began = time.perf_counter() - progress.clock.total
         announcer = Announcer(session, progress, self.observers)
         milestones = Milestones(session, progress, announcer, self.folder)
         announcer.open(self.folder)
@@ -82,7 +83,6 @@ class Run:
             self._one_pass(current, announcer)
             milestones.end_pass(current)
             progress.end_pass()
-            progress.clock.total = time.perf_counter() - started
             self._save_checkpoint()
             if asked := self.interruption.agreed():
                 raise self.interruption.error(asked, progress.global_step, self.folder)
@@ -145,7 +145,8 @@ class Run:
             go_to_epoch(loader, current.loader_epoch)
         if current.opens_search and progress.step == 0:
             self.learners.require_search().begin()
-        started, first = time.perf_counter(), progress.step
+        started, first = self._counted = time.perf_counter(), progress.step
+        self._measured: Counter[str] = Counter()
         for batch in loader:
             self._one_step(current.stage, batch)
             progress.step += 1
@@ -160,15 +161,22 @@ class Run:
             if progress.step == current.steps < loader.steps_per_epoch:
                 break
             if saves or asked:
+                self._count(current.stage)  # else what was done would be lost with a stop
                 self._save_checkpoint()
             if asked:
                 raise self.interruption.error(asked, progress.global_step, self.folder)
-        seconds = time.perf_counter() - started
-        images = (progress.step - first) * self.config.data.batch_size
-        self._read(current, announcer, images / seconds)
+        rate = (progress.step - first) * self.config.data.batch_size / (time.perf_counter() - started)
+        self._read(current, announcer, rate)
+        self._count(current.stage)
+        announcer.pass_ended(current, rate, dict(self._measured))
+
+    def _count(self, stage: Stage) -> None:
+        """Add to the clock what a pass did since the last time."""
+        (since, first), self._counted = self._counted, (time.perf_counter(), self.progress.step)
         measured = self.stopwatch.read()
-        progress.clock.add(current.stage, seconds, measured.get("search", 0.0), images)
-        announcer.pass_ended(current, images / seconds, measured)
+        self._measured.update(measured)
+        images = (self.progress.step - first) * self.config.data.batch_size
+        self.progress.clock.add(stage, self._counted[0] - since, measured.get("search", 0.0), images)
 
     def _one_step(self, stage: Stage, batch: Batch) -> None:
         """One update on a batch; in an interleaved search, the policy's and then the student's."""
@@ -231,6 +239,7 @@ class Run:
                 f"the weights are not finite after step {self.progress.global_step:,} of the run; checkpoints from "
                 f"before are in {self.folder / 'checkpoints'}"
             )
+        self.progress.clock.total = time.perf_counter() - self._began
         if self.log is not None:
             state = {
                 "origin": self.origin,

@@ -169,5 +169,5 @@ class PolicySearch:
         self.last_loss = state["last_loss"]
         self.window_loss = state["window_loss"].to(self.accelerator.device)
         self.window_steps = state["window_steps"]
-        if self.budget is not None:
+        if self.budget is not None and state["budget"] is not None:  # one that there was not before begins here
             self.budget.load_state_dict(state["budget"])

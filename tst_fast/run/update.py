@@ -112,8 +112,9 @@ class ModelUpdate:
     def load_state_dict(self, state: dict) -> None:
         """Continue from a `state_dict`."""
         self.accelerator.unwrap_model(self.model).load_state_dict(state["model"])
-        if self.average is not None:
-            self.average.module.load_state_dict(state["average"])
+        if self.average is not None:  # one that there was not before begins here
+            average = self.kept.state_dict() if state["average"] is None else state["average"]
+            self.average.module.load_state_dict(average)
         kept = "params", "lr"
         own = [{key: value for key, value in group.items() if key not in kept} for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state["optimizer"])

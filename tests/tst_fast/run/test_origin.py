@@ -4,6 +4,7 @@ import json
 import os
 
 import pytest
+import torch
 from PIL import Image
 
 from tst_fast.errors import UserError
@@ -70,6 +71,14 @@ def test_what_is_stated_is_done_and_written_down(stopped, make_run):
     _edit(stopped, "weight_decay: 0.01", "weight_decay: 0.02")
     with pytest.raises(UserError, match=f"{key} was 0.0005, now 0.02"):
         _resume(stopped, make_run)
+
+
+def test_a_budget_and_moving_averages_may_begin_when_a_run_goes_on(stopped, make_run):
+    added = "policy.budget=1.0", "teacher_training.ema_decay=0.9", "student_training.ema_decay=0.9"
+    run = _resume(stopped, make_run, *added)
+    teacher = run.learners.teacher
+    torch.testing.assert_close(dict(teacher.evaluated.state_dict()), dict(teacher.kept.state_dict()), atol=0, rtol=0)
+    assert "student" in run.run()
 
 
 def test_a_rate_of_the_search_that_is_stated_is_taken(tiny_config, stop_run, make_run):

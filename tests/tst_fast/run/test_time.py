@@ -46,6 +46,20 @@ def test_a_run_says_how_long_the_student_and_the_search_took(tiny_config, make_r
     assert result["wall_seconds"] == pytest.approx(student + search + teacher)
 
 
+def test_a_stop_loses_none_of_the_time(tiny_config, make_run, stop_run, slow_steps, clock):
+    """Within an epoch: what is counted twice or not at all would show."""
+    config = tiny_config()
+    folder = stop_run(config, 8 + 4 + 8 + 3)
+    clock.now += 1000.0
+    resumed = make_run(config, folder.name)
+    resumed.resume()
+    result = resumed.run()
+    student, search, teacher = 12 * 2.0, 8 * 5.0, 8 * 2.0
+    assert result["images_per_second"] == pytest.approx(12 * 100 / student)
+    assert result["search_share"] == pytest.approx(search / (search + student))
+    assert result["wall_seconds"] == pytest.approx(student + search + teacher)
+
+
 @pytest.mark.parametrize(
     ("flags", "searched", "loaded"),
     [((), 8, 28), (INTERLEAVED, 8, 20), (("--policy.search_fraction=0.5",), 4, 24)],
