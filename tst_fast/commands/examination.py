@@ -22,7 +22,7 @@ from tst_fast.run.seeding import Stream, reseed
 from tst_fast.run.session import Session, own_normalisation
 from tst_fast.run.signal import GradientSignal, remedy_of_noise, steps_for_a_signal
 from tst_fast.tasks.task import Role
-from tst_pipelines import Batch, Loader, ResizeCenterCrop
+from tst_pipelines import Batch, DataError, Loader, ResizeCenterCrop
 
 SEARCH_BATCHES, SIGNAL_BATCHES = 30, 8
 ZERO = 1e-6
@@ -121,8 +121,11 @@ def _teacher(session: Session, sample: Loader) -> Finding:
     if session.learners.teacher is not None:
         return Finding("teacher", "good", f"{chosen.name} has no checkpoint: the run trains it first")
     number, metric = len(sample.dataset), session.task.metrics[0]
-    found_scores = evaluate(session.require_teacher(), sample, session.task, config.data, session.accelerator).scores
-    value = found_scores[metric.name]
+    try:
+        found = evaluate(session.require_teacher(), sample, session.task, config.data, session.accelerator)
+    except DataError as error:  # of a sample it may be chance
+        return Finding("teacher", "doubtful", str(error), "raise --images")
+    value = found.scores[metric.name]
     found = f"{metric.title} {100 * value:.1f} % on {number:,} test images"
     expected = chosen.expected_score
     whole = len(session.splits.test)

@@ -18,7 +18,7 @@ from tst_fast.tasks import make_task
 from tst_fast.tasks.metrics import Evaluation
 from tst_fast.tasks.task import Role, Task
 from tst_kernels import normalise
-from tst_pipelines import Loader, skip_to_next_epoch
+from tst_pipelines import DataError, Loader, skip_to_next_epoch
 
 
 @torch.no_grad()
@@ -41,6 +41,9 @@ def evaluate(
         accelerator: for autocast and the sums over ranks.
         batches: of each rank, at most; None: all.
         advance: called after each batch.
+
+    Raises:
+        DataError: the images have no labels. Of a few batches it is no mistake, and the scores are 0.
     """
     network.eval()
     evaluator = task.evaluator(loader.dataset)
@@ -52,7 +55,10 @@ def evaluate(
         if loader.step == batches:
             skip_to_next_epoch(loader)
             break
-    return evaluator.result(accelerator)
+    found = evaluator.result(accelerator)
+    if not found.scores and batches is None:
+        raise DataError(f"none of the {len(loader.dataset):,} test images has a label: there is nothing to evaluate on")
+    return found if found.scores else Evaluation({metric.name: 0.0 for metric in task.metrics}, {})
 
 
 def evaluate_checkpoints(config: Config, accelerator: Accelerator) -> dict[str, dict[str, float]]:

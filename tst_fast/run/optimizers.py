@@ -55,6 +55,15 @@ class _Common(TypedDict, total=False):
     eps: float
 
 
+def _not_decayed(model: nn.Module) -> set[str]:
+    """Weights that timm's networks say are not to decay, also of one that is a part of another."""
+    return {
+        f"{path}.{name}".removeprefix(".")
+        for path, module in model.named_modules()
+        for name in getattr(module, "no_weight_decay", tuple)()
+    }
+
+
 def make_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
     """The optimizer that `config` names.
 
@@ -67,8 +76,7 @@ def make_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Opt
         # timm takes a second to import, so only where it is asked for; its public names do not look so to pyright.
         from timm.optim import param_groups_weight_decay  # pyright: ignore[reportPrivateImportUsage]
 
-        named = getattr(model, "no_weight_decay", tuple)()  # timm's models know more of them
-        parameters = param_groups_weight_decay(model, config.weight_decay, no_weight_decay_list=named)
+        parameters = param_groups_weight_decay(model, config.weight_decay, no_weight_decay_list=_not_decayed(model))
     if config.name == "sgd":
         return torch.optim.SGD(
             parameters,

@@ -8,12 +8,13 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from tests.tst_fast.boxes import CLASSES, coco_flags, write_coco
 from tests.tst_fast.processes import only, output_of
 from tests.tst_fast.run.test_two_processes import LAUNCH
 from tests.tst_fast.same_run import assert_same_run
+from tst_fast.commands.doctor import main as doctor
 from tst_fast.config import reading
 from tst_fast.models.detection import build_detector
 from tst_fast.policy.file import PolicyFile
@@ -132,3 +133,25 @@ def test_bf16(flags, tmp_path):
                 assert kinds == {torch.float32}
     finally:
         AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.fixture
+def objects_late(tmp_path):
+    """Flags of test images of which only the seventh of eight has an object."""
+    flags = [*TINY, *coco_flags(write_coco(tmp_path, test=8)), "--data.batch_size=2"]
+    file = tmp_path / "test.json"
+    content = json.loads(file.read_text())
+    content["annotations"] = [one for one in content["annotations"] if one["image_id"] == 16]
+    file.write_text(json.dumps(content))
+    return flags
+
+
+def test_the_first_test_images_need_no_object(objects_late, tmp_path, capsys, monkeypatch):
+    main([*objects_late, "--dry_run"])
+    assert "two steps of everything went well" in capsys.readouterr().out
+    teacher = reading.from_flags(objects_late).teacher
+    weights = build_detector(teacher.name, CLASSES, teacher.arguments).state_dict()
+    save_file(weights, tmp_path / "teacher.safetensors")
+    monkeypatch.setenv("COLUMNS", "200")
+    doctor([*objects_late, f"--teacher.checkpoint={tmp_path / 'teacher.safetensors'}", "--images=2"])
+    assert "none of the 2 test images has a label: there is nothing to evaluate on" in capsys.readouterr().out

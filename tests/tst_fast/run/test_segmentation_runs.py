@@ -113,6 +113,15 @@ def _test_labels(flags):
     return [pairs.targets(np.array([i])).labels for i in range(len(pairs))]
 
 
+def test_test_images_without_labels_are_refused_not_nan(flags, tmp_path):
+    root = write_pairs(tmp_path)
+    for file in (root / "test" / "labels").iterdir():
+        Image.fromarray(np.full((32, 48), 255, np.uint8)).save(file)
+    with pytest.raises(SystemExit, match="none of the 4 test images has a label: there is nothing to evaluate on"):
+        main([*flags, *pairs_flags(root), f"--output={tmp_path / 'runs'}"])
+    main([*flags, *pairs_flags(root), "--dry_run"])
+
+
 def test_windows_of_the_whole_image_change_nothing(flags, make_run):
     run = make_run(reading.from_flags([*flags, "--data.window=[32, 64]"]), "windows")
     task, network = run.session.task, run.session.student.eval()

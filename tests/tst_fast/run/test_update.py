@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
@@ -11,6 +12,7 @@ from torch import nn
 
 from tst_fast.config.schema import OptimizerConfig, TrainingConfig
 from tst_fast.errors import UserError
+from tst_fast.models.features import WithFeatures
 from tst_fast.run.optimizers import learning_rate, make_optimizer
 from tst_fast.run.update import ModelUpdate
 from tst_pipelines import Batch
@@ -137,6 +139,17 @@ def test_biases_can_be_exempt_from_weight_decay():
     assert _one_step(config, 1.0, 0.0) == pytest.approx((0.95, 0.95))
     config.decay_norm_and_bias = False
     assert _one_step(config, 1.0, 0.0) == pytest.approx((0.95, 1.0))
+
+
+def test_what_timm_exempts_is_exempt_within_another_network():
+    small = {"img_size": 56, "embed_dim": 6, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 1, 1], "num_classes": 3}
+    network = timm.create_model("swin_tiny_patch4_window7_224", **small)
+    exempt = [value for name, value in network.named_parameters() if name.endswith("bias_table")]
+    assert len(exempt) == 4
+    for model in (network, WithFeatures(network, ["layers.0"])):
+        groups = make_optimizer(model, OptimizerConfig(decay_norm_and_bias=False)).param_groups
+        (kept,) = [group["params"] for group in groups if not group["weight_decay"]]
+        assert {id(value) for value in exempt} <= {id(value) for value in kept}
 
 
 def _cross_entropy(model, batch):

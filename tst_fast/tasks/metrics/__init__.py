@@ -14,7 +14,8 @@ class Evaluation:
     """What one evaluation found; the same on each rank.
 
     Attributes:
-        scores: of the task's metrics, by name, 0..1; without those that are not defined for the data.
+        scores: of the task's metrics, by name, 0..1; without those that are not defined for the data:
+            none where no image has an object, or no pixel a label.
         by_class: of a metric by class, name of the metric to name of the class to value; a class without images is
             left out.
         confusion: int64 [C, C], rows the label and columns the answer; None where the task has none.
