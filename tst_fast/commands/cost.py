@@ -36,9 +36,9 @@ def measure_cost(session: Session, training: Iterator[Batch]) -> list[Finding]:
         torch.cuda.reset_peak_memory_stats()
     step = _steps(session, training, STEPS)
     passes = plan(config, session.training_loader.steps_per_epoch)
-    counts = count_steps(config, passes)
+    counts, crops = count_steps(config, passes), _crops(session)
     seconds = {
-        "loading": step.pop("loading") * sum(one.steps for one in passes),
+        "loading": step.pop("loading") * sum(one.steps / (1 if one.stage == "student" else crops) for one in passes),
         "search": step.pop("search", 0.0) * counts["search"],
         "training the teacher": step.pop("teacher training", 0.0) * counts["teacher"],
         **{f"student: {name}": value * counts["student"] for name, value in step.items()},
@@ -55,6 +55,11 @@ def measure_cost(session: Session, training: Iterator[Batch]) -> list[Finding]:
     return [*costs, _memory(session)]
 
 
+def _crops(session: Session) -> int:
+    """Batches of plain images in a student's, of which the other stages have one."""
+    return 2 if session.config.distillation.second_crop else 1
+
+
 def _steps(session: Session, training: Iterator[Batch], number: int) -> dict[str, float]:
     """Mean seconds of each part of a step."""
     stopwatch, loading = Stopwatch(session.accelerator.device), 0.0
@@ -68,7 +73,7 @@ def _steps(session: Session, training: Iterator[Batch], number: int) -> dict[str
         loading += time.perf_counter() - started
         if session.learners.teacher is not None:
             with stopwatch.measure("teacher training"):
-                session.learners.teacher.step(batch)
+                session.learners.teacher.step(batch.split(_crops(session))[0])
             session.require_teacher().eval()
         if searched:
             with stopwatch.measure("search"):

@@ -1,12 +1,12 @@
 """What would spoil a long run: every check of the doctor, on what the run itself would use."""
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 
 from tst_fast.commands.cost import MORE_MEMORY, measure_cost
 from tst_fast.commands.normalisation import examine_normalisation, numbers
@@ -67,7 +67,7 @@ def _training_batches(session: Session) -> Iterator[Batch]:
     """Mixed training batches without end, as the student gets them, each with random numbers of its own."""
     number = 0
     while True:
-        for batch in session.training_loader:
+        for batch in session.student_loader:
             reseed(session.config.seed, Stream.DOCTOR_BATCH, number)
             number += 1
             yield session.mixing["student"](batch)
@@ -166,9 +166,8 @@ def _gradients(session: Session, batch: Batch) -> list[Finding]:
         findings.append(Finding("teacher's weights", "wrong", f"{len(touched)} get a gradient", "report this as a bug"))
     else:
         findings.append(Finding("teacher's weights", "good", "no gradient reaches them"))
-    handle = teacher.register_forward_hook(lambda module, inputs, output: session.task.scrambled(output))
-    unheeded = _alike(gradient, _student_gradient(session, batch)[0])
-    handle.remove()
+    with _inventing(session, teacher):
+        unheeded = _alike(gradient, _student_gradient(session, batch)[0])
     if unheeded:
         found = "with invented answers of the teacher, the student's gradient is the same"
         remedy = "raise --loss.alpha"
@@ -176,6 +175,20 @@ def _gradients(session: Session, batch: Batch) -> list[Finding]:
     else:
         findings.append(Finding("distillation", "good", "the student's gradient follows the teacher's answers"))
     return findings
+
+
+@contextmanager
+def _inventing(session: Session, teacher: nn.Module) -> Iterator[None]:
+    """Within, what the teacher answers is invented, and so are the features that the student learns from."""
+    handles = [teacher.register_forward_hook(lambda module, inputs, output: session.task.scrambled(output))]
+    for pair in session.config.loss.features:  # before the one that looks at them
+        module = teacher.get_submodule(pair.teacher)
+        handles.append(module.register_forward_hook(lambda module, inputs, output: torch.rsub(output, 1), prepend=True))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _student_gradient(session: Session, batch: Batch) -> tuple[Tensor, list[str]]:
@@ -209,7 +222,7 @@ def _policy(session: Session, training: Iterator[Batch]) -> list[Finding]:
                 if value.grad is not None:
                     total[name] += value.grad.abs()
                 value.grad = None
-            reached = all((value > ZERO * value.max()).all() for value in total.values())
+            reached = all((value > ZERO * value.max()).all() for value in total.values() if len(value))
             if reached and signal.steps >= SIGNAL_BATCHES:
                 break
     idle, flat = _without_gradient(policy, total["probability_logits"], total["magnitude_logits"])

@@ -109,7 +109,8 @@ def test_a_comparison_of_ones_own_networks_goes_on(whole_run, tiny_config, tmp_p
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my_compared.py").write_text("from tst_fast.models.cifar.convnet import ConvNet as Net\n")
     teacher = f"--teacher.checkpoint={whole_run.folder / 'teacher.safetensors'}"
-    config = tiny_config(teacher, "--student.name=my_compared:Net", "--student_training.epochs=1", "--policy.search=none")
+    short = "--student_training.epochs=1", "--policy.search=none"
+    config = tiny_config(teacher, "--student.name=my_compared:Net", *short)
     contents = [
         Comparison(config, {"KD": ARMS["KD"]}, 1, 1, tmp_path / "compared", Accelerator(cpu=True)).run()
         for _ in range(2)

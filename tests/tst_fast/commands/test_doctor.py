@@ -107,6 +107,25 @@ def test_a_weight_without_a_gradient_is_found(tiny_config, healthy, make_run):
     ]
 
 
+def test_a_teacher_that_is_heeded_for_its_features_alone(tiny_config, healthy, make_run):
+    features = "--loss.alpha=0", "--loss.features=[{student: features.3, teacher: features.7}]"
+    session = make_run(tiny_config(*healthy, *features)).session
+    session.teacher.eval()
+    batch = next(iter(session.training_loader))
+    assert [finding.state for finding in examination._gradients(session, batch)] == ["good"] * 3
+    session.config.loss.features[0].weight = 0.0
+    found = examination._gradients(session, batch)[-1]
+    assert (found.check, found.state) == ("distillation", "wrong")
+
+
+def test_a_policy_without_levels(tiny_config, healthy, make_run):
+    operations = "--policy.operations=[Equalize, AutoContrast]", "--policy.operations_per_image=1"
+    session = make_run(tiny_config(*healthy, *operations)).session
+    findings = examination._policy(session, examination._training_batches(session))
+    assert [finding.check for finding in findings] == ["policy", "search"]
+    assert findings[0].found == "a gradient reaches each of 2 operations"
+
+
 def test_the_margin_is_that_of_a_sample(tiny_config, healthy, make_run, monkeypatch):
     """Of all test images, half a percent; of 100 of 1,397, three standard errors of a sample without replacement."""
     session = make_run(tiny_config(*healthy, "--teacher.expected_score=0.8")).session

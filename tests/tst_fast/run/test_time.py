@@ -9,6 +9,7 @@ from tst_fast.run.stopwatch import Stopwatch
 from tst_pipelines import CachedLoader
 
 INTERLEAVED = ("--policy.search=interleaved", "--policy.search_every=3", "--policy.search_steps=2")
+SECOND_CROP = ("--distillation.augment=false", "--distillation.second_crop=true", "--policy.search=none")
 
 
 @pytest.fixture
@@ -62,8 +63,8 @@ def test_a_stop_loses_none_of_the_time(tiny_config, make_run, stop_run, slow_ste
 
 @pytest.mark.parametrize(
     ("flags", "searched", "loaded"),
-    [((), 8, 28), (INTERLEAVED, 8, 20), (("--policy.search_fraction=0.5",), 4, 24)],
-    ids=["listed", "interleaved", "half epochs"],
+    [((), 8, 28), (INTERLEAVED, 8, 20), (("--policy.search_fraction=0.5",), 4, 24), (SECOND_CROP, 0, 8 + 2 * 12)],
+    ids=["listed", "interleaved", "half epochs", "second crop"],
 )
 def test_the_doctor_expects_of_each_stage_its_seconds_times_its_steps(
     tiny_config, slow_steps, slow_loading, flags, searched, loaded
@@ -76,6 +77,8 @@ def test_the_doctor_expects_of_each_stage_its_seconds_times_its_steps(
         "loading": 0.5 * loaded,
         "evaluation": 0.5 * 14 * 3,  # batches of test images, epochs
     }
+    if not searched:
+        del seconds["search"]
     total = sum(seconds.values())
     assert f"about {total:.0f} seconds on this machine; 12 student steps" in findings["time"].found
     shares = dict(share.rsplit(" ", 2)[:2] for share in findings["share of time"].found.split(", "))
