@@ -182,13 +182,16 @@ def _inventing(session: Session, teacher: nn.Module) -> Iterator[None]:
     """Within, what the teacher answers is invented, and so are the features that the student learns from."""
     handles = [teacher.register_forward_hook(lambda module, inputs, output: session.task.scrambled(output))]
     for pair in session.config.loss.features:  # before the one that looks at them
-        module = teacher.get_submodule(pair.teacher)
-        handles.append(module.register_forward_hook(lambda module, inputs, output: torch.rsub(output, 1), prepend=True))
+        handles.append(teacher.get_submodule(pair.teacher).register_forward_hook(_inverted, prepend=True))
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _inverted(module: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
+    return 1 - output
 
 
 def _student_gradient(session: Session, batch: Batch) -> tuple[Tensor, list[str]]:

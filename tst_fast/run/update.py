@@ -42,7 +42,8 @@ class ModelUpdate:
     """Trains one network, a batch at a time.
 
     A batch may be taken in parts, whose gradients add up to the whole batch's: less memory, and the same steps and
-    rates. Only batch norm sees the difference.
+    rates. What looks at several images together sees the difference: batch norm, the number of objects by which
+    torchvision's and our losses of detectors are divided, and the correlations of DIST and PKD. So it is with ranks.
 
     Args:
         model: unwrapped; Accelerate wraps it here.
