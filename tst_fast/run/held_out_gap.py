@@ -61,7 +61,7 @@ def confidences(session: Session, augmenter: Augmenter) -> dict[str, float]:
             images, geometry = augmenter(batch.images, batch.sizes)
             asked = session.task.decisions(batch.targets, geometry)
             with session.accelerator.autocast():
-                outputs = [network(images) for network in networks]
+                outputs = [session.task.predict(network, images) for network in networks]
             answers = [session.task.answers(output, asked) for output in outputs]
             means = [confidence(each, asked.labels, asked.weights).double() for each in answers]
             share = sums.new_tensor(1.0) if asked.weights is None else asked.weights.double().sum()

@@ -83,7 +83,7 @@ def draw_answers(session: Session, batch: Batch, folder: Path) -> None:
     networks = {role: network for role, network in networks.items() if network is not None}
     plain = normalise(batch.images, session.config.data.mean, session.config.data.std)
     with frozen(*networks.values()), session.accelerator.autocast():
-        outputs = {role: network(plain) for role, network in networks.items()}
+        outputs = {role: session.task.predict(network, plain) for role, network in networks.items()}
     reseed(session.config.seed, Stream.PICTURES)
     augmented, geometry = session.augmenter(batch.images, batch.sizes)
     targets = batch.targets
@@ -101,7 +101,7 @@ def _asked(
     outputs = {}
     for role, network in networks.items():
         with session.accelerator.autocast():
-            outputs[role] = network(augmented.images)
+            outputs[role] = task.predict(network, augmented.images)
     targets, classes = batch.targets, session.splits.test.classes
     moved = targets if augmented.geometry is None else task.moved(targets, augmented.geometry)
     drawn = task.pictures(_pixels(session, augmented.images), moved, outputs["student"])

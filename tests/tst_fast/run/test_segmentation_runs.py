@@ -19,6 +19,8 @@ from tst_fast.config import reading
 from tst_fast.errors import UserError
 from tst_fast.models.segmentation import build_segmenter
 from tst_fast.policy.file import PolicyFile
+from tst_fast.run.held_out_gap import held_out_gaps
+from tst_fast.run.pictures import draw_answers, draw_search, fixed_images
 from tst_fast.run.start import open_run
 from tst_fast.train import main
 from tst_pipelines import image_pairs
@@ -129,6 +131,23 @@ def test_windows_of_the_whole_image_change_nothing(flags, make_run):
     with torch.no_grad():
         whole = network(images).label_map((32, 64))
         torch.testing.assert_close(task.predict(network, images).label_map((32, 64)), whole)
+
+
+def test_wherever_test_images_are_looked_at_it_is_by_windows(flags, make_run):
+    run = make_run(reading.from_flags([*flags, "--data.window=[32, 32]", "--data.window_step=[32, 16]"]), "looks")
+    session, seen = run.session, []
+    for network in (session.teacher, session.student):
+        network.register_forward_pre_hook(lambda module, inputs: seen.append(tuple(inputs[0].shape[2:])))
+    batch = fixed_images(session)
+    looks = {
+        "gap": lambda: held_out_gaps(session),
+        "search": lambda: draw_search(session, batch, run.folder, 0),
+        "answers": lambda: draw_answers(session, batch, run.folder),
+    }
+    for name, look in looks.items():
+        look()
+        assert set(seen) == {(32, 32)}, name
+        seen.clear()
 
 
 def test_a_missing_auxiliary_head_is_refused_before_the_teacher_learns(flags, make_run, steps):
