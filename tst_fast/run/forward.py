@@ -1,5 +1,6 @@
 """Whether a network takes images of the size that it will be given: asked before anything is trained."""
 
+import copy
 from typing import Literal
 
 import torch
@@ -33,6 +34,27 @@ def check_forward(
         raise
     except (RuntimeError, ValueError, AssertionError) as error:
         raise UserError(_refusal(config, role, size, str(error).partition("\n")[0].rstrip("."))) from None
+
+
+@torch.no_grad()
+def check_training_output(
+    network: nn.Module, role: Literal["teacher", "student"], config: Config, size: tuple[int, int]
+) -> None:
+    """Whether a network that is trained puts out in training what it does else; arguments as for `check_forward`.
+
+    Raises:
+        UserError: it puts out something else, such as the answers of auxiliary classifiers beside its own.
+    """
+    images = torch.zeros(2, 3, *size, device=next(network.parameters()).device)
+    tried = copy.deepcopy(network)  # whose batch-norm statistics may change
+    with torch.random.fork_rng():
+        kinds = [type(tried.train(mode).forward(images)) for mode in (True, False)]
+    if kinds[0] is not kinds[1]:
+        raise UserError(
+            f"--{role}.name {getattr(config, role).name} puts out {kinds[0].__name__} in training and "
+            f"{kinds[1].__name__} else: leave its auxiliary classifiers out, for torchvision's by --{role}.arguments "
+            "'{aux_logits: false}'"
+        )
 
 
 def _refusal(config: Config, role: str, size: tuple[int, int], why: str) -> str:

@@ -18,7 +18,7 @@ from tst_fast.models.normalised import Normalisation, normalised, published_norm
 from tst_fast.policy.alignment import Fit, aligned_encoders
 from tst_fast.policy.augmenter import Augmenter
 from tst_fast.policy.policy import Policy
-from tst_fast.run.forward import check_forward
+from tst_fast.run.forward import check_forward, check_training_output
 from tst_fast.run.images import can_be_channels_last
 from tst_fast.run.plan import Pass, Stage, plan, rehearsal, search_of, search_steps
 from tst_fast.run.search import PolicySearch
@@ -152,7 +152,10 @@ class Session:
         return TwoCrops(self.training_loader, self.task.training_loader(self.splits.train, seed))
 
     def _make_network(self, role: Role) -> nn.Module:
-        return make_network(self.config, role, self.task, self.splits.train, self.accelerator.device)
+        network = make_network(self.config, role, self.task, self.splits.train, self.accelerator.device)
+        if role == "student" or self.teaches_first:
+            check_training_output(network, role, self.config, self.task.image_size)
+        return network
 
     def _make_augmenter(self, quiet: bool) -> tuple[Augmenter, dict[str, Fit]]:
         """The policy and what applies it; the encoders' fits, if it has any."""

@@ -8,7 +8,7 @@ import torch
 from tst_fast.config.schema import Config, replace
 from tst_fast.errors import UserError
 from tst_fast.models import build_model
-from tst_fast.run.forward import check_forward
+from tst_fast.run.forward import check_forward, check_training_output
 
 SMALL_VIT = {"embed_dim": 12, "depth": 1, "num_heads": 1}
 
@@ -33,6 +33,16 @@ def test_the_remedy_helps_and_nothing_changes():
     for one in (network, normed):
         before, state = copy.deepcopy(one.state_dict()), torch.get_rng_state()
         check_forward(one, "teacher", Config(), (32, 32))
+        check_training_output(one, "student", Config(), (32, 32))
         torch.testing.assert_close(one.state_dict(), before, atol=0, rtol=0)
         assert one.training and all(parameter.requires_grad for parameter in one.parameters())
         assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_answers_of_auxiliary_classifiers_are_refused_before_anything_is_trained(tiny_config, make_run, steps):
+    flags = "--student.name=torchvision/googlenet", "--data.image_size=64"
+    with pytest.raises(UserError, match=r"--student.name torchvision/googlenet puts out GoogLeNetOutputs in training"):
+        make_run(tiny_config(*flags, "--student.arguments={init_weights: false}"))
+    assert not any(steps.values())
+    config = tiny_config(*flags, "--student.arguments={aux_logits: false, init_weights: false}")
+    assert make_run(config, "without").session.student.training
