@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             type=Path,
             help="for all of it; runs that are there already are found or continued. null makes one in --output",
         )
-        parser.add_argument("--arms", type=list[str], default=DEFAULT, help=f"which, of {', '.join(ARMS)}")
+        parser.add_argument("--arms", type=list[str], default=DEFAULT, help=f"which, of {', '.join(map(repr, ARMS))}")
         parser.add_argument("--jobs", type=int, default=1, help=JOBS_HELP)
         reading.add_config(parser)
         config, options = reading.parse(parser, sys.argv[1:] if arguments is None else arguments)

@@ -57,7 +57,7 @@ def _overview(parser: argparse.ArgumentParser) -> str:
     """The command's own options, and the sections."""
     roots = {item.name for item in dataclasses.fields(Config)} | {"help", "print_config", "print_shtab"}
     own = [one for one in parser._actions if one.option_strings and one.dest.split(".")[0] not in roots]
-    lines = [_line(", ".join(one.option_strings), one.help) for one in own]
+    lines = [_in_full(", ".join(one.option_strings), one.help) for one in own]
     counts = {name: len(_section(parser, name)) for name in _sections()}
     return "\n".join(
         [
@@ -71,6 +71,14 @@ def _overview(parser: argparse.ArgumentParser) -> str:
             "",
             *(_line(name, f"{about.rstrip('.')} ({counts[name]})") for name, about in _sections().items()),
         ]
+    )
+
+
+def _in_full(name: str, about: str | None) -> str:
+    """On as many lines as it takes."""
+    begin = f"  {name:<{NAMES}}"
+    return textwrap.fill(
+        " ".join((about or "").split()), WIDTH, initial_indent=begin, subsequent_indent=" " * len(begin)
     )
 
 

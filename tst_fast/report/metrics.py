@@ -198,9 +198,11 @@ class MetricsLog(Observer):
         return {"position": self._file.tell()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Drop what was written after a `state_dict`: a resumed run writes it again."""
-        self._file.truncate(state["position"])
-        self._file.seek(state["position"])
+        """Drop what was written after a `state_dict`, which a resumed run writes again, and a line cut by a crash."""
+        kept = Path(self._file.name).read_bytes()[: state["position"]]
+        end = kept.rfind(b"\n") + 1
+        self._file.truncate(end)
+        self._file.seek(end)
 
     def close(self) -> None:
         """Close the file. Closing twice is allowed."""

@@ -35,7 +35,8 @@ class Milestones:
     def begin(self) -> None:
         """A teacher that came with weights is evaluated before anything else, once."""
         teacher, classes = self.session.teacher, self.session.splits.train.classes
-        if len(classes) == 1 and self.progress.global_step == 0:
+        always_right = self.session.task.metrics[0].of_a_guess(len(classes)) == 1
+        if always_right and self.progress.global_step == 0:
             self.announcer.noticed(f"there is one class, {printable(classes[0])}: its labels teach nothing")
         if teacher is not None and self.session.learners.teacher is None and self.progress.teacher_scores is None:
             self.progress.teacher_scores = self._evaluate("teacher", teacher, Pass("teacher", 0, 0))

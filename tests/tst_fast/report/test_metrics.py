@@ -170,8 +170,25 @@ def test_a_resumed_run_drops_what_came_after_its_checkpoint(tmp_path):
     log.event(MOVED)
     log.close()
     file.write_bytes(file.read_bytes()[:-5])
+    _go_on(file, state)
+    assert read_metrics(file) == [MOVED, ENDED]
+
+
+def test_what_a_crash_lost_is_not_made_up(tmp_path):
+    """A file may end before the checkpoint's position: a power cut loses what the disk did not have yet."""
+    file = tmp_path / "metrics.jsonl"
+    log = MetricsLog(file)
+    for _ in range(2):
+        log.event(MOVED)
+    state = log.state_dict()
+    log.close()
+    file.write_bytes(file.read_bytes()[:-5])
+    _go_on(file, state)
+    assert read_metrics(file) == [MOVED, ENDED]
+
+
+def _go_on(file, state):
     resumed = MetricsLog(file)
     resumed.load_state_dict(state)
     resumed.event(ENDED)
     resumed.close()
-    assert read_metrics(file) == [MOVED, ENDED]

@@ -155,3 +155,16 @@ def test_the_first_test_images_need_no_object(objects_late, tmp_path, capsys, mo
     monkeypatch.setenv("COLUMNS", "200")
     doctor([*objects_late, f"--teacher.checkpoint={tmp_path / 'teacher.safetensors'}", "--images=2"])
     assert "none of the 2 test images has a label: there is nothing to evaluate on" in capsys.readouterr().out
+
+
+def test_of_one_class_there_is_something_to_learn(tmp_path, capsys):
+    root = write_coco(tmp_path)
+    for split in ("train", "test"):
+        file = root / f"{split}.json"
+        content = json.loads(file.read_text())
+        content["categories"] = content["categories"][:1]
+        content["annotations"] = [one for one in content["annotations"] if one["category_id"] == 3]
+        file.write_text(json.dumps(content))
+    main([*TINY, *coco_flags(root), "--dry_run"])
+    said = capsys.readouterr()
+    assert "two steps of everything went well" in said.out and "one class" not in said.out + said.err
