@@ -8,6 +8,7 @@ import torch
 from accelerate import Accelerator
 
 from tst_fast.commands.arms import ARMS, DEFAULT
+from tst_fast.commands.compare import main
 from tst_fast.commands.comparison import Comparison
 from tst_fast.config import reading
 from tst_fast.config.checks import check
@@ -89,9 +90,12 @@ def test_an_image_has_the_same_draws_in_each_augmented_arm(whole_run, tiny_confi
     assert untrained[4:] != tst[4:]
 
 
-def test_the_arms_are_these():
+def test_the_arms_are_these(capsys):
     assert list(ARMS) == list(SEEN)
     assert set(DEFAULT) < set(ARMS)
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert ", ".join(map(repr, ARMS)) in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("preset", reading.presets())
