@@ -154,13 +154,13 @@ def _orientation(image: Image.Image) -> int:
 
 def fitted(image: Image.Image, transform: ResizeCenterCrop) -> np.ndarray:
     """`ResizeCenterCrop` by Pillow: uint8 [size, size, 3]."""
-    size, resize = transform.size, transform.resize
-    short = min(image.size)
-    width, height = (size, size) if resize is None else (side * resize // short for side in image.size)
-    if (width, height) != image.size:
-        image = image.resize((width, height), Image.Resampling[transform.interpolation.upper()])
-    left, top = round((width - size) / 2), round((height - size) / 2)
-    return np.asarray(image.crop((left, top, left + size, top + size)))
+    box = (0.0, 0.0, *map(float, image.size))
+    if transform.resize is not None:
+        start, extent, begin, end = (pair[0].tolist() for pair in transform.regions(np.array([image.size[::-1]])))
+        image = image.crop((start[1], start[0], start[1] + extent[1], start[0] + extent[0]))
+        box = (begin[1], begin[0], end[1], end[0])
+    filter_ = Image.Resampling[transform.interpolation.upper()]
+    return np.asarray(image.resize((transform.size, transform.size), filter_, box))
 
 
 def fault_of(error: Exception) -> str:

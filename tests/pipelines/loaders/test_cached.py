@@ -13,6 +13,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
+from torchvision.transforms import v2
 
 from tst_pipelines import (
     ArrayDataset,
@@ -129,6 +130,22 @@ def test_the_rest_of_exif_may_be_odd_and_xmp_turns_nothing(photos: list) -> None
     assert np.array_equal(np.asarray(rgb(_jpeg(photos[0], exif=odd), turned=True)), np.rot90(plain, -1))
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6"/></x:xmpmeta>'
     assert np.array_equal(np.asarray(rgb(_jpeg(photos[0], xmp=xmp), turned=True)), plain)
+
+
+@pytest.mark.parametrize("decoder", ["DALI", "Pillow"])
+def test_of_a_panorama_only_the_middle_is_resized(
+    decoder: str, photos: list, dataset_of: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Resized as a whole, it would be 768 million pixels wide."""
+    monkeypatch.setattr(decode, "has_dali", lambda: decoder == "DALI")
+    strip, panorama = photos[0].crop((0, 200, 640, 201)), Image.new("RGB", (3_000_000, 1))
+    panorama.paste(strip, (1_499_680, 0))
+    dataset = dataset_of(("a.tiff", panorama), ("b.tiff", panorama.transpose(Image.Transpose.ROTATE_90)))
+    (batch,) = CachedLoader(dataset, ResizeCenterCrop(224, 256), 2, Share(training=False))
+    theirs = np.asarray(v2.Compose([v2.Resize(256), v2.CenterCrop(224)])(strip), int)
+    assert np.ptp(theirs) > 50
+    assert np.abs(batch.images[0].numpy() - theirs).max() <= 1
+    assert np.abs(batch.images[1].numpy() - np.rot90(theirs)).max() <= 1
 
 
 def _half(photo: Image.Image, kind: str) -> bytes:
