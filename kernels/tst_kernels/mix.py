@@ -60,7 +60,7 @@ def mix(
         clamped, the sum of the mix is not.
 
     Raises:
-        TypeError: a dtype that is not listed above.
+        TypeError: a type or dtype that is not listed above.
         ValueError: shapes or devices that do not agree, an unknown memory format, `out` where a gradient is wanted, or
             a backend that is unknown or cannot run here.
     """

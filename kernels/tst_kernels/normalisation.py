@@ -12,11 +12,12 @@ def constants(mean: Sequence[float] | None, std: Sequence[float] | None, channel
     """Nine numbers: three channels' scale, their shift, and their fill in 0..255. One channel's stand three times.
 
     Raises:
+        TypeError: a number in place of values.
         ValueError: not as many values as channels, or a deviation of 0.
     """
     for name, values in (("mean", mean), ("std", std)):
-        if values is not None and len(values) != channels:
-            raise ValueError(f"{name} must be {channels} values, one for each channel, got {len(values)}")
+        if values is not None:
+            _require_values(name, values, channels)
     centre = [0.0] * channels if mean is None else [float(value) for value in mean]
     deviation = [1.0] * channels if std is None else [float(value) for value in std]
     if 0 in deviation:
@@ -39,10 +40,19 @@ def constants_of_tensors(
 
 
 def _channel_values(name: str, values: ChannelValues, like: Tensor) -> Tensor:
-    tensor = values.to(like) if isinstance(values, Tensor) else filled(values, like.device, like.dtype)
-    if tensor.shape != like.shape:
-        raise ValueError(f"{name} must be {len(like)} values, one for each channel, got shape {list(tensor.shape)}")
-    return tensor
+    if not isinstance(values, Tensor):
+        _require_values(name, values, len(like))
+        return filled(values, like.device, like.dtype)
+    if values.shape != like.shape:
+        raise ValueError(f"{name} must be {len(like)} values, one for each channel, got shape {list(values.shape)}")
+    return values.to(like)
+
+
+def _require_values(name: str, values: Sequence[float], channels: int) -> None:
+    if not hasattr(values, "__len__"):
+        raise TypeError(f"{name} must be {channels} values, one for each channel, got {values!r}")
+    if len(values) != channels:
+        raise ValueError(f"{name} must be {channels} values, one for each channel, got {len(values)}")
 
 
 def filled(values: Sequence[float], device: torch.device, dtype: torch.dtype) -> Tensor:

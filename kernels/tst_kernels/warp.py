@@ -1,5 +1,6 @@
 """One affine warp for images and label maps, usable alone."""
 
+import math
 from typing import Literal
 
 import torch
@@ -35,12 +36,15 @@ def warp(
         NaN makes its image NaN ("bilinear") or all `fill` ("nearest").
 
     Raises:
-        TypeError: a dtype that does not fit.
+        TypeError: what is no tensor, or a dtype that does not fit.
         ValueError: shapes or devices that do not agree, no images, a fill that the dtype of `images` cannot hold, an
             unknown interpolation or backend.
     """
     if interpolation not in ("bilinear", "nearest"):
         raise ValueError(f"interpolation must be 'bilinear' or 'nearest', got {interpolation!r}")
+    for name, given in (("images", images), ("theta", theta)):
+        if not isinstance(given, Tensor):
+            raise TypeError(f"{name} must be a tensor, got {type(given).__name__}")
     if images.ndim not in (3, 4) or 0 in images.shape:
         raise ValueError(f"images must be [B, C, H, W] or [B, H, W] and not empty, got {list(images.shape)}")
     if theta.shape != (images.shape[0], 2, 3):
@@ -51,8 +55,7 @@ def warp(
         raise ValueError(f"theta is on {theta.device} and images on {images.device}: move one of them")
     if interpolation == "bilinear" and not images.is_floating_point():
         raise TypeError(f"bilinear needs floating images, got {images.dtype}: convert them, or use 'nearest'")
-    if not images.is_floating_point():
-        _check_whole_fill(fill, images.dtype)
+    _check_fill(fill, images.dtype)
     x = images.unsqueeze(1) if images.ndim == 3 else images
     # Labels are only copied: their dtype is no limit to the kernel.
     if resolve_backend(backend, images.device, *([images.dtype] if interpolation == "bilinear" else [])) == "triton":
@@ -65,7 +68,12 @@ def warp(
     return warped.view_as(images)
 
 
-def _check_whole_fill(fill: float, dtype: torch.dtype) -> None:
+def _check_fill(fill: float, dtype: torch.dtype) -> None:
+    if dtype.is_floating_point:
+        highest = torch.finfo(dtype).max
+        if highest < abs(fill) < math.inf:  # infinity itself can be held
+            raise ValueError(f"fill must be in {-highest:g}..{highest:g} for images of {dtype}, got {fill:g}")
+        return
     lowest, highest = (0, 1) if dtype == torch.bool else (torch.iinfo(dtype).min, torch.iinfo(dtype).max)
     if not lowest <= fill <= highest or fill != int(fill):
         raise ValueError(f"fill must be a whole number in {lowest}..{highest} for images of {dtype}, got {fill}")
