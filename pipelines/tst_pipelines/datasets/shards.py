@@ -8,6 +8,7 @@ the place of each member known, shards are read like files, by the same sampler,
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import logging
 import os
@@ -63,7 +64,7 @@ class ShardDataset(ImageDataset):
         encoded = np.empty(size, np.uint8)
         with open(self.shards[shard], "rb", buffering=0) as file:
             if os.preadv(file.fileno(), [encoded], offset) < size:
-                raise OSError(f"{self.shards[shard]} is shorter than it was when it was indexed")
+                raise OSError(errno.EIO, "the shard is shorter than when it was indexed", self.shards[shard])
         return encoded
 
     def read_ahead(self, indices: np.ndarray) -> None:

@@ -178,3 +178,11 @@ def test_a_bad_member_and_a_vanished_shard_are_named(tiles: ImageDataset, tmp_pa
     with pytest.raises(DataError, match=r"2.tar/c.png: no such file or directory\n"):
         list(loader)
     assert loader.step == place  # the batch before it was given
+
+
+def test_a_shard_cut_after_it_was_indexed_is_named_once(tiles: ImageDataset, tmp_path: Path) -> None:
+    shard = pack(tmp_path / "Photos.tar", ("c.png", tiles.read(0).tobytes()), ("c.cls", b"0"))
+    dataset = image_shards(tmp_path, "*.tar")
+    os.truncate(shard, 700)
+    with pytest.raises(DataError, match=r"Photos.tar/c.png: the shard is shorter than when it was indexed\n"):
+        list(DaliLoader(dataset, RandomResizedCrop(24), 1, Share(training=True)))
