@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -10,26 +9,16 @@ from importlib.util import find_spec
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image
 
 from tst_pipelines.datasets.arrays import ArrayDataset
 from tst_pipelines.datasets.files import ImageFiles, shown
 from tst_pipelines.loaders.bad_files import unreadable
 from tst_pipelines.loaders.dali import DaliLoader
-from tst_pipelines.loaders.refusals import TOO_LARGE
+from tst_pipelines.loaders.pillow import PILLOW_ERRORS, fault_of, fitted, rgb
 from tst_pipelines.sampling import Share
 from tst_pipelines.transforms import ResizeCenterCrop, Whole
 
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What an image is turned by, for EXIF's Orientation."""
 _CHUNK = 64  # images decoded between two that are given
 
 
@@ -125,50 +114,5 @@ def _loaded(
     """An image by Pillow, or its name and what is wrong with it."""
     try:
         return convert(rgb(dataset.read(index), turned=not dataset.targets_in_pixels))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # of damaged files, and huge ones
+    except PILLOW_ERRORS as error:
         return shown(dataset.path(index)), fault_of(error)
-
-
-def rgb(encoded: np.ndarray, turned: bool) -> Image.Image:
-    """Decode as DALI does: perhaps turned as EXIF says, 16 bits scaled to 8, without alpha."""
-    if not len(encoded):
-        raise UnidentifiedImageError("empty file")
-    image = Image.open(io.BytesIO(encoded))
-    image.load()
-    if turned and (way := TURNS.get(_orientation(image))) is not None:
-        image = image.transpose(way)
-    if image.mode.startswith("I"):  # 16-bit grey, which convert would cut off at 255
-        image = Image.fromarray(np.rint(np.asarray(image, np.float64) / 257).clip(0, 255).astype(np.uint8))
-    return image.convert("RGB")
-
-
-def _orientation(image: Image.Image) -> int:
-    """As the image's EXIF block says; of XMP, which Pillow's `getexif` reads too, DALI knows nothing."""
-    exif = Image.Exif()
-    try:
-        exif.load(image.info.get("exif", b""))
-        return exif.get(ExifTags.Base.Orientation, 1)
-    except Exception:  # of whatever a damaged block holds: the pixels are whole
-        return 1
-
-
-def fitted(image: Image.Image, transform: ResizeCenterCrop) -> np.ndarray:
-    """`ResizeCenterCrop` by Pillow: uint8 [size, size, 3]."""
-    box = (0.0, 0.0, *map(float, image.size))
-    if transform.resize is not None:
-        start, extent, begin, end = (pair[0].tolist() for pair in transform.regions(np.array([image.size[::-1]])))
-        image = image.crop((start[1], start[0], start[1] + extent[1], start[0] + extent[0]))
-        box = (begin[1], begin[0], end[1], end[0])
-    filter_ = Image.Resampling[transform.interpolation.upper()]
-    return np.asarray(image.resize((transform.size, transform.size), filter_, box))
-
-
-def fault_of(error: Exception) -> str:
-    """What an exception of Pillow's says of a file, in short."""
-    if isinstance(error, UnidentifiedImageError):
-        return "empty file" if str(error) == "empty file" else "not an image in a format that Pillow decodes"
-    if isinstance(error, Image.DecompressionBombError):
-        return TOO_LARGE
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return "truncated or damaged image"

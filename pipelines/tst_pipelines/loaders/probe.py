@@ -9,17 +9,20 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from tst_pipelines.datasets.files import ImageDataset, ImageFiles
 from tst_pipelines.datasets.folders import files_below, is_image
 from tst_pipelines.datasets.names import Names
 from tst_pipelines.datasets.shards import ShardDataset, shard_index
+from tst_pipelines.loaders.pillow import PILLOW_ERRORS, eight_bits, fault_of
 from tst_pipelines.loaders.refusals import TOO_LARGE
 from tst_pipelines.protocol import DataError
 
 _JPEG = b"\xff\xd8"
 _STRICT = Lock()
 """What makes errors of warnings does so in the whole process."""
+_STRICT_ERRORS = (*PILLOW_ERRORS, Warning)
 
 
 class Probe:
@@ -52,7 +55,7 @@ class Probe:
             if TOO_LARGE in str(error):
                 return TOO_LARGE
             unknown = "nvImageCodec failure: '#4'" in str(error)  # no parser knows the first bytes
-            return "not an image in a format that DALI decodes" if unknown else "truncated or damaged image"
+            return "not an image in a format that DALI decodes" if unknown else _undecoded(encoded.tobytes())
         return None
 
 
@@ -62,28 +65,46 @@ def image_fault(dataset: ImageFiles, index: int, probe: Probe) -> str | None:
 
 
 def damage(encoded: bytes) -> str | None:
-    """What a strict decoder objects to in an image that decodes; None if nothing.
+    """What a strict decoder objects to in an image that decodes, or why its pixels come out wrong; None if nothing.
 
     A JPEG that was damaged in the middle decodes without an error, to wrong pixels from there on. libjpeg only warns,
     which `simplejpeg` takes for an error. PNG has checksums, which DALI and Pillow check; of other formats little more
     than the length can be checked. Damage after which a JPEG's code happens to fall in step again is not found: only a
     checksum kept beside the file could.
     """
-    import simplejpeg
-    from PIL import Image
-
     try:
-        if encoded.startswith(_JPEG):
-            _, _, colours, _ = simplejpeg.decode_jpeg_header(encoded, strict=True)
-            simplejpeg.decode_jpeg(encoded, "CMYK" if colours in ("CMYK", "YCCK") else "RGB", strict=True)
-        else:
-            with _STRICT, warnings.catch_warnings(), Image.open(io.BytesIO(encoded)) as image:
-                warnings.simplefilter("error")
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                image.load()
-    except (ValueError, OSError, SyntaxError, Warning, Image.DecompressionBombError) as error:
+        _decode_strictly(encoded)
+    except (DataError, UnidentifiedImageError) as error:
+        return fault_of(error)
+    except _STRICT_ERRORS as error:
         return f"damaged: {str(error).lower()}"
     return None
+
+
+def _undecoded(encoded: bytes) -> str:
+    """Why DALI does not decode an image whose first bytes it knows."""
+    try:
+        _decode_strictly(encoded)
+    except DataError as error:
+        return str(error)
+    except _STRICT_ERRORS:
+        return "truncated or damaged image"
+    return "DALI cannot decode it, though Pillow can: save it as a plain PNG or JPEG"
+
+
+def _decode_strictly(encoded: bytes) -> None:
+    import simplejpeg
+
+    if encoded.startswith(_JPEG):
+        _, _, colours, _ = simplejpeg.decode_jpeg_header(encoded, strict=True)
+        simplejpeg.decode_jpeg(encoded, "CMYK" if colours in ("CMYK", "YCCK") else "RGB", strict=True)
+        return
+    with _STRICT, warnings.catch_warnings(), Image.open(io.BytesIO(encoded)) as image:
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        eight_bits(image)
+        if (image.format, image.mode) == ("TIFF", "LA"):
+            raise DataError("grey with alpha, which DALI reads wrongly from a TIFF: save it as a PNG")
 
 
 def images_below(root: str | Path) -> tuple[list[ImageDataset], dict[str, str]]:

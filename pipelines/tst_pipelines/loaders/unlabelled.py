@@ -12,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from tst_pipelines.datasets.files import read_bytes
 from tst_pipelines.datasets.folders import files_below, is_image
-from tst_pipelines.loaders.decode import fault_of, fitted, rgb
+from tst_pipelines.loaders.pillow import PILLOW_ERRORS, fault_of, fitted, rgb
 from tst_pipelines.loaders.resizing import BatchResizer
 from tst_pipelines.placement import Placement
 from tst_pipelines.protocol import DataError
@@ -82,7 +81,7 @@ def unlabelled_batches(
         try:
             image = rgb(read_bytes(os.path.join(root, name)), turned=isinstance(transform, ResizeCenterCrop))
             return fitted(image, transform) if isinstance(transform, ResizeCenterCrop) else np.array(image)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        except PILLOW_ERRORS as error:
             return fault_of(error)
 
     with ThreadPoolExecutor(threads) as pool, closing(BatchResizer(threads)) as resizer:

@@ -29,7 +29,7 @@ from tst_pipelines import (
     cached_bytes,
 )
 from tst_pipelines.loaders import cached, decode
-from tst_pipelines.loaders.decode import rgb
+from tst_pipelines.loaders.pillow import rgb
 from tst_pipelines.sampling import uniforms
 
 small = st.integers(1, 7)
@@ -105,6 +105,33 @@ def test_pillow_decodes_grey_16_bits_cmyk_and_turned_images(photos: list, datase
     assert np.array_equal(images[1], images[0])
     assert np.abs(images[2].astype(int) - np.asarray(tile)).mean() < 3
     assert np.array_equal(images[3], np.asarray(tile)[::-1, ::-1])
+
+
+@pytest.mark.parametrize("decoder", ["DALI", "Pillow"])
+def test_floating_point_of_0_to_1_is_scaled(
+    decoder: str, dataset_of: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decode, "has_dali", lambda: decoder == "DALI")
+    grey = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
+    (batch,) = CachedLoader(dataset_of(("a.tiff", Image.fromarray(grey))), ResizeCenterCrop(64), 1, Share(False))
+    assert np.abs(batch.images[0].numpy() - 255 * grey[..., None]).max() <= 0.51
+
+
+@pytest.mark.usefixtures("without_dali")
+def test_pixels_whose_white_is_not_known_are_refused(dataset_of: Callable) -> None:
+    grey = np.linspace(0, 255, 64 * 64).reshape(64, 64)
+    values = grey.astype(np.int32), grey.astype(np.float32), (grey / 255 - 0.1).astype(np.float32)
+    loader = CachedLoader(
+        dataset_of(*((f"{i}.tiff", Image.fromarray(value)) for i, value in enumerate(values))),
+        ResizeCenterCrop(64),
+        3,
+        Share(training=False),
+    )
+    refusal = "{}.tiff: its pixels are {}, of which white is not known: save it with 8 or 16 bits\n"
+    floating = "floating point beyond 0..1"
+    kinds = ((0, "signed or of 32 bits"), (1, floating), (2, floating))
+    with pytest.raises(DataError, match=".*/".join(refusal.format(*kind) for kind in kinds)):
+        list(loader)
 
 
 def _jpeg(photo: Image.Image, **options: object) -> np.ndarray:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -44,6 +45,10 @@ def test_most_damage_in_a_jpeg_is_found(photos: list) -> None:
     assert sum(damage(whole[:place] + whole[place + 100 :]) is not None for place in places) >= 0.75 * len(places)
 
 
+def test_what_pillow_does_not_know_is_not_called_damaged() -> None:
+    assert damage(b"text") == "not an image in a format that Pillow decodes"
+
+
 def test_threads_that_look_leave_warnings_as_they_were(photos: list) -> None:
     png, before = encoded(photos[0].resize((64, 64)), "PNG"), list(warnings.filters)
     with ThreadPoolExecutor(8) as pool:
@@ -67,6 +72,44 @@ SOUND = {
 @pytest.mark.parametrize("kind", SOUND)
 def test_sound_images_are_sound(kind: str, photos: list, dataset_of: Callable) -> None:
     assert image_fault(dataset_of(("a.jpg", SOUND[kind](photos[0].resize((90, 60))))), 0, Probe()) is None
+
+
+def turned_webp(photo: Image.Image) -> bytes:
+    """Lossless, with EXIF behind pixels of an odd number of bytes, after which comes one of padding."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    tries = (encoded(photo.resize((side, side)), "WEBP", lossless=True, exif=exif) for side in range(8, 40))
+    return next(content for content in tries if content[30:34] == b"VP8L" and content[34] % 2)
+
+
+def scaled(photo: Image.Image, white: float, kind: type) -> Image.Image:
+    return Image.fromarray((np.asarray(photo.convert("L"), float) / 255 * white).astype(kind))
+
+
+BY_PILLOW_ALONE = "DALI cannot decode it, though Pillow can: save it as a plain PNG or JPEG"
+UNUSABLE = {
+    "turned webp": (turned_webp, BY_PILLOW_ALONE),
+    "bilevel tiff": (lambda photo: encoded(photo.convert("1"), "TIFF"), BY_PILLOW_ALONE),
+    "32 bits": (lambda photo: encoded(scaled(photo, 65535, np.int32), "TIFF"), "its pixels are signed or of 32 bits"),
+    "float": (lambda photo: encoded(scaled(photo, 255, np.float32), "TIFF"), "its pixels are floating point beyond"),
+    "alpha tiff": (lambda photo: encoded(photo.convert("LA"), "TIFF"), "grey with alpha, which DALI reads wrongly"),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_what_cannot_be_used_is_not_called_damaged(kind: str, photos: list, dataset_of: Callable) -> None:
+    make, reason = UNUSABLE[kind]
+    dataset = dataset_of(("a.png", make(photos[0].resize((90, 60)))))
+    assert image_fault(dataset, 0, Probe()).startswith(reason)
+
+
+def test_what_dali_alone_cannot_decode_is_named_by_its_loader(photos: list, dataset_of: Callable) -> None:
+    dataset = dataset_of(("a.webp", photos[0], {"lossless": True}), ("b.webp", turned_webp(photos[0])))
+    with (
+        pytest.raises(DataError, match=rf"read:\n  .*b.webp: {BY_PILLOW_ALONE}\nreplace"),
+        DaliLoader(dataset, ResizeCenterCrop(32), 2, Share(training=False)) as loader,
+    ):
+        list(loader)
 
 
 def test_damage_in_a_png_is_found(photos: list, dataset_of: Callable) -> None:
