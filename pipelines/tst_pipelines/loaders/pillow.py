@@ -21,6 +21,8 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """What an image is turned by, for EXIF's Orientation."""
+_BACK = {6: 8, 8: 6}
+"""The orientation that undoes another; those that are not here undo themselves."""
 PILLOW_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 """What Pillow, and `rgb`, raise of files that are damaged, huge or of no use."""
 
@@ -30,10 +32,10 @@ def rgb(encoded: np.ndarray, turned: bool) -> Image.Image:
     if not len(encoded):
         raise UnidentifiedImageError("empty file")
     image = Image.open(io.BytesIO(encoded))
-    pixels = eight_bits(image)
-    if turned and (way := TURNS.get(_orientation(image))) is not None:
-        pixels = pixels.transpose(way)
-    return pixels.convert("RGB")
+    own = image.getexif().get(ExifTags.Base.Orientation, 1) if image.format == "TIFF" else 1
+    pixels = eight_bits(image)  # and TIFF is turned, which Pillow does as it loads one
+    way = TURNS.get(_orientation(image)) if turned else TURNS.get(_BACK.get(own, own))
+    return (pixels if way is None else pixels.transpose(way)).convert("RGB")
 
 
 def eight_bits(image: Image.Image) -> Image.Image:

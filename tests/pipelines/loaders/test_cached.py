@@ -149,6 +149,17 @@ def test_pillow_turns_as_exif_says(way: int, photos: list) -> None:
     assert np.array_equal(np.asarray(rgb(encoded, turned=True)), expected)
 
 
+@pytest.mark.parametrize("way", range(1, 9))
+def test_tiff_is_turned_where_that_is_asked_alone(way: int, photos: list) -> None:
+    """Pillow turns TIFF whenever it loads one."""
+    photo, buffer = photos[0].resize((48, 32)), io.BytesIO()
+    photo.save(buffer, "TIFF", tiffinfo={0x0112: way})
+    encoded = np.frombuffer(buffer.getvalue(), np.uint8)
+    assert np.array_equal(np.asarray(rgb(encoded, turned=False)), np.asarray(photo))
+    photo.getexif()[0x0112] = way
+    assert np.array_equal(np.asarray(rgb(encoded, turned=True)), np.asarray(ImageOps.exif_transpose(photo)))
+
+
 def test_the_rest_of_exif_may_be_odd_and_xmp_turns_nothing(photos: list) -> None:
     """As DALI has it: with a resolution that is text, and turned in the words of XMP alone."""
     orientation, resolution = struct.pack("<HHII", 0x0112, 3, 1, 6), struct.pack("<HHI4s", 0x011B, 2, 4, b"two")
