@@ -15,6 +15,7 @@ from tst_pipelines.datasets.coco import box_faults
 from tst_pipelines.datasets.detections import DetectionDataset
 from tst_pipelines.datasets.files import ImageFiles
 from tst_pipelines.datasets.pairs import PairDataset
+from tst_pipelines.loaders.pillow import stored_size
 from tst_pipelines.loaders.probe import Probe, image_fault, images_below
 from tst_pipelines.protocol import DataError
 
@@ -122,8 +123,8 @@ def _said_size_fault(split: DetectionDataset, index: int) -> str | None:
     """Of an image that can be read."""
     height, width = split.shapes[index].tolist()
     with Image.open(split.path(index)) as image:
-        if image.size != (width, height):
-            return f"has {image.width} x {image.height} pixels, but {width} x {height} in the annotations"
+        if (size := stored_size(image)) != (width, height):
+            return f"has {size[0]} x {size[1]} pixels, but {width} x {height} in the annotations"
     return None
 
 
@@ -146,6 +147,6 @@ def _size_fault(split: PairDataset, index: int) -> str | None:
     """Of two files that can be read."""
     height, width = split.label_shape(index)
     with Image.open(split.path(index)) as image:
-        if image.size != (width, height):
-            return f"has {width} x {height} pixels, and its image {image.width} x {image.height}"
+        if (size := stored_size(image)) != (width, height):
+            return f"has {width} x {height} pixels, and its image {size[0]} x {size[1]}"
     return None

@@ -32,7 +32,7 @@ def rgb(encoded: np.ndarray, turned: bool) -> Image.Image:
     if not len(encoded):
         raise UnidentifiedImageError("empty file")
     image = Image.open(io.BytesIO(encoded))
-    own = image.getexif().get(ExifTags.Base.Orientation, 1) if image.format == "TIFF" else 1
+    own = _turned_on_loading(image)
     pixels = eight_bits(image)  # and TIFF is turned, which Pillow does as it loads one
     way = TURNS.get(_orientation(image)) if turned else TURNS.get(_BACK.get(own, own))
     return (pixels if way is None else pixels.transpose(way)).convert("RGB")
@@ -56,6 +56,17 @@ def eight_bits(image: Image.Image) -> Image.Image:
     if wide or not ((values >= 0) & (values <= white)).all():  # written so that NaN is refused too
         raise DataError(f"its pixels are {kind}, of which white is not known: save it with 8 or 16 bits")
     return Image.fromarray(np.rint(values * (255 / white)).astype(np.uint8))
+
+
+def stored_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height in the file, of an image just opened."""
+    width, height = image.size
+    return (height, width) if _turned_on_loading(image) > 4 else (width, height)
+
+
+def _turned_on_loading(image: Image.Image) -> int:
+    """The orientation that Pillow turns an image by as it loads it, which it does to TIFF alone."""
+    return image.getexif().get(ExifTags.Base.Orientation, 1) if image.format == "TIFF" else 1
 
 
 def _orientation(image: Image.Image) -> int:

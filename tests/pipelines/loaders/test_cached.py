@@ -29,7 +29,7 @@ from tst_pipelines import (
     cached_bytes,
 )
 from tst_pipelines.loaders import cached, decode
-from tst_pipelines.loaders.pillow import rgb
+from tst_pipelines.loaders.pillow import rgb, stored_size
 from tst_pipelines.sampling import uniforms
 
 small = st.integers(1, 7)
@@ -156,6 +156,7 @@ def test_tiff_is_turned_where_that_is_asked_alone(way: int, photos: list) -> Non
     photo.save(buffer, "TIFF", tiffinfo={0x0112: way})
     encoded = np.frombuffer(buffer.getvalue(), np.uint8)
     assert np.array_equal(np.asarray(rgb(encoded, turned=False)), np.asarray(photo))
+    assert stored_size(Image.open(io.BytesIO(encoded))) == photo.size
     photo.getexif()[0x0112] = way
     assert np.array_equal(np.asarray(rgb(encoded, turned=True)), np.asarray(ImageOps.exif_transpose(photo)))
 
