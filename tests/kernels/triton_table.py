@@ -81,8 +81,8 @@ class MixTable:
     @pytest.mark.parametrize("name", ["Color", "Contrast", "Sharpness"])
     def test_white_that_is_kept_passes_gradients(self, name):
         """Rounded in float32, it may come out a little above 255."""
-        level = torch.linspace(-1, 1, 64)
-        exact, fast = torch.ones(64, 3, 4, 4).double().requires_grad_(), torch.ones(64, 3, 4, 4, requires_grad=True)
+        level = torch.linspace(-1, 1, 64)[3::4]
+        exact, fast = torch.ones(16, 3, 4, 4).double().requires_grad_(), torch.ones(16, 3, 4, 4, requires_grad=True)
         apply(exact, name, level.double(), backend="torch").sum().backward()
         apply(fast.to(self.device), name, level.to(self.device), backend="triton").sum().backward()
         torch.testing.assert_close(fast.grad, exact.grad.float(), atol=1e-4, rtol=0)
