@@ -35,7 +35,7 @@ class Milestones:
     def begin(self) -> None:
         """A teacher that came with weights is evaluated before anything else, once."""
         teacher, classes = self.session.teacher, self.session.splits.train.classes
-        always_right = self.session.task.metrics[0].of_a_guess(len(classes)) == 1
+        always_right = self.session.task.metrics[0].of_a_guess(len(classes), len(self.session.splits.test)) == 1
         if always_right and self.progress.global_step == 0:
             self.announcer.noticed(f"there is one class, {printable(classes[0])}: its labels teach nothing")
         if teacher is not None and self.session.learners.teacher is None and self.progress.teacher_scores is None:
@@ -109,12 +109,12 @@ class Milestones:
             save_weights(teacher, self.folder / "teacher.safetensors", name, classes)
 
     def _look_at_teacher(self) -> None:
-        """Warn of a teacher that is no better than chance, within three standard errors."""
+        """Warn of a teacher that is no better than chance."""
         session, scores = self.session, self.progress.teacher_scores
         metric, classes = session.task.metrics[0], len(session.splits.test.classes)
         assert scores is not None  # it was just evaluated
-        chance, score = metric.of_a_guess(classes), scores[metric.name]
-        if classes > 1 and score <= chance + 3 * (chance * (1 - chance) / len(session.splits.test)) ** 0.5:
+        score = scores[metric.name]
+        if classes > 1 and score <= metric.of_a_guess(classes, len(session.splits.test)):
             self.announcer.noticed(
                 f"the teacher is no better than chance ({metric.title} {100 * score:.1f} % with {classes} classes): "
                 "what it teaches is wrong. `tst-fast doctor` looks for why"

@@ -41,16 +41,23 @@ class Metric:
     Attributes:
         name: its key in result.json and metrics.jsonl, such as "accuracy".
         title: for people, such as "mean IoU".
-        guessable: whether a guess among C classes scores about 1 / C; else it scores nothing.
+        guessed: what of, images or pixels, a guess among C classes has 1 / C right; None: it scores nothing.
     """
 
     name: str
     title: str
-    guessable: bool = True
+    guessed: Literal["images", "pixels"] | None = "images"
 
-    def of_a_guess(self, classes: int) -> float:
-        """The score of a network that guesses, 0..1."""
-        return 1 / classes if self.guessable else 0.0
+    def of_a_guess(self, classes: int, images: int) -> float:
+        """The highest score, 0..1, that may be a guess's.
+
+        Of images within three standard errors, at most half of the way to 1; of pixels that of the best single answer.
+        """
+        if self.guessed is None:
+            return 0.0
+        chance = 1 / classes
+        spread = (chance * (1 - chance) / images) ** 0.5 if self.guessed == "images" else 0.0
+        return min(chance + 3 * spread, (1 + chance) / 2)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from tst_fast.models.build import own_model
 from tst_fast.models.detection.anchors import UnroundedAnchors
 from tst_fast.models.detection.dense import DenseDetector
 from tst_fast.models.detection.published import UNUSED, of_classes, with_number_of_classes, without_unused_classes
-from tst_fast.models.detection.pyramid import pyramid_on, small_pyramid
+from tst_fast.models.detection.pyramid import LevelsOfBackbone, LevelsOfPyramid, pyramid_on, small_pyramid
 from tst_fast.models.detection.two_stage import TwoStageDetector
 from tst_fast.models.published import out_of_reach, require_plain, with_new_head
 
@@ -93,11 +93,11 @@ def retinanet(
         classes: their number.
         backbone: pyramid (`small_pyramid`), or see `pyramid_on`.
         norm: whether heads have group norms, as torchvision's second version.
-        mmdetection: as its weights want it: anchors that are not rounded to pixels, and coarser levels that are made of
-            the backbone's last stage, not of the pyramid's.
+        mmdetection: as its weights want it: anchors that are not rounded to pixels, and the coarser levels of
+            `LevelsOfBackbone`.
         arguments: of the backbone.
     """
-    base, strides = _dense_pyramid(backbone, arguments, from_backbone=mmdetection)
+    base, strides = _dense_pyramid(backbone, arguments, LevelsOfBackbone if mmdetection else LevelsOfPyramid)
     exact = [[4 * stride * 2 ** (third / 3) for third in range(3)] for stride in strides]
     make = UnroundedAnchors if mmdetection else AnchorGenerator
     sizes = tuple(tuple(size if mmdetection else int(size) for size in level) for level in exact)
@@ -139,17 +139,13 @@ OWN: dict[str, Callable[..., DenseDetector | TwoStageDetector]] = {
 
 
 def _dense_pyramid(
-    backbone: str, arguments: dict[str, Any], from_backbone: bool = False
+    backbone: str, arguments: dict[str, Any], coarser: type[LastLevelP6P7] = LevelsOfPyramid
 ) -> tuple[nn.Module, tuple[int, ...]]:
     """The backbone of a dense detector, and the strides of its levels; the two coarsest are made of the last one."""
     if backbone == "pyramid":
         made = small_pyramid(**arguments)
         return made, made.strides
-
-    def two_more(channels: int, width: int) -> LastLevelP6P7:
-        return LastLevelP6P7(channels if from_backbone else width, width)
-
-    return pyramid_on(backbone, two_more, (3, 4, 5), **arguments), DENSE_STRIDES
+    return pyramid_on(backbone, coarser, (3, 4, 5), **arguments), DENSE_STRIDES
 
 
 def _two_stage_pyramid(backbone: str, arguments: dict[str, Any]) -> nn.Module:

@@ -8,7 +8,7 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops import FeaturePyramidNetwork
-from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
+from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, LastLevelP6P7
 
 from tst_fast.errors import UserError, nearest
 
@@ -19,6 +19,27 @@ RESNETS = tuple(name for name in torchvision.models.list_models(torchvision.mode
 
 
 Extra = Callable[[int, int], ExtraFPNBlock]
+
+
+class LevelsOfPyramid(LastLevelP6P7):
+    """Two coarser levels, made of the pyramid's last one.
+
+    Args:
+        channels: of the backbone's last stage: not used.
+        width: of the pyramid.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__(width, width)
+
+
+class LevelsOfBackbone(LastLevelP6P7):
+    """Two coarser levels, made of the backbone's last stage, and without ReLU between them: mmdetection's RetinaNet."""
+
+    def forward(self, p: list[Tensor], c: list[Tensor], names: list[str]) -> tuple[list[Tensor], list[str]]:
+        """Append both to the pyramid's levels, finest first, and to their names."""
+        p6 = self.p6(c[-1])
+        return [*p, p6, self.p7(p6)], [*names, "p6", "p7"]
 
 
 class Stages(nn.Module):

@@ -33,9 +33,9 @@ class Detection(DenseTask):
     name = "detection"
     hub_name = "object-detection"
     metrics = (
-        Metric("box_ap", "box AP", guessable=False),
-        Metric("box_ap50", "box AP at IoU 0.5", guessable=False),
-        Metric("box_ap75", "box AP at IoU 0.75", guessable=False),
+        Metric("box_ap", "box AP", guessed=None),
+        Metric("box_ap50", "box AP at IoU 0.5", guessed=None),
+        Metric("box_ap75", "box AP at IoU 0.75", guessed=None),
     )
 
     def check(self) -> None:

@@ -39,7 +39,7 @@ class Segmentation(DenseTask):
 
     name = "segmentation"
     hub_name = "image-segmentation"
-    metrics = (Metric("mean_iou", "mean IoU"), Metric("pixel_accuracy", "pixel accuracy"))
+    metrics = (Metric("mean_iou", "mean IoU", "pixels"), Metric("pixel_accuracy", "pixel accuracy", "pixels"))
 
     def __init__(self, config: Config, accelerator: Accelerator) -> None:
         super().__init__(config, accelerator)

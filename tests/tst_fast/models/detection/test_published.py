@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torchvision.models import get_model
 from torchvision.models.detection import FCOS_ResNet50_FPN_Weights
 
@@ -85,6 +86,19 @@ def test_a_retinanet_of_mmdetection():
     again = own_names(theirs, 3)
     assert set(again) == set(detector.state_dict())
     assert all(torch.equal(values, again[name]) for name, values in detector.state_dict().items())
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "timm/resnet10t"])
+def test_coarser_levels_of_mmdetection(backbone):
+    """Convolutions of the backbone's last stage, one after the other: its FPN with relu_before_extra_convs=False."""
+    arguments = {"backbone": backbone, "mmdetection": True} | ({} if backbone == "resnet18" else {"width": 512})
+    pyramid = build_detector("retinanet", USED[:3], arguments).eval().model.backbone
+    seen = []
+    pyramid.fpn.register_forward_pre_hook(lambda module, inputs: seen.append(list(inputs[0].values())[-1]))
+    *_, p6, p7 = pyramid(torch.randn(1, 3, 128, 128)).values()
+    extra = {name: (layer.weight, layer.bias) for name, layer in pyramid.fpn.extra_blocks.named_children()}
+    torch.testing.assert_close(p6, F.conv2d(seen[0], *extra["p6"], stride=2, padding=1))
+    torch.testing.assert_close(p7, F.conv2d(p6, *extra["p7"], stride=2, padding=1))
 
 
 def test_anchors_of_mmdetection():

@@ -12,6 +12,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardInd
 
 from tst_fast.models.segmentation import SegmentationOutput
 from tst_fast.tasks.metrics.segmentation import ConfusionMatrix
+from tst_fast.tasks.segmentation import Segmentation
 from tst_pipelines import Batch
 
 NAMES = ("road", "sky", "tree", "car", "sign", "pole")
@@ -50,6 +51,16 @@ def test_scores_are_torchmetrics():
         name: value for name, value in expected.items() if name != "pole"
     }
     assert found.by_class["iou"]["sky"] == 0, "answered, though never a label"
+
+
+@pytest.mark.parametrize("shares", [(0.9, 0.1), (0.5, 0.5), (0.4, 0.3, 0.2, 0.1)])
+def test_one_answer_everywhere_scores_no_more_than_a_guess(shares):
+    labels = torch.cat([torch.full((round(100 * share),), number) for number, share in enumerate(shares)])
+    metric = MulticlassJaccardIndex(num_classes=len(shares))
+    scores = [metric(torch.full((100,), answer), labels).item() for answer in range(len(shares))]
+    metric.reset()
+    guess = Segmentation.metrics[0].of_a_guess(len(shares), images=3)
+    assert 0 < max(scores) <= guess < 0.6
 
 
 def test_the_matrix_has_labels_in_rows():
