@@ -60,7 +60,7 @@ class WithFeatures(nn.Module):
 
 
 def pair_features(
-    student: nn.Module, teacher: nn.Module, pairs: Sequence[FeatureConfig], image_size: tuple[int, int]
+    student: nn.Module, teacher: nn.Module, pairs: Sequence[FeatureConfig], loss: str, image_size: tuple[int, int]
 ) -> tuple[WithFeatures, WithFeatures]:
     """Both networks with the features of `pairs`, the student's brought to the teacher's number of channels.
 
@@ -70,11 +70,12 @@ def pair_features(
         student: on its device.
         teacher: on its device.
         pairs: paths in both.
+        loss: of `FEATURE_LOSSES`.
         image_size: height and width of the images, in pixels.
 
     Raises:
         UserError: there is no such module (with the nearest path), or its output is not [B, C, H, W] or [B, C], or
-            only one of a pair has height and width.
+            only one of a pair has height and width, or none has and the loss compares places.
     """
     shapes = {}
     for role, network in (("student", student), ("teacher", teacher)):
@@ -86,6 +87,11 @@ def pair_features(
             raise UserError(
                 f"--loss.features pairs {pair.student!r} of the student, {list(before)}, with {pair.teacher!r} of the "
                 f"teacher, {list(after)}: either both or neither must have height and width"
+            )
+        if loss == "cwd" and len(before) == 2:
+            raise UserError(
+                f"--loss.feature_loss cwd compares where features are high, and {pair.student!r} of the student, "
+                f"{list(before)}, has no height and width: give another module, or mse or pkd"
             )
         connectors.append(_connector(before, after).to(next(student.parameters()).device))
     return (

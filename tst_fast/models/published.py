@@ -25,13 +25,15 @@ def published_classifier(
             generator; else they are refused, for its answers would mean nothing.
 
     Raises:
-        UserError: there are none, or none for these classes, or they are out of reach.
+        UserError: there are none, or none for these classes or arguments, or they are out of reach.
     """
     load = _of_torchvision if source == "torchvision" else _of_timm
     try:
         return load(name, num_classes, arguments, new_head)
     except (OSError, RuntimeError) as error:
         raise out_of_reach(name, error) from None
+    except ValueError as error:  # of torchvision, of an argument that its weights are not for
+        raise UserError(f"the published weights of {name} do not go with the arguments {arguments}: {error}") from None
 
 
 def out_of_reach(name: str, error: Exception) -> UserError:

@@ -200,9 +200,9 @@ class Session:
         """The student as it is trained, and what it learns from the teacher."""
         config, learner, guide = self.config, self.student, self.require_teacher()
         self.task.check_pair(learner, guide)
-        if config.loss.features:
+        if (loss := config.loss).features:
             reseed(config.seed, Stream.CONNECTORS)
-            learner, guide = pair_features(learner, guide, config.loss.features, self.task.image_size)
+            learner, guide = pair_features(learner, guide, loss.features, loss.feature_loss, self.task.image_size)
         augmenter = self.augmenter if config.distillation.has_policy else None
         return learner, FromTeacher(self.task, config, self.accelerator, guide, augmenter)
 

@@ -44,7 +44,7 @@ def test_connectors_learn_and_the_networks_stay_as_they_were(networks):
         FeatureConfig("layer2", "block1"),  # the same number
         FeatureConfig("fc", "fc"),  # without sides
     ]
-    learner, guide = pair_features(student, teacher, pairs, (32, 32))
+    learner, guide = pair_features(student, teacher, pairs, "mse", (32, 32))
     torch.testing.assert_close(student.state_dict(), before, atol=0, rtol=0)  # batch-norm statistics too
     assert student.training
     assert not teacher.training
@@ -77,7 +77,7 @@ def test_a_copy_sees_its_own_layers(networks):
 
 def test_compiles_to_the_same():
     student, teacher = ConvNet(2, channels=[4]), ConvNet(2, channels=[8])
-    learner, _ = pair_features(student, teacher, [FeatureConfig("features.3", "features.3")], (32, 32))
+    learner, _ = pair_features(student, teacher, [FeatureConfig("features.3", "features.3")], "mse", (32, 32))
     compiled = torch.compile(learner, backend="aot_eager", fullgraph=True)
     for got, expected in zip(compiled(IMAGES), learner(IMAGES), strict=True):
         torch.testing.assert_close(got, expected)
@@ -93,10 +93,15 @@ def test_compiles_to_the_same():
 )
 def test_refuses(networks, student, teacher, message):
     with pytest.raises(UserError, match=message):
-        pair_features(*networks, [FeatureConfig(student, teacher)], (32, 32))
+        pair_features(*networks, [FeatureConfig(student, teacher)], "mse", (32, 32))
 
 
 def test_refuses_what_is_no_feature_map(networks):
     teacher = nn.Sequential(nn.Conv2d(3, 4, 32), nn.Flatten(2), nn.Flatten(1))
     with pytest.raises(UserError, match=r"'1' of the teacher puts out \[1, 4, 1\], not \[B, C, H, W\]"):
-        pair_features(networks[0], teacher, [FeatureConfig("layer1", "1")], (32, 32))
+        pair_features(networks[0], teacher, [FeatureConfig("layer1", "1")], "mse", (32, 32))
+
+
+def test_comparing_places_needs_some(networks):
+    with pytest.raises(UserError, match=r"--loss.feature_loss cwd .* 'fc' of the student, \[1, 10\], has no height"):
+        pair_features(*networks, [FeatureConfig("fc", "fc")], "cwd", (32, 32))

@@ -50,6 +50,14 @@ def test_a_body_of_torchvisions_comes_whole_and_its_head_is_new(name, downloads)
     assert build_model(name, 1000, {}, pretrained=True)(torch.rand(2, 3, 64, 64)).shape == (2, 1000)
 
 
+def test_arguments_that_published_weights_are_not_for_are_refused(downloads):
+    downloads[0]["weights"] = {}
+    with pytest.raises(
+        UserError, match=r"weights of inception_v3 do not go with the arguments .*aux_logits"
+    ):
+        build_model("inception_v3", 1000, {"aux_logits": False}, pretrained=True)
+
+
 def test_a_body_of_timms_comes_whole_and_its_head_is_new(monkeypatch):
     published = timm.create_model("mobilenetv3_small_050").state_dict()
     asked = {}

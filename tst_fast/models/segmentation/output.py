@@ -35,6 +35,29 @@ class SegmentationOutput(NamedTuple):
             return logits
         return F.interpolate(logits, size, mode="bilinear", align_corners=self.align_corners)
 
+    def at_cells(self, logits: Tensor, cells: tuple[int, int], pixels: tuple[int, int], aligned: bool) -> Tensor:
+        """`logits` or `auxiliary` where another network has its cells: [B, C, *cells], bilinear, as `resized`.
+
+        Args:
+            logits: floating [B, C, h, w].
+            cells: of the other network, down and across.
+            pixels: height and width of the images.
+            aligned: `align_corners` of the other network.
+        """
+        if aligned == self.align_corners:
+            return self.resized(logits, cells)
+        logits = logits.float() if logits.itemsize < 4 else logits
+        numbers = (torch.arange(count, dtype=logits.dtype, device=logits.device) for count in cells)
+        down, across = (self._places(*sides, aligned) for sides in zip(numbers, pixels, strict=True))
+        grid = torch.stack(torch.meshgrid(across, down, indexing="xy"), dim=2).expand(len(logits), -1, -1, -1)
+        return F.grid_sample(logits, grid, padding_mode="border", align_corners=self.align_corners)
+
+    def _places(self, cells: Tensor, pixels: int, aligned: bool) -> Tensor:
+        """Where along a side the cells of a network lie, by their numbers: -1..1 in this output's `align_corners`."""
+        count = len(cells)
+        places = cells * ((pixels - 1) / max(count - 1, 1)) if aligned else (cells + 0.5) * (pixels / count) - 0.5
+        return 2 * places / max(pixels - 1, 1) - 1 if self.align_corners else (2 * places + 1) / pixels - 1
+
     def label_map(self, size: tuple[int, int]) -> Tensor:
         """The class with the highest logit at each pixel, uint8 [B, *size], without all logits of that size."""
         answers = torch.empty(len(self.logits), *size, dtype=torch.uint8, device=self.logits.device)

@@ -14,6 +14,7 @@ from tst_fast.config.schema import Config
 from tst_fast.errors import Finding, UserError
 from tst_fast.losses.dense import cwd, rows
 from tst_fast.losses.pixels import IGNORED, cell_labels, cell_weights, pixel_cross_entropy, pixel_weights
+from tst_fast.models.frozen import frozen
 from tst_fast.models.segmentation import SegmentationNetwork, SegmentationOutput, build_segmenter, without_published
 from tst_fast.policy.augmenter import Geometry
 from tst_fast.tasks.dense import DenseTask, check_crop, check_dense_options
@@ -44,7 +45,7 @@ class Segmentation(DenseTask):
     def __init__(self, config: Config, accelerator: Accelerator) -> None:
         super().__init__(config, accelerator)
         self.term = distillation_term(config.loss)
-        self.stride = 1  # of the student; known when it is made
+        self.stride, self.aligned = 1, False  # of the student; known when it is made
 
     def check(self) -> None:
         """See `check_dense_options`."""
@@ -101,7 +102,7 @@ class Segmentation(DenseTask):
         return views * config.data.batch_size // (processes * parts)
 
     def check_pair(self, student: nn.Module, teacher: nn.Module) -> None:
-        """Refuse auxiliary heads that are to learn from each other and are not there."""
+        """Refuse auxiliary heads that are to learn from each other and are not there; note `align_corners`."""
         for role, network in (("student", student), ("teacher", teacher)):
             assert isinstance(network, SegmentationNetwork)  # as of `network`
             if self.config.loss.auxiliary_alpha and not network.has_auxiliary:
@@ -109,6 +110,7 @@ class Segmentation(DenseTask):
                     f"--loss.auxiliary_alpha needs an auxiliary head, and the {role} has none (--{role}.name, "
                     f"--{role}.arguments, or its checkpoint): set it to 0"
                 )
+        self.aligned = _aligned(student, self.image_size)
 
     def kept(self, network: SegmentationNetwork) -> SegmentationNetwork:
         """All but the auxiliary head."""
@@ -144,10 +146,11 @@ class Segmentation(DenseTask):
         Those that are ignored have the weight 0. The rows of `Decisions` give the maps of logits, of an output.
         """
         if geometry is None:
-            size = _pair([-(-side // self.stride) for side in targets.labels.shape[1:]])
+            pixels = _pair(targets.labels.shape[1:])
+            size = _pair([-(-side // self.stride) for side in pixels])
             weights = cell_weights(self._weights(targets.labels), size).flatten()
             labels = rows(cell_labels(targets.labels, len(self.classes), size))
-            return Decisions(labels, weights, lambda output: output.resized(output.logits, size))
+            return Decisions(labels, weights, lambda output: output.at_cells(output.logits, size, pixels, self.aligned))
         positions = augmented_positions(geometry.theta, geometry.size)
         keep = self.config.policy.cutout == "keep"
         gone = torch.zeros_like(geometry.erased) if keep else geometry.erased
@@ -239,6 +242,13 @@ class Segmentation(DenseTask):
 
     def _weights(self, labels: Tensor) -> Tensor:
         return pixel_weights(labels, self.config.loss.pixel_weights)
+
+
+def _aligned(network: nn.Module, size: tuple[int, int]) -> bool:
+    """`align_corners` of a network's outputs."""
+    images = torch.zeros(1, 3, *size, device=next(network.parameters()).device)
+    with frozen(network), torch.no_grad():
+        return network.forward(images).align_corners  # not by a call, which would compile a network that is to be
 
 
 def _pair(size: Sequence[int]) -> tuple[int, int]:

@@ -72,6 +72,31 @@ def test_a_teacher_of_another_stride_answers_for_the_same_cells():
     assert torch.equal(task.answers(student, asked), rows(student.logits))
 
 
+@pytest.mark.parametrize("aligned", [False, True], ids=["teacher aligned", "student aligned"])
+def test_a_teacher_of_another_alignment_answers_where_the_students_cells_are(aligned):
+    """Of logits that rise linearly over the image: those at the cells' places, by what align_corners means."""
+    pixels, strides = (48, 64), (8, 4)
+
+    def places(side, stride, corners):
+        cells = side // stride
+        return torch.linspace(0, side - 1, cells) if corners else (torch.arange(cells) + 0.5) * stride - 0.5
+
+    def linear(stride, corners):
+        rows, columns = (places(side, stride, corners) for side in pixels)
+        return (rows[:, None] + 100 * columns)[None, None]
+
+    task = _task(data__crop_size=pixels)
+    network = build_segmenter("pspnet/resnet18", CLASSES, {"align_corners": aligned}).eval()
+    task.check_pair(network, network)
+    task.stride = strides[0]
+    asked = task.decisions(Targets(torch.zeros(1, *pixels, dtype=torch.uint8)))
+    answers = task.answers(SegmentationOutput(linear(strides[1], not aligned), align_corners=not aligned), asked)
+    expected = linear(strides[0], aligned)
+    inner = (slice(1, -1), slice(1, -1)) if aligned else (slice(None), slice(None))  # beyond the outer cells' centres
+    found = answers.view(expected.shape[2:])
+    torch.testing.assert_close(found[inner], expected[0, 0][inner], rtol=1e-5, atol=1e-2)
+
+
 def test_cross_entropy_and_that_of_the_auxiliary_head():
     labels, output = _labels(ignored=False), _output(0)
     logits = [F.interpolate(maps, (HEIGHT, WIDTH), mode="bilinear") for maps in output[:2]]
