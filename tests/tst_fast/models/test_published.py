@@ -9,7 +9,7 @@ import torchvision
 from torchvision.models import _api
 
 from tst_fast.errors import UserError
-from tst_fast.models import build_model, load_weights
+from tst_fast.models import build_model, load_weights, save_weights
 from tst_fast.models.detection import build_detector
 from tst_fast.models.segmentation import build_segmenter
 
@@ -52,9 +52,7 @@ def test_a_body_of_torchvisions_comes_whole_and_its_head_is_new(name, downloads)
 
 def test_arguments_that_published_weights_are_not_for_are_refused(downloads):
     downloads[0]["weights"] = {}
-    with pytest.raises(
-        UserError, match=r"weights of inception_v3 do not go with the arguments .*aux_logits"
-    ):
+    with pytest.raises(UserError, match=r"weights of inception_v3 do not go with the arguments .*aux_logits"):
         build_model("inception_v3", 1000, {"aux_logits": False}, pretrained=True)
 
 
@@ -98,6 +96,25 @@ def test_dense_networks_get_new_heads_too(downloads):
     for key, value in detector.state_dict().items():
         assert "box_predictor" in key or torch.equal(value, state[key]), key
     assert detector(torch.zeros(1, 3, 64, 64)).regions([torch.tensor([[0.0, 0, 32, 32]])])[0].shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["fasterrcnn_resnet50_fpn", "retinanet_resnet50_fpn", "fcos_resnet50_fpn", "fasterrcnn_mobilenet_v3_large_320_fpn"],
+)
+def test_what_began_from_frozen_norms_is_the_same_from_its_file(name, downloads, tmp_path):
+    """torchvision freezes norms under the weights that it publishes, some with an epsilon of its own."""
+    published = torchvision.models.get_model(name, weights=None, weights_backbone=None, num_classes=91).state_dict()
+    counts = {key for key in published if key.endswith("num_batches_tracked")}
+    downloads[0]["weights"] = {key: value for key, value in published.items() if key not in counts}
+    begun = build_detector(name, ["cat", "dog"], {}, pretrained=True, new_head=True).eval()
+    save_weights(begun, tmp_path / "student.safetensors", name, ["cat", "dog"])
+    again = build_detector(name, ["cat", "dog"], {})
+    load_weights(again, tmp_path / "student.safetensors", "student")
+    assert [key for key, _ in again.named_parameters()] == [key for key, _ in begun.named_parameters()]
+    images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    for found, expected in zip(again.eval().backbone(images).values(), begun.backbone(images).values(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 TINY_VIT = {"depth": 1, "embed_dim": 16, "num_heads": 2}

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from torch import Tensor, nn
+from torchvision.ops import FrozenBatchNorm2d
 
 from tst_fast.errors import UserError
 
@@ -111,6 +112,26 @@ def own_names(state: dict[str, Tensor], classes: int) -> dict[str, Tensor]:
     if classes == len(used) and rows and all(count % NUMBERS == 0 for count in rows):
         return used_rows(state, used)
     return state
+
+
+def freeze_norms_as(state: dict[str, Tensor], detector: nn.Module) -> None:
+    """Freeze the batch norms of which a file has no count of batches: torchvision's, or one of what began from it.
+
+    Args:
+        state: by the detector's own names.
+        detector: changed in place.
+    """
+    for path, norm in list(detector.named_modules()):
+        counted = f"{path}.num_batches_tracked" in state
+        if isinstance(norm, nn.BatchNorm2d) and f"{path}.running_var" in state and not counted:
+            detector.set_submodule(path, FrozenBatchNorm2d(norm.num_features, eps=_epsilon(path, state, norm)))
+
+
+def _epsilon(path: str, state: dict[str, Tensor], norm: nn.BatchNorm2d) -> float:
+    """torchvision takes 0 for its first Faster R-CNN and RetinaNet, both on ResNets."""
+    on_resnet = path.startswith("backbone.body.") and "backbone.body.layer1.0.conv1.weight" in state
+    is_fcos = any("bbox_ctrness" in name for name in state)
+    return 0.0 if on_resnet and not is_fcos else norm.eps
 
 
 OLD_HEAD = re.compile(r"(_head\.conv)\.(\d+)\.(weight|bias)$")

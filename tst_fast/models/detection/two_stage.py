@@ -16,7 +16,7 @@ from torchvision.ops import box_iou
 
 from tst_fast.losses.boxes import object_score, overlap
 from tst_fast.models.detection.anchors import grid_anchors, in_full_precision, listed
-from tst_fast.models.detection.published import own_names
+from tst_fast.models.detection.published import freeze_norms_as, own_names
 from tst_pipelines import Targets
 
 SAME = 0.5
@@ -140,8 +140,10 @@ class TwoStageDetector(nn.Module):
         self.classes: int = model.roi_heads.box_predictor.cls_score.out_features - 1
 
     def own_names(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """See `published.own_names`."""
-        return own_names(state, self.classes)
+        """See `published.own_names`, and `freeze_norms_as`."""
+        state = own_names(state, self.classes)
+        freeze_norms_as(state, self)
+        return state
 
     def forward(self, images: Tensor) -> TwoStageOutput:
         """See `TwoStageOutput`; of regions there are as many as torchvision proposes in this mode."""
