@@ -92,13 +92,20 @@ def stop(process: subprocess.Popen) -> None:
 
 
 def write(options: argparse.Namespace, about: Mapping[str, Any], environment: Mapping[str, str]) -> bool:
-    """Write what compare.json holds of the seeds that every arm has been run with; whether these are all."""
+    """Write what compare.json holds of the seeds that every arm has been run with; whether these are all.
+
+    Of several choices of training images, a seed counts that has been run with each.
+    """
     file = options.folder / "compare.json"
     if not file.exists():
         return False
     found = json.loads(file.read_text(encoding="utf-8"))
-    done = [{run["seed"]: run for run in runs} for runs in found["runs"].values()]
-    seeds = [seed for seed in found["plan"]["seeds"] if all(seed in runs for runs in done)]
+    done = [{(run["seed"], run["fraction_seed"]) for run in runs} for runs in found["runs"].values()]
+    seeds = [
+        seed
+        for seed in found["plan"]["seeds"]
+        if all((seed, choice) in runs for runs in done for choice in found["plan"]["fraction_seeds"])
+    ]
     if seeds:
         write_whole(options.json, {**about, **result_of(found, seeds), "precision": precision(environment)})
     return seeds == found["plan"]["seeds"]

@@ -9,7 +9,7 @@ from benchmarks.training.arms import KD, KEPT, KORNIA, LOADED, STUDENT, Key
 
 def _value(rows: Sequence[Row], column: str, **what: object) -> float | None:
     """A column of the first row that fits; None where it was not measured."""
-    return next((row[column] for row in rows if what.items() <= row.items() and column in row), None)
+    return next((row for row in rows if what.items() <= row.items()), {}).get(column)
 
 
 def _main(rows: Sequence[Row], column: str, passes: str) -> float | None:
@@ -26,8 +26,9 @@ def _times_as_fast(name: str) -> Callable[[Sequence[Row]], float | None]:
 
 
 def _step(rows: Sequence[Row], column: str, key: Key) -> float | None:
-    """Of the first pair that was measured, which is the main one."""
-    return _value(rows, column, part="training", step=key[0], data=key[1])
+    """Of the first pair, which is the main one."""
+    pair = _value(rows, "pair", part="training")
+    return _value(rows, column, part="training", pair=pair, step=key[0], data=key[1])
 
 
 def _augmentation_share(rows: Sequence[Row]) -> float | None:

@@ -17,9 +17,10 @@ from benchmarks.markdown import markdown
 ROOT = Path(__file__).parents[2]
 
 
-def run(seed, score, best):
+def run(seed, score, best, choice=0):
     student = {"student": {"accuracy": score}, "student_best": {"accuracy": best}, "teacher": {"accuracy": 0.9}}
-    return {"metric": "accuracy", "seed": seed, "wall_seconds": 30.0, "probabilities": {}, **student}
+    about = {"metric": "accuracy", "seed": seed, "fraction_seed": choice, "wall_seconds": 30.0, "probabilities": {}}
+    return about | student
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ def run(seed, score, best):
 )
 def test_seeds_count_that_every_arm_has_been_run_with(kd, tst, seeds, is_complete, tmp_path):
     runs = {"KD": [run(seed, 0.5 + seed / 8, 0.75) for seed in kd], "TST": [run(seed, 0.625, 0.875) for seed in tst]}
-    found = {"plan": {"seeds": [0, 1]}, "metric": "accuracy", "runs": runs}
+    found = {"plan": {"seeds": [0, 1], "fraction_seeds": [0]}, "metric": "accuracy", "runs": runs}
     (tmp_path / "compare.json").write_text(json.dumps(found))
     options = Namespace(folder=tmp_path, json=tmp_path / "result" / "file.json")
     assert write(options, {"gpu": "H100"}, {"ACCELERATE_MIXED_PRECISION": "bf16"}) == is_complete
@@ -37,6 +38,17 @@ def test_seeds_count_that_every_arm_has_been_run_with(kd, tst, seeds, is_complet
     assert (written["gpu"], written["precision"], written["teacher"]) == ("H100", "bf16", 0.9)
     assert written["minutes_of_runs"] == (len(kd) + len(tst)) / 2
     assert "| TST | 62.50" in markdown(written)
+
+
+def test_a_seed_counts_once_it_has_been_run_with_each_choice_of_images(tmp_path):
+    runs = {"KD": [run(0, 0.5, 0.5), run(0, 0.6, 0.6, choice=1)], "TST": [run(0, 0.7, 0.7)]}
+    found = {"plan": {"seeds": [0], "fraction_seeds": [0, 1]}, "metric": "accuracy", "runs": runs}
+    options = Namespace(folder=tmp_path, json=tmp_path / "file.json")
+    for is_complete in (False, True):
+        (tmp_path / "compare.json").write_text(json.dumps(found))
+        assert write(options, {}, {}) == options.json.exists() == is_complete
+        runs["TST"].append(run(0, 0.8, 0.8, choice=1))
+    assert json.loads(options.json.read_text())["arms"]["TST"]["last"]["runs"] == [0.7, 0.8]
 
 
 def test_what_the_seeds_of_an_arm_learned():
@@ -65,7 +77,9 @@ def test_nothing_is_written_before_a_seed_is_whole(tmp_path):
     options = Namespace(folder=tmp_path, json=tmp_path / "file.json")
     assert not write(options, {}, {})
     runs = {"KD": [run(0, 0.5, 0.5)], "TST": []}
-    (tmp_path / "compare.json").write_text(json.dumps({"plan": {"seeds": [0]}, "metric": "accuracy", "runs": runs}))
+    (tmp_path / "compare.json").write_text(
+        json.dumps({"plan": {"seeds": [0], "fraction_seeds": [0]}, "metric": "accuracy", "runs": runs})
+    )
     assert not write(options, {}, {}) and not options.json.exists()
 
 

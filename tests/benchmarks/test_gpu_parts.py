@@ -135,6 +135,16 @@ def test_goals_are_read_from_the_rows_of_the_main_configuration():
     assert found["student's step, times kornia in the loop"] == (None, False)
 
 
+@pytest.mark.parametrize("missing", [[], [{"note": "DALI is not installed"}]])
+def test_a_goal_is_not_reached_by_the_figures_of_two_pairs(missing):
+    student = {"part": "training", "step": "TST, student", "data": "loader"}
+    kept = student | {"pair": "main", "data": "one batch", "images_per_second": 900.0}
+    other = student | {"pair": "another", "images_per_second": 9000.0}
+    measured = [kept, *(student | {"pair": "main"} | row for row in missing), other]
+    found = {row["name"]: row["measured"] for row in goals.rows(measured)}
+    assert found["with the loader, share of images/s without"] is None
+
+
 def test_a_part_may_use_what_those_before_it_left(tmp_path, monkeypatch, capsys):
     boxes = {}
     monkeypatch.setattr(command, "run_aside", lambda part, seconds, *_: boxes.update({part: seconds}) or "done in 0 s")

@@ -6,8 +6,10 @@ from typing import Any
 
 from tst_fast.report.html.data import Run
 
-ALIKE = ("task", "seed", "data", "student", "student_training", "loss")
+ALIKE = ("task", "seed", "data", "student", "student_training", "loss", "sync_batch_norm")
 """Settings in which the two must not differ; where the data lie is none of them."""
+DIGITS = 4
+"""Of the scores by which teachers are known."""
 
 
 def baseline_pairs(runs: Sequence[Run]) -> list[tuple[Run, Run]]:
@@ -49,4 +51,10 @@ def _method(run: Run) -> str | None:
 def _settings(run: Run) -> list[Any]:
     found = [run.config.get(name) for name in ALIKE]
     plain = [{**value, "root": None} if isinstance(value, dict) else value for value in found]  # root: see `ALIKE`
-    return [*plain, run.config.get("teacher", {}).get("name")]
+    return [*plain, run.config.get("teacher", {}).get("name"), *_scores_of_teacher(run)]
+
+
+def _scores_of_teacher(run: Run) -> list[tuple[str, float]]:
+    """The same weights have the same scores, wherever their file lies and whoever trained them."""
+    scores = evaluated[-1].scores if (evaluated := run.evaluations("teacher")) else {}
+    return [(name, round(score, DIGITS)) for name, score in sorted(scores.items())]

@@ -7,13 +7,16 @@ import numpy as np
 import plotly.graph_objects as go
 
 from tst_fast.report.html.data import Comparison, Run
-from tst_fast.report.html.drawing import OF_ROLE, Drawing, colour_of, drawing, kept, label, words
+from tst_fast.report.html.drawing import OF_ROLE, Drawing, colour_of, drawing, kept, label, labels, words
 from tst_fast.report.metrics import Evaluated
 
 CLASSES = 40
 """As many are drawn; of more, those that differ most."""
 WITH_TEACHER = 20
 """Up to as many classes, the teacher's confusion matrix is drawn too, and cells have numbers."""
+
+NAME = 24
+"""Characters of a class's name at an axis."""
 
 ByClass = Mapping[str, float]
 
@@ -38,12 +41,12 @@ def _of_metric(metric: str, scores: Mapping[str, ByClass]) -> list[Drawing | Non
     differences = {name: scores["student"][name] - against[name] for name in shared if name in against}
     chosen = _furthest(differences) if differences else shared[:CLASSES]
     of = f" ({len(chosen)} of {len(shared)} classes, those that differ most)" if len(chosen) < len(shared) else ""
-    names = _category(chosen)
+    names = labels(chosen, NAME)
     bars = [
         go.Bar(x=names, y=[100 * one[name] for name in chosen], name=role, marker_color=OF_ROLE[role])
         for role, one in scores.items()
     ]
-    gains = [_gains("student - teacher", {name: differences[name] for name in chosen}, OF_ROLE["student"])]
+    gains = [_gains("student - teacher", {name: differences[name] for name in chosen}, chosen, OF_ROLE["student"])]
     return [
         drawing(f"{words(metric)} by class, %{of}", bars, y="%", wide=True, barmode="group", xaxis_type="category"),
         _difference(f"What the student has more (or less) than its teacher, {words(metric)}, points{of}", gains)
@@ -52,10 +55,12 @@ def _of_metric(metric: str, scores: Mapping[str, ByClass]) -> list[Drawing | Non
     ]
 
 
-def _gains(name: str, differences: ByClass, colour: str, visible: bool = True) -> go.Bar:
+def _gains(name: str, differences: ByClass, classes: Sequence[str], colour: str, visible: bool = True) -> go.Bar:
+    """Of some of the classes of a figure."""
     values = [100 * value for value in differences.values()]
     shown = True if visible else "legendonly"
-    return go.Bar(x=_category(differences), y=values, name=label(name), marker_color=colour, visible=shown)
+    places = labels(list(differences), NAME, classes)
+    return go.Bar(x=places, y=values, name=label(name), marker_color=colour, visible=shown)
 
 
 def _difference(title: str, bars: Sequence[go.Bar]) -> Drawing | None:
@@ -68,16 +73,12 @@ def _furthest(differences: ByClass) -> list[str]:
     return [name for name in differences if name in set(ranked)]
 
 
-def _category(names: Sequence[str] | ByClass) -> list[str]:
-    return [label(str(name), 24) for name in names]
-
-
 def _class_names(evaluations: Sequence[Evaluated] | object) -> list[str]:
     """Of all classes, where any evaluation names as many as its confusion matrix has rows; else none."""
     for one in evaluations:  # type: ignore[attr-defined]
         for by_class in one.by_class.values():
             if one.confusion is not None and len(by_class) == len(one.confusion):
-                return _category(by_class)
+                return labels(list(by_class), NAME)
     return []
 
 
@@ -125,7 +126,7 @@ def gains_by_class(title: str, pairs: Mapping[str, tuple[Sequence[Run], Sequence
             continue
         chosen = chosen or _furthest(differences)
         shown = {which: differences[which] for which in chosen if which in differences}
-        bars.append(_gains(name, shown, colour_of(len(bars)), visible=not bars))
+        bars.append(_gains(name, shown, chosen, colour_of(len(bars)), visible=not bars))
     return _difference(title, bars) if bars else None
 
 

@@ -3,6 +3,7 @@
 import html
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -125,6 +126,18 @@ def finite(values: Iterable[float | None]) -> list[float | None]:
 def label(text: str, most: int = 60) -> str:
     """Text that Plotly shows as it is, whatever markup is in it; shortened."""
     return html.escape(shortened(text, most), quote=False)
+
+
+def labels(texts: Sequence[str], most: int, among: Sequence[str] | None = None) -> list[str]:
+    """The places of an axis: `label` of each; in full where two are short alike, which would be one place.
+
+    Args:
+        texts: what stands at the axis.
+        most: characters of each.
+        among: all that stand there, where others of the figure do too; None: `texts`.
+    """
+    short = Counter(shortened(text, most) for text in dict.fromkeys(among or texts))
+    return [label(text, most if short[shortened(text, most)] == 1 else len(text)) for text in texts]
 
 
 def shortened(text: str, most: int = 28) -> str:

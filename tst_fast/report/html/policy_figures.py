@@ -16,7 +16,7 @@ from tst_fast.report.html.drawing import (
     drawing,
     finite,
     kept,
-    label,
+    labels,
     shortened,
     style,
     thin,
@@ -118,7 +118,7 @@ def _map(
     signed = any(value is not None and value < 0 for _, row in rows for value in row)
     heat = go.Heatmap(
         z=[row for _, row in rows],
-        x=[label(run, 28) for run in courses],
+        x=labels(list(courses), 28),
         y=[name for name, _ in rows],
         zmin=lowest if signed else 0,
         zmax=1,

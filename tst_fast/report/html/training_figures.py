@@ -1,6 +1,5 @@
 """What the networks and the policy did epoch by epoch: losses, learning rates, scores, confidence; and how fast."""
 
-import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -15,7 +14,7 @@ from tst_fast.report.html.drawing import (
     curve,
     drawing,
     kept,
-    label,
+    labels,
     shortened,
     words,
 )
@@ -93,16 +92,23 @@ def score_figures(runs: Sequence[Run]) -> list[Drawing]:
 
 def confidence_figure(run: Run) -> Drawing | None:
     """Both networks' mean confidence in the true class of training images, by epoch of the student."""
-    by_epoch: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    by_epoch: dict[str, dict[int, list[tuple[float, int]]]] = defaultdict(lambda: defaultdict(list))
+    last: dict[int, int] = defaultdict(int)  # steps of a pass until its last event
     for event in run.of(StepsTaken, "student"):
+        steps, last[event.pass_index] = event.step - last[event.pass_index], event.step
         for name in CONFIDENCES.keys() & event.means.keys():
-            by_epoch[name][event.epoch + 1].append(100 * event.means[name])
+            by_epoch[name][event.epoch + 1].append((100 * event.means[name], steps))
     lines = [
-        curve(list(epochs), [statistics.fmean(one) for one in epochs.values()], title, OF_ROLE[role], 3, dash)
+        curve(list(epochs), list(map(_weighted, epochs.values())), title, OF_ROLE[role], 3, dash)
         for name, (title, role, dash) in CONFIDENCES.items()
         if (epochs := by_epoch.get(name))
     ]
     return drawing("Confidence in the true class, training images, %", lines, "epochs of the student", "%")
+
+
+def _weighted(values: Sequence[tuple[float, int]]) -> float:
+    """The mean of values, each with its weight."""
+    return sum(value * weight for value, weight in values) / max(sum(weight for _, weight in values), 1)
 
 
 def speed_figures(runs: Sequence[Run]) -> list[Drawing]:
@@ -122,7 +128,7 @@ def speed_figures(runs: Sequence[Run]) -> list[Drawing]:
     for stage, colour in {**{title: OF_ROLE[name] for name, title in STAGES.items()}, "all else": "#888888"}.items():
         values = [of_run.get(stage, 0.0) for of_run in seconds]
         if any(values):
-            places = [label(run.label, 30) for run in shown]
+            places = labels([run.label for run in shown], 30)
             bars.append(go.Bar(x=values, y=places, name=stage, orientation="h", marker_color=colour))
     where = drawing("Where the time goes, seconds", bars, "seconds", height=180 + 22 * len(shown), barmode="stack")
     if where is not None:

@@ -25,7 +25,8 @@ class MadeUp:
         epochs: of teacher and student each.
         searches: one before each of the first epochs of the student, of one pass.
         classes: their names.
-        shift: added to probabilities and scores, so that runs differ.
+        shift: added to probabilities and the student's scores, so that runs differ.
+        teacher: its score.
         name: what is written wherever a user's text is.
         ended: whether result.json and policy.json are there.
         steps: of a pass.
@@ -38,6 +39,7 @@ class MadeUp:
     searches: int = 2
     classes: tuple[str, ...] = ("cat", "dog", "eel")
     shift: float = 0.0
+    teacher: float = 0.9
     name: str = "made-up"
     ended: bool = True
     steps: int = 4
@@ -62,7 +64,7 @@ class MadeUp:
         for number in range(self.epochs):
             done += 1
             yield from self._pass("teacher", number, done)
-        yield self._evaluated("teacher", self.epochs - 1, done, 0.9)
+        yield self._evaluated("teacher", self.epochs - 1, done, self.teacher)
         for number in range(self.epochs):
             if number < self.searches:
                 done += 1
@@ -93,14 +95,15 @@ class MadeUp:
 
     def _evaluated(self, role: str, epoch: int, done: int, score: float) -> Event:
         count = len(self.classes)
-        by_class = {name: max(0.0, score + self.shift - 0.3 * i / count) for i, name in enumerate(self.classes)}
+        shift = self.shift if role == "student" else 0.0
+        by_class = {name: max(0.0, score + shift - 0.3 * i / count) for i, name in enumerate(self.classes)}
         if role == "student":
             by_class[self.classes[-1]] = 1.0
         confusion = [[90 if i == j else 10 * (j == (i + 1) % count) for j in range(count)] for i in range(count)]
         return Evaluated(
             **self._place(role, epoch, done),
             role=role,
-            scores={"top1": score + self.shift, "mean_iou": score / 2},
+            scores={"top1": score + shift, "mean_iou": score / 2},
             by_class={"top1": by_class},
             confusion=confusion if count <= 100 else None,
         )

@@ -57,6 +57,11 @@ def test_what_is_no_baseline_is_beside_none(tmp_path, changed, ended):
     assert baseline_pairs(read_folders(folders)[0]) == []
 
 
+def test_a_run_with_another_teacher_is_no_baseline(tmp_path):
+    folders = [write(tmp_path / "tst", TST), write(tmp_path / "other", KD, teacher=0.91)]
+    assert baseline_pairs(read_folders(folders)[0]) == []
+
+
 def test_two_baselines_are_none(tmp_path):
     folders = [write(tmp_path / name, settings) for name, settings in (("tst", TST), ("kd", KD), ("kd2", KD))]
     assert baseline_pairs(read_folders(folders)[0]) == []

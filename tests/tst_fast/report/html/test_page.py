@@ -1,5 +1,6 @@
 """What is on the page, against what is in the folders."""
 
+import dataclasses
 import re
 import statistics
 
@@ -9,6 +10,7 @@ from scipy import stats
 
 from tests.tst_fast.report.html.folders import MadeUp, compare
 from tests.tst_fast.report.html.parsing import page_of
+from tst_fast.report.metrics import StepsTaken, read_metrics, to_line
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> & <b>bold</b> {{ 7 * 7 }}"
 
@@ -50,6 +52,28 @@ def test_classes_show_what_the_student_gained_or_lost(tmp_path):
     data, layout = page.figures["The student's answers, % of each label"]
     assert page.numbers("The student's answers, % of each label", "z") == [[[90, 10, 0], [0, 90, 10], [10, 0, 90]]]
     assert data[0]["y"] == ["cat", "dog", "eel"] and layout["yaxis"]["autorange"] == "reversed"
+
+
+def test_classes_that_are_short_alike_stay_apart(tmp_path):
+    classes = [f"Corn_(maize)___{where}_Leaf_Blight" for where in ("Northern", "Southern")]
+    page = page_of(MadeUp(classes=(*classes, "Tomato___another_one_that_is_long")).write(tmp_path / "run"))
+    for title, axes in {"top1 by class, %": "x", "The student's answers, % of each label": "xy"}.items():
+        for axis in axes:
+            assert all(places == [*classes, "Tomato___ano…hat_is_long"] for places in page.numbers(title, axis))
+
+
+def test_confidences_are_weighed_by_their_steps(tmp_path):
+    """Ten steps of 50 %, then one of 100 %."""
+    folder = MadeUp(epochs=1, steps=2).write(tmp_path / "run")
+    lines = []
+    for event in read_metrics(folder / "metrics.jsonl"):
+        if isinstance(event, StepsTaken) and event.stage == "student":
+            step, sure = {1: (10, 0.5), 2: (11, 1.0)}[event.step]
+            event = dataclasses.replace(event, step=step, means={**event.means, "student_confidence": sure})
+        lines.append(to_line(event) + "\n")
+    (folder / "metrics.jsonl").write_text("".join(lines))
+    drawn = sorted(page_of(folder).numbers("Confidence in the true class, training images, %"))
+    assert drawn == [[pytest.approx(100 * 6 / 11)], [pytest.approx(80)]]
 
 
 def test_several_runs_have_their_mean_and_spread(tmp_path):
