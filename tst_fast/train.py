@@ -106,7 +106,7 @@ def _begun_before(config: Config) -> Path | None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, build, run, close."""
-    with errors_as_messages("stopped; --resume with the run's folder continues"):
+    with errors_as_messages("stopped; a run that had begun goes on by --resume with its folder"):
         config, options = parse(sys.argv[1:] if arguments is None else arguments)
         # Only now, for they import torch, for which neither --help nor the message of a typo should wait.
         from tst_fast.run.evaluate import evaluate_checkpoints

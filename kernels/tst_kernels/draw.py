@@ -40,7 +40,7 @@ class Draw:
         _require_dtype("levels", self.levels, floating)
         _require_dtype("gates", self.gates, floating)
         if self.operations.ndim != 2 or 0 in self.operations.shape:
-            raise ValueError(f"Draw.operations must be [batch, slots], got {list(self.operations.shape)}")
+            raise ValueError(f"Draw.operations must be [batch, slots] and not empty, got {list(self.operations.shape)}")
         _require_shape("levels", self.levels, self.operations.shape)
         _require_shape("gates", self.gates, self.operations.shape)
         if self.centres is not None:

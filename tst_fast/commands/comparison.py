@@ -42,7 +42,7 @@ def going_on_by(command: str, accelerator: Accelerator) -> Iterator[None]:
         yield
     except Interrupted as stopped:
         name = signal.Signals(stopped.signal).name
-        said = f"{name}: stopped, with a checkpoint; {command} goes on" if accelerator.is_main_process else ""
+        said = f"{name}: stopped; {command} goes on" if accelerator.is_main_process else ""
         raise Interrupted(stopped.signal, said) from None
 
 

@@ -72,7 +72,7 @@ def image_folder(root: str | Path, classes: Sequence[str] | None = None) -> Imag
         )
     if listing.ignored:
         kinds = shortened([extension or "no extension" for extension, _ in listing.ignored.most_common()])
-        logger.warning("%s: ignored %d files that are not images (%s)", root, listing.ignored.total(), kinds)
+        logger.warning("%s: ignored %d files of formats that are not read (%s)", root, listing.ignored.total(), kinds)
     own = np.repeat(np.arange(len(listing.classes)), listing.counts)
     if classes is None or list(classes) == listing.classes:
         return ImageDataset(root, listing.names, own, tuple(listing.classes))

@@ -65,7 +65,7 @@ def test_a_signal_stops_all_of_them_with_checkpoints(tiny_flags, tmp_path):
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert f"SIGINT: stopped, with a checkpoint; the same command with --folder {tmp_path} goes on" in output
+    assert f"SIGINT: stopped; the same command with --folder {tmp_path} goes on" in output
     for log in logs:
         assert "with a checkpoint" in log.read_text()
         assert list(log.with_suffix("").glob("checkpoints/*.pt"))
@@ -74,7 +74,7 @@ def test_a_signal_stops_all_of_them_with_checkpoints(tiny_flags, tmp_path):
 def test_a_run_that_is_stopped_by_itself_says_what_goes_on_with_all_of_them():
     with pytest.raises(Interrupted) as stopped, going_on_by("tst-fast table ablations", Accelerator(cpu=True)):
         raise Interrupted(signal.SIGTERM, "to go on: tst-fast train --resume tables/ablations/one")
-    assert str(stopped.value) == "SIGTERM: stopped, with a checkpoint; tst-fast table ablations goes on"
+    assert str(stopped.value) == "SIGTERM: stopped; tst-fast table ablations goes on"
     assert stopped.value.signal == signal.SIGTERM
 
 

@@ -46,13 +46,12 @@ def _of_metric(metric: str, scores: Mapping[str, ByClass]) -> list[Drawing | Non
         go.Bar(x=names, y=[100 * one[name] for name in chosen], name=role, marker_color=OF_ROLE[role])
         for role, one in scores.items()
     ]
+    both = drawing(f"{words(metric)} by class, %{of}", bars, y="%", wide=True, barmode="group", xaxis_type="category")
+    if not differences:  # of a student alone
+        return [both]
     gains = [_gains("student - teacher", {name: differences[name] for name in chosen}, chosen, OF_ROLE["student"])]
-    return [
-        drawing(f"{words(metric)} by class, %{of}", bars, y="%", wide=True, barmode="group", xaxis_type="category"),
-        _difference(f"What the student has more (or less) than its teacher, {words(metric)}, points{of}", gains)
-        if differences
-        else None,
-    ]
+    title = f"What the student has more (or less) than its teacher, {words(metric)}, points{of}"
+    return [both, _difference(title, gains)]
 
 
 def _gains(name: str, differences: ByClass, classes: Sequence[str], colour: str, visible: bool = True) -> go.Bar:

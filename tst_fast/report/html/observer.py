@@ -28,5 +28,5 @@ def report_at_the_end(folder: Path) -> str:
 
         write_report([folder], folder / "report.html")
     except Exception as error:  # whatever it is, what was trained for days is kept
-        return f"warning: no report was written: {error}"
+        return f"warning: no report was written: {type(error).__name__}: {error}"
     return f"the report is {folder / 'report.html'}"

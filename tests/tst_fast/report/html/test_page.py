@@ -54,6 +54,15 @@ def test_classes_show_what_the_student_gained_or_lost(tmp_path):
     assert data[0]["y"] == ["cat", "dog", "eel"] and layout["yaxis"]["autorange"] == "reversed"
 
 
+def test_a_student_alone_has_a_page(tmp_path):
+    folder = MadeUp(searches=0).write(tmp_path / "run")
+    lines = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (folder / "metrics.jsonl").write_text("".join(line for line in lines if '"teacher"' not in line))
+    page = page_of(folder)
+    (student,) = page.numbers("top1 by class, %")
+    assert len(student) == 3 and not any("than its teacher" in title for title in page.figures)
+
+
 def test_classes_that_are_short_alike_stay_apart(tmp_path):
     classes = [f"Corn_(maize)___{where}_Leaf_Blight" for where in ("Northern", "Southern")]
     page = page_of(MadeUp(classes=(*classes, "Tomato___another_one_that_is_long")).write(tmp_path / "run"))
