@@ -107,7 +107,7 @@ def curve(
     x, y = thin(x, POINTS // curves), thin(y, POINTS // curves)
     mode = "lines+markers" if len(x) <= 40 else "lines"
     line = {"color": colour, "dash": dash, "width": 2}
-    return go.Scatter(x=x, y=finite(y), name=label(name), mode=mode, line=line, marker={"size": 5}, **more)
+    return go.Scatter(x=x, y=finite(y), name=html.escape(name, quote=False), mode=mode, line=line, marker={"size": 5}, **more)
 
 
 def thin(values: Sequence[Value], most: int) -> list[Value]:
@@ -129,15 +129,20 @@ def label(text: str, most: int = 60) -> str:
 
 
 def labels(texts: Sequence[str], most: int, among: Sequence[str] | None = None) -> list[str]:
-    """The places of an axis: `label` of each; in full where two are short alike, which would be one place.
+    """The places of an axis, as `apart`: two that are short alike would be one place. Plotly shows them as they are."""
+    return [html.escape(text, quote=False) for text in apart(texts, most, among)]
+
+
+def apart(texts: Sequence[str], most: int = 28, among: Sequence[str] | None = None) -> list[str]:
+    """`shortened` of each; in full where two are short alike.
 
     Args:
-        texts: what stands at the axis.
+        texts: what is shown.
         most: characters of each.
-        among: all that stand there, where others of the figure do too; None: `texts`.
+        among: all that the figure shows, where it is more; None: `texts`.
     """
     short = Counter(shortened(text, most) for text in dict.fromkeys(among or texts))
-    return [label(text, most if short[shortened(text, most)] == 1 else len(text)) for text in texts]
+    return [shortened(text, most) if short[shortened(text, most)] == 1 else text for text in texts]
 
 
 def shortened(text: str, most: int = 28) -> str:

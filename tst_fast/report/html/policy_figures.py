@@ -11,13 +11,13 @@ from tst_fast.report.html.drawing import (
     CURVES,
     OF_ROLE,
     Drawing,
+    apart,
     colour_of,
     curve,
     drawing,
     finite,
     kept,
     labels,
-    shortened,
     style,
     thin,
 )
@@ -138,10 +138,11 @@ def gap_figures(runs: Sequence[Run]) -> list[Drawing]:
     """The teacher's confidence minus the student's on augmented test images after each search; of one run, both too."""
     searched = [(run, run.of(SearchEnded)) for run in runs]
     searched = [(run, ends) for run, ends in searched if ends][:CURVES]
+    names = apart([run.label for run, _ in searched])
     gaps, networks = [], []
-    for number, (run, ends) in enumerate(searched):
+    for number, (_, ends) in enumerate(searched):
         for policy, dash in (("trained", "solid"), ("untrained", "dash")):
-            name = f"{policy} policy" if len(searched) == 1 else f"{shortened(run.label)}, {policy}"
+            name = f"{policy} policy" if len(searched) == 1 else f"{names[number]}, {policy}"
             gaps.append(_over_searches(ends, policy, "gap", name, colour_of(number), dash))
     if len(searched) == 1:
         for role in ("teacher", "student"):

@@ -10,12 +10,12 @@ from tst_fast.report.html.drawing import (
     CURVES,
     OF_ROLE,
     Drawing,
+    apart,
     colour_of,
     curve,
     drawing,
     kept,
     labels,
-    shortened,
     words,
 )
 from tst_fast.report.metrics import PassEnded, StepsTaken
@@ -33,6 +33,7 @@ CONFIDENCES = {
 def loss_figures(runs: Sequence[Run]) -> list[Drawing]:
     """The mean loss of each pass, a figure a stage, for their scales differ; and the learning rates."""
     runs = runs[:CURVES]
+    names = apart([run.label for run in runs])
     found = []
     for stage, title in STAGES.items():
         lines = []
@@ -40,11 +41,8 @@ def loss_figures(runs: Sequence[Run]) -> list[Drawing]:
             passes = run.of(PassEnded, stage)
             if passes:
                 losses = [one.mean_loss for one in passes]
-                lines.append(
-                    curve(
-                        range(1, len(passes) + 1), losses, shortened(run.label), _colour(runs, stage, number), len(runs)
-                    )
-                )
+                colour = _colour(runs, stage, number)
+                lines.append(curve(range(1, len(passes) + 1), losses, names[number], colour, len(runs)))
         found.append(
             drawing(f"Mean loss: {title}", lines, "passes of the search" if stage == "search" else "epochs", "loss")
         )
@@ -67,19 +65,19 @@ def _learning_rates(runs: Sequence[Run]) -> Drawing | None:
 def score_figures(runs: Sequence[Run]) -> list[Drawing]:
     """Scores of the student by epoch, with the teacher's as a line across, a figure for each of the first metrics."""
     runs = runs[:CURVES]
-    names = list(dict.fromkeys(name for run in runs for one in run.evaluations("student") for name in one.scores))
+    metrics = list(dict.fromkeys(name for run in runs for one in run.evaluations("student") for name in one.scores))
+    names = ["student"] if len(runs) == 1 else apart([run.label for run in runs])
     dotted = " (dotted: the teacher)" if len(runs) > 1 else ""
     found = []
-    for metric in names[:METRICS]:
+    for metric in metrics[:METRICS]:
         lines = []
         for number, run in enumerate(runs):
             scored = [one for one in run.evaluations("student") if metric in one.scores]
             if not scored:
                 continue
             epochs = [one.epoch + 1 for one in scored]
-            name = "student" if len(runs) == 1 else shortened(run.label)
             scores = [100 * one.scores[metric] for one in scored]
-            lines.append(curve(epochs, scores, name, _colour(runs, "student", number), 2 * len(runs)))
+            lines.append(curve(epochs, scores, names[number], _colour(runs, "student", number), 2 * len(runs)))
             teacher = [one.scores.get(metric) for one in run.evaluations("teacher")]
             if teacher and teacher[-1] is not None:
                 colour = OF_ROLE["teacher"] if len(runs) == 1 else colour_of(number)
@@ -114,12 +112,13 @@ def _weighted(values: Sequence[tuple[float, int]]) -> float:
 def speed_figures(runs: Sequence[Run]) -> list[Drawing]:
     """Images/s of each pass; and the seconds of each stage, and of all else where the whole is known."""
     shown = runs[:CURVES]
+    names = apart([run.label for run in shown])
     rates, bars = [], []
     for stage, title in STAGES.items():
         for number, run in enumerate(shown):
             values = run.rates(stage)
             if values:
-                name = title if len(shown) == 1 else f"{shortened(run.label)}, {title}"
+                name = title if len(shown) == 1 else f"{names[number]}, {title}"
                 dash = {"teacher": "dot", "search": "dash"}.get(stage, "solid")
                 colour = _colour(shown, stage, number)
                 curves = len(shown) * len(STAGES)

@@ -1,6 +1,7 @@
 """A KD run beside the TST run of its seed."""
 
 import copy
+import dataclasses
 
 import pytest
 
@@ -8,6 +9,7 @@ from tests.tst_fast.report.html.folders import MadeUp
 from tests.tst_fast.report.html.parsing import page_of
 from tst_fast.report.html.baselines import baseline_pairs, difference_rows
 from tst_fast.report.html.data import read_folders
+from tst_fast.report.metrics import Evaluated, read_metrics, to_line
 
 TST = {
     "seed": 0,
@@ -60,6 +62,20 @@ def test_what_is_no_baseline_is_beside_none(tmp_path, changed, ended):
 def test_a_run_with_another_teacher_is_no_baseline(tmp_path):
     folders = [write(tmp_path / "tst", TST), write(tmp_path / "other", KD, teacher=0.91)]
     assert baseline_pairs(read_folders(folders)[0]) == []
+
+
+@pytest.mark.parametrize(("far", "is_one"), [(0.01, False), (1e-6, True)])
+def test_a_teacher_is_known_by_its_scores_by_class(far, is_one, tmp_path):
+    """Both runs' teachers are right as often; far: how much more often one is in one class."""
+    folders = [write(tmp_path / name, settings) for name, settings in (("tst", TST), ("kd", KD))]
+    file, lines = folders[1] / "metrics.jsonl", []
+    for event in read_metrics(file):
+        if isinstance(event, Evaluated) and event.role == "teacher":
+            accuracies = event.by_class["top1"]
+            event = dataclasses.replace(event, by_class={"top1": accuracies | {"cat": accuracies["cat"] + far}})
+        lines.append(to_line(event) + "\n")
+    file.write_text("".join(lines))
+    assert len(baseline_pairs(read_folders(folders)[0])) == is_one
 
 
 def test_two_baselines_are_none(tmp_path):

@@ -71,6 +71,16 @@ def test_classes_that_are_short_alike_stay_apart(tmp_path):
             assert all(places == [*classes, "Tomato___ano…hat_is_long"] for places in page.numbers(title, axis))
 
 
+def test_runs_that_are_short_alike_are_told_apart(tmp_path):
+    names = [f"resnet56-resnet20-{policy}-of-thirty-epochs-with-second-crops-seed-0" for policy in ("trained", "random")]
+    page = page_of(*(MadeUp().write(tmp_path / name) for name in names))
+    for title in ("Mean loss: student learns", "top1 on test images, % (dotted: the teacher)", "Images/s of each pass"):
+        shown = {trace["name"].removesuffix(", student learns") for trace in page.figures[title][0]}
+        assert set(names) <= shown
+    (gaps, _) = page.figures["Gap: the teacher's confidence minus the student's, in points"]
+    assert [trace["name"] for trace in gaps] == [f"{name}, {p}" for name in names for p in ("trained", "untrained")]
+
+
 def test_confidences_are_weighed_by_their_steps(tmp_path):
     """Ten steps of 50 %, then one of 100 %."""
     folder = MadeUp(epochs=1, steps=2).write(tmp_path / "run")
