@@ -2,8 +2,8 @@
 
 Steps: those of the preset detection/scenes, on one batch of 16 images of 96 x 96; the labels' own forward, loss and
 backward beside torchvision's `model(images, targets)` with the same weights. Loading: images and boxes to a canvas of
-512 x 640, resized by 0.8 to 1.25 and mirrored; beside it, the transforms of torchvision's references in a bare loop
-without padding.
+512 x 640, resized by 0.8 to 1.25 and mirrored; beside it, the transforms of torchvision's references in a bare loop of
+as many threads, without padding.
 
     python -m benchmarks.detection --coco COCO_SAMPLE --json benchmarks/results/detection-cpu.json
 """
@@ -13,6 +13,7 @@ import copy
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -104,8 +105,8 @@ def images_of(folder: Path | None, scratch: Path) -> DetectionDataset:
     return coco_detection(scratch / "images", scratch / "instances.json")
 
 
-def references(dataset: DetectionDataset) -> Iterator[object]:
-    """Batches by the transforms of torchvision's references, multi-scale, in this thread; without end."""
+def references(dataset: DetectionDataset, threads: int) -> Iterator[object]:
+    """Batches by the transforms of torchvision's references, multi-scale, in threads; without end."""
     random = np.random.default_rng(SEED)
     chain = v2.Compose(
         [
@@ -114,11 +115,12 @@ def references(dataset: DetectionDataset) -> Iterator[object]:
             v2.SanitizeBoundingBoxes(labels_getter=lambda parts: parts[1]["labels"]),
         ]
     )
-    while True:
-        yield [_reference(dataset, int(index), chain) for index in random.integers(0, len(dataset), BATCH)]
+    with ThreadPoolExecutor(threads) as pool:
+        while True:
+            yield list(pool.map(partial(_reference, dataset, chain), random.integers(0, len(dataset), BATCH).tolist()))
 
 
-def _reference(dataset: DetectionDataset, index: int, chain: nn.Module) -> object:
+def _reference(dataset: DetectionDataset, chain: nn.Module, index: int) -> object:
     with Image.open(dataset.path(index)) as opened:
         image = tv_tensors.Image(v2.functional.pil_to_tensor(opened.convert("RGB")))
     targets = dataset.targets(np.array([index]))
@@ -132,7 +134,7 @@ def loading(dataset: DetectionDataset, threads: int, seconds: float, rounds: int
     """images/s and CPU time an image of the loaders."""
     torch.set_num_threads(1)  # the loaders have threads of their own
     ours = both_loaders(dataset, FitAndJitter(CANVAS), BATCH, threads, SEED)
-    arms = {"torchvision's references, bare loop": partial(references, dataset)}
+    arms = {"torchvision's references, bare loop": partial(references, dataset, threads)}
     arms |= {name: partial(endless, opened) for name, opened in ours.items()}
     return rows_of(steady(arms, BATCH, seconds, SETTLE, rounds), "torchvision's references, bare loop", None)
 
@@ -145,6 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     about = machine("torchvision", "pillow", *DALI) | {"rounds": options.rounds}
+    about["threads_of_the_bare_loop"] = options.threads
     with tempfile.TemporaryDirectory() as scratch:
         dataset = images_of(options.coco, Path(scratch))
         made = "" if options.coco else ", made of scikit-learn's two photographs"

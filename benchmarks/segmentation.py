@@ -3,7 +3,8 @@
 Augmentation: photographs of 256 x 256 in batches of 8, from uint8 to normalised floats, turned, shifted, and changed in
 brightness and contrast, their label maps with them. Ours is what a run does, for the student (forward) and in the
 search (both); torchvision's is RandomAffine and ColorJitter on one image after the other, as a data set calls them.
-Loading: pairs to random crops of 256 x 256, resized by 0.5 to 2; beside it, torchvision's functions in a bare loop.
+Loading: pairs to random crops of 256 x 256, resized by 0.5 to 2; beside it, torchvision's functions in a bare loop of as
+many threads.
 Steps: those of the preset segmentation/scenes, on one batch.
 
     python -m benchmarks.segmentation --pairs CAMVID --json benchmarks/results/segmentation-cpu.json
@@ -13,6 +14,7 @@ import argparse
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -139,18 +141,20 @@ def pairs_of(folder: Path | None, scratch: Path) -> PairDataset:
     return image_pairs(folder / "images/train", folder / "labels/train", [str(label) for label in range(254)])
 
 
-def torchvision_pairs(dataset: PairDataset) -> Iterator[object]:
-    """Batches of the same crops, drawn alike, by torchvision's functions in this thread; without end."""
+def torchvision_pairs(dataset: PairDataset, threads: int) -> Iterator[object]:
+    """Batches of the same crops, drawn alike, by torchvision's functions in threads; without end."""
     random = np.random.default_rng(SEED)
-    while True:
-        made = [_torchvision_pair(dataset, int(index), random) for index in random.integers(0, len(dataset), BATCH)]
-        yield [torch.stack(parts) for parts in zip(*made, strict=True)]
+    with ThreadPoolExecutor(threads) as pool:
+        while True:
+            indices, numbers = random.integers(0, len(dataset), BATCH).tolist(), random.random((BATCH, 4)).tolist()
+            made = pool.map(partial(_torchvision_pair, dataset), indices, numbers)
+            yield [torch.stack(parts) for parts in zip(*made, strict=True)]
 
 
-def _torchvision_pair(dataset: PairDataset, index: int, random: np.random.Generator) -> list[Tensor]:
+def _torchvision_pair(dataset: PairDataset, index: int, numbers: Sequence[float]) -> list[Tensor]:
     image = tv_tensors.Image(decode_image(read_file(dataset.path(index)), ImageReadMode.RGB))
     labels = tv_tensors.Mask(decode_image(read_file(dataset.label_path(index))))
-    factor, *corner, mirrored = random.random(4).tolist()
+    factor, *corner, mirrored = numbers
     size = [round(side * (0.5 + 1.5 * factor)) for side in image.shape[1:]]
     top, left = (int(u * (max(side - SIZE, 0) + 1)) for u, side in zip(corner, size, strict=True))
     parts = []
@@ -166,7 +170,7 @@ def loading(dataset: PairDataset, threads: int, seconds: float, rounds: int) -> 
     """pairs/s and CPU time a pair of the loaders; and whether their labels are those that Pillow's nearest gives."""
     torch.set_num_threads(1)  # the loaders have threads of their own
     ours = both_loaders(dataset, CROP, BATCH, threads, SEED)
-    arms = {"torchvision, bare loop": partial(torchvision_pairs, dataset)}
+    arms = {"torchvision, bare loop": partial(torchvision_pairs, dataset, threads)}
     arms |= {name: partial(endless, opened) for name, opened in ours.items()}
     rows = rows_of(steady(arms, BATCH, seconds, SETTLE, rounds), "torchvision, bare loop", None)
     for row, opened in zip(rows[1:], ours.values(), strict=True):
@@ -224,6 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     about = machine("torchvision", "pillow", *DALI) | {"rounds": options.rounds}
+    about["threads_of_the_bare_loop"] = options.threads
     with tempfile.TemporaryDirectory() as scratch:
         dataset = pairs_of(options.pairs, Path(scratch))
         made = "" if options.pairs else ", made from scikit-learn's two photographs"

@@ -1,5 +1,7 @@
 """The benchmark of detection: rows for every arm, and arms that do the same work."""
 
+import threading
+
 import pytest
 import torch
 
@@ -20,8 +22,14 @@ def test_every_loader_has_a_row(made):
     assert all(row["images_per_second"] > 0 and row["cpu_ms_per_image"] > 0 for row in rows)
 
 
+def test_the_bare_loop_has_as_many_threads_as_the_loaders(made, monkeypatch):
+    both, make = threading.Barrier(2, timeout=10), detection._reference
+    monkeypatch.setattr(detection, "_reference", lambda *which: both.wait() < 2 and make(*which))
+    assert detection.loading(made, 2, 0.01, 1)[0]["images_per_second"] > 0
+
+
 def test_the_references_batches_have_the_boxes_of_their_images(made):
-    for image, targets in next(detection.references(made)):
+    for image, targets in next(detection.references(made, 2)):
         height, width = image.shape[1:]
         assert len(targets["boxes"]) == len(targets["labels"]) <= 5
         assert (targets["boxes"][:, 2] <= width).all() and (targets["boxes"][:, 3] <= height).all()

@@ -1,6 +1,7 @@
 """The benchmark of segmentation: rows for every arm, arms that do the same work, and a check that can fail."""
 
 import dataclasses
+import threading
 
 import numpy as np
 import pytest
@@ -24,6 +25,12 @@ def test_every_loader_has_a_row_and_labels_of_pillow(pairs):
     assert [row.get("labels_equal_to_pillows") for row in rows] == [None, True, True]
 
 
+def test_the_bare_loop_has_as_many_threads_as_the_loaders(pairs, monkeypatch):
+    both, make = threading.Barrier(2, timeout=10), segmentation._torchvision_pair
+    monkeypatch.setattr(segmentation, "_torchvision_pair", lambda *which: both.wait() < 2 and make(*which))
+    assert segmentation.loading(pairs, 2, 0.01, 1)[0]["images_per_second"] > 0
+
+
 def test_other_labels_are_not_equal(pairs):
     with DaliLoader(pairs, segmentation.CROP, 8, Share(training=True, seed=segmentation.SEED)) as loader:
         batch = next(iter(loader))
@@ -36,7 +43,7 @@ def test_other_labels_are_not_equal(pairs):
 
 
 def test_torchvisions_pairs_are_crops_with_their_labels(pairs):
-    images, labels = next(segmentation.torchvision_pairs(pairs))
+    images, labels = next(segmentation.torchvision_pairs(pairs, 2))
     assert images.shape == (8, 3, 256, 256) and labels.shape == (8, 1, 256, 256)
     known = np.unique([np.asarray(Image.open(pairs.label_path(index))) for index in range(len(pairs))])
     assert set(labels.unique().tolist()) <= {*known.tolist(), 255}
