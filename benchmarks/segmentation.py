@@ -3,8 +3,8 @@
 Augmentation: photographs of 256 x 256 in batches of 8, from uint8 to normalised floats, turned, shifted, and changed in
 brightness and contrast, their label maps with them. Ours is what a run does, for the student (forward) and in the
 search (both); torchvision's is RandomAffine and ColorJitter on one image after the other, as a data set calls them.
-Loading: pairs to random crops of 256 x 256, resized by 0.5 to 2; beside it, torchvision's functions in a bare loop of as
-many threads.
+Loading: pairs to random crops of 256 x 256, resized by 0.5 to 2; beside it, torchvision's functions in a bare loop
+of as many threads.
 Steps: those of the preset segmentation/scenes, on one batch.
 
     python -m benchmarks.segmentation --pairs CAMVID --json benchmarks/results/segmentation-cpu.json

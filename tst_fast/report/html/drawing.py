@@ -107,7 +107,9 @@ def curve(
     x, y = thin(x, POINTS // curves), thin(y, POINTS // curves)
     mode = "lines+markers" if len(x) <= 40 else "lines"
     line = {"color": colour, "dash": dash, "width": 2}
-    return go.Scatter(x=x, y=finite(y), name=html.escape(name, quote=False), mode=mode, line=line, marker={"size": 5}, **more)
+    return go.Scatter(
+        x=x, y=finite(y), name=html.escape(name, quote=False), mode=mode, line=line, marker={"size": 5}, **more
+    )
 
 
 def thin(values: Sequence[Value], most: int) -> list[Value]:

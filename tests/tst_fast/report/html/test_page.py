@@ -72,7 +72,9 @@ def test_classes_that_are_short_alike_stay_apart(tmp_path):
 
 
 def test_runs_that_are_short_alike_are_told_apart(tmp_path):
-    names = [f"resnet56-resnet20-{policy}-of-thirty-epochs-with-second-crops-seed-0" for policy in ("trained", "random")]
+    names = [
+        f"resnet56-resnet20-{policy}-of-thirty-epochs-with-second-crops-seed-0" for policy in ("trained", "random")
+    ]
     page = page_of(*(MadeUp().write(tmp_path / name) for name in names))
     for title in ("Mean loss: student learns", "top1 on test images, % (dotted: the teacher)", "Images/s of each pass"):
         shown = {trace["name"].removesuffix(", student learns") for trace in page.figures[title][0]}
