@@ -20,8 +20,8 @@ MUTANTS = [
     Mutant(
         "a seed counts that one arm has been run with",
         "benchmarks/comparison.py",
-        "if all(seed in runs for runs in done)",
-        "if any(seed in runs for runs in done)",
+        "if all((seed, choice) in runs for runs in done",
+        "if any((seed, choice) in runs for runs in done",
         "benchmarks/test_comparison.py::test_seeds_count_that_every_arm_has_been_run_with",
     ),
     Mutant(

@@ -9,11 +9,6 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from tst_pipelines import Targets
 
 
-def in_full_precision(values: Tensor) -> Tensor:
-    """The same in float32, or float64 where it is."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
-
-
 class UnroundedAnchors(AnchorGenerator):
     """Anchors of the sizes that they are said to have, as mmdetection's; torchvision rounds them to pixels."""
 

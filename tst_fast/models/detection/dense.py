@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torchvision.models.detection import FCOS, RetinaNet
 
 from tst_fast.losses.boxes import object_score, overlap
-from tst_fast.models.detection.anchors import grid_anchors, in_full_precision, listed
-from tst_fast.models.detection.published import freeze_norms_as, own_names
+from tst_fast.models.detection.anchors import grid_anchors, listed
+from tst_fast.models.detection.published import taken_over
+from tst_fast.models.precision import in_full_precision
 from tst_pipelines import Targets
 
 
@@ -143,10 +144,8 @@ class DenseDetector(nn.Module):
         return DenseOutput(*answers, anchors, levels, self)
 
     def own_names(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """See `published.own_names`, and `freeze_norms_as`."""
-        state = own_names(state, self.classes)
-        freeze_norms_as(state, self)
-        return state
+        """See `published.taken_over`."""
+        return taken_over(state, self, self.classes)
 
     def decode(self, regression: Tensor, anchors: Tensor) -> Tensor:
         """Boxes [..., 4] in pixels, from anchors [..., 4]."""

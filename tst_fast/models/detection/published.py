@@ -114,24 +114,26 @@ def own_names(state: dict[str, Tensor], classes: int) -> dict[str, Tensor]:
     return state
 
 
-def freeze_norms_as(state: dict[str, Tensor], detector: nn.Module) -> None:
-    """Freeze the batch norms of which a file has no count of batches: torchvision's, or one of what began from it.
+def taken_over(state: dict[str, Tensor], detector: nn.Module, classes: int) -> dict[str, Tensor]:
+    """A state dict by `own_names`; batch norms of which it has no count of batches are frozen in the detector.
+
+    So they are in torchvision's files, and in those of what began from them.
 
     Args:
-        state: by the detector's own names.
+        state: of a file.
         detector: changed in place.
+        classes: their number.
     """
+    state = own_names(state, classes)
+    # torchvision takes an epsilon of 0 for its first Faster R-CNN and RetinaNet, both on ResNets.
+    is_fcos = any("bbox_ctrness" in name for name in state)
+    is_exact = "backbone.body.layer1.0.conv1.weight" in state and not is_fcos
     for path, norm in list(detector.named_modules()):
         counted = f"{path}.num_batches_tracked" in state
         if isinstance(norm, nn.BatchNorm2d) and f"{path}.running_var" in state and not counted:
-            detector.set_submodule(path, FrozenBatchNorm2d(norm.num_features, eps=_epsilon(path, state, norm)))
-
-
-def _epsilon(path: str, state: dict[str, Tensor], norm: nn.BatchNorm2d) -> float:
-    """torchvision takes 0 for its first Faster R-CNN and RetinaNet, both on ResNets."""
-    on_resnet = path.startswith("backbone.body.") and "backbone.body.layer1.0.conv1.weight" in state
-    is_fcos = any("bbox_ctrness" in name for name in state)
-    return 0.0 if on_resnet and not is_fcos else norm.eps
+            epsilon = 0.0 if is_exact and path.startswith("backbone.body.") else norm.eps
+            detector.set_submodule(path, FrozenBatchNorm2d(norm.num_features, eps=epsilon))
+    return state
 
 
 OLD_HEAD = re.compile(r"(_head\.conv)\.(\d+)\.(weight|bias)$")

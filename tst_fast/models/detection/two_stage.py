@@ -15,8 +15,9 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, concat_box_p
 from torchvision.ops import box_iou
 
 from tst_fast.losses.boxes import object_score, overlap
-from tst_fast.models.detection.anchors import grid_anchors, in_full_precision, listed
-from tst_fast.models.detection.published import freeze_norms_as, own_names
+from tst_fast.models.detection.anchors import grid_anchors, listed
+from tst_fast.models.detection.published import taken_over
+from tst_fast.models.precision import in_full_precision
 from tst_pipelines import Targets
 
 SAME = 0.5
@@ -140,10 +141,8 @@ class TwoStageDetector(nn.Module):
         self.classes: int = model.roi_heads.box_predictor.cls_score.out_features - 1
 
     def own_names(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """See `published.own_names`, and `freeze_norms_as`."""
-        state = own_names(state, self.classes)
-        freeze_norms_as(state, self)
-        return state
+        """See `published.taken_over`."""
+        return taken_over(state, self, self.classes)
 
     def forward(self, images: Tensor) -> TwoStageOutput:
         """See `TwoStageOutput`; of regions there are as many as torchvision proposes in this mode."""

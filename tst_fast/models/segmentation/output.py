@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tst_fast.models.precision import in_full_precision
+
 BAND = 256
 """Rows of pixels whose logits are in memory at once, of one image, while a label map is made."""
 
@@ -30,7 +32,7 @@ class SegmentationOutput(NamedTuple):
 
         In float32, or float64 where they are.
         """
-        logits = logits.float() if logits.itemsize < 4 else logits
+        logits = in_full_precision(logits)
         if logits.shape[2:] == size:
             return logits
         return F.interpolate(logits, size, mode="bilinear", align_corners=self.align_corners)
@@ -46,7 +48,7 @@ class SegmentationOutput(NamedTuple):
         """
         if aligned == self.align_corners:
             return self.resized(logits, cells)
-        logits = logits.float() if logits.itemsize < 4 else logits
+        logits = in_full_precision(logits)
         numbers = (torch.arange(count, dtype=logits.dtype, device=logits.device) for count in cells)
         down, across = (self._places(*sides, aligned) for sides in zip(numbers, pixels, strict=True))
         grid = torch.stack(torch.meshgrid(across, down, indexing="xy"), dim=2).expand(len(logits), -1, -1, -1)
