@@ -147,7 +147,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     about = machine("torchvision", "pillow", *DALI) | {"rounds": options.rounds}
-    about["threads_of_the_bare_loop"] = options.threads
     with tempfile.TemporaryDirectory() as scratch:
         dataset = images_of(options.coco, Path(scratch))
         made = "" if options.coco else ", made of scikit-learn's two photographs"

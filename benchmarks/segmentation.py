@@ -228,7 +228,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     about = machine("torchvision", "pillow", *DALI) | {"rounds": options.rounds}
-    about["threads_of_the_bare_loop"] = options.threads
     with tempfile.TemporaryDirectory() as scratch:
         dataset = pairs_of(options.pairs, Path(scratch))
         made = "" if options.pairs else ", made from scikit-learn's two photographs"
