@@ -2,14 +2,16 @@
 
 import difflib
 import os
+import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Literal, NoReturn
 
 FLAGS = {
@@ -40,9 +42,9 @@ class Interrupted(Exception):
         signal: its number; the exit status is 128 more, as a shell has it.
     """
 
-    def __init__(self, signal: int, message: str) -> None:
+    def __init__(self, number: int, message: str) -> None:
         super().__init__(message)
-        self.signal = int(signal)
+        self.signal = int(number)
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
@@ -80,7 +82,8 @@ def errors_as_messages(stopped: str = "stopped") -> Iterator[None]:
         stopped: the message of Ctrl-C.
     """
     try:
-        yield
+        with _leaving_amid_an_import(stopped):
+            yield
     except UserError as error:
         _end(_on_lines(error), alike=True, knows_less=isinstance(error, ToldByAnother))
     except Interrupted as interrupted:
@@ -97,6 +100,28 @@ def errors_as_messages(stopped: str = "stopped") -> Iterator[None]:
             _end(f"{_unforeseen(error)}; {_keep_traceback()}")
         flags = " or ".join(FLAGS[option] for option in options if option in FLAGS)
         _end(f"{_on_lines(error)} ({flags})" if flags else _on_lines(error))
+
+
+@contextmanager
+def _leaving_amid_an_import(stopped: str) -> Iterator[None]:
+    """Within, Ctrl-C amid an import ends the program there and then: in torch's, an exception is lost, or aborts it."""
+
+    def handle(_: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+                os.write(2, f"{stopped}\n".encode())
+                os._exit(130)
+            frame = frame.f_back
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python lets no other have a handler
+        return
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _end(message: str, alike: bool = False, knows_less: bool = False) -> NoReturn:

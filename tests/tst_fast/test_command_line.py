@@ -45,6 +45,30 @@ def test_launch_then_kill_then_resume(tmp_path, tiny_flags):
         assert (folder / name).read_bytes() == (only(tmp_path / "whole") / name).read_bytes()
 
 
+CTRL_C_WHERE_AN_EXCEPTION_IS_LOST = """
+import os, signal, sys
+
+class Sender:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "torch":
+            Sender()
+
+sys.meta_path.insert(0, Finder())
+from tst_fast.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_ctrl_c_while_torch_is_imported(command, tmp_path, tiny_flags):
+    output = output_of(["-c", CTRL_C_WHERE_AN_EXCEPTION_IS_LOST, command, *tiny_flags, f"--output={tmp_path}"], 130)
+    assert output.startswith("stopped") and output.count("\n") == 1
+
+
 def test_compare_shows_the_arms_that_are_asked_for(tmp_path, tiny_flags):
     program = "from tst_fast.cli import main; main()"
     arms = "--arms=['KD, untrained policy', TST]"

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -92,14 +93,19 @@ def _start(run: Planned, place: int, jobs: int) -> BaseProcess:
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     threads = max(1, torch.get_num_threads() // jobs)
     process = multiprocessing.get_context("spawn").Process(target=_run, args=(run, threads), name=run.folder.name)
-    with _seeing_one_gpu(place):
-        process.start()
+    resource_tracker.ensure_running()  # for to start it takes the mask of SIGINT away
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # which the process inherits
+    try:
+        with _seeing_one_gpu(place):
+            process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     return process
 
 
 def _run(run: Planned, threads: int) -> None:
     """What the process does; it stops if the one that started it is gone."""
-    os.setsid()  # Ctrl-C reaches the one that started it alone, which passes it on
+    _leave_terminal()
     log = os.open(run.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(log, stream.fileno())
@@ -107,6 +113,14 @@ def _run(run: Planned, threads: int) -> None:
     torch.set_num_threads(threads)
     with errors_as_messages():
         result_of(run.config, run.folder, start_accelerator(run.config.timeout))
+
+
+def _leave_terminal() -> None:
+    """From now on Ctrl-C reaches only the process that started this one, which passes it on; nor has one before."""
+    os.setsid()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # forgets one that waits
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    signal.signal(signal.SIGINT, before)
 
 
 def _stop_with_parent() -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 
+import psutil
 import pytest
 import torch
 from accelerate import Accelerator
@@ -69,6 +70,19 @@ def test_a_signal_stops_all_of_them_with_checkpoints(tiny_flags, tmp_path):
     for log in logs:
         assert "with a checkpoint" in log.read_text()
         assert list(log.with_suffix("").glob("checkpoints/*.pt"))
+
+
+def test_ctrl_c_at_a_terminal_reaches_processes_that_begin_through_the_first_alone(tiny_flags, tmp_path):
+    flags = [*tiny_flags, "--teacher_training.epochs=1", "--arms=[KD, TST]", "--seeds=1", "--jobs=2"]
+    process = start(["-m", "tst_fast", "compare", *flags, "--folder", str(tmp_path)], start_new_session=True)
+    while not (tmp_path / "teacher" / "result.json").exists():
+        assert process.poll() is None, process.communicate()[0]
+    while sum(one.status() != psutil.STATUS_ZOMBIE for one in psutil.Process(process.pid).children()) < 3:
+        time.sleep(0.01)  # two, and multiprocessing's resource tracker
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in output
+    assert output.endswith(f"SIGINT: stopped; the same command with --folder {tmp_path} goes on\n")
 
 
 def test_a_run_that_is_stopped_by_itself_says_what_goes_on_with_all_of_them():
