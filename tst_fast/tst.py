@@ -109,7 +109,12 @@ class TST:
 
         Returns:
             On the device: loss, and teacher_confidence and student_confidence, the mean probability of the true class.
+
+        Raises:
+            UserError: it is called where gradients are off.
         """
+        if not torch.is_grad_enabled():
+            raise UserError("search learns by gradients: call it outside torch.no_grad() and torch.inference_mode()")
         return self._search.step(_batch(images, labels))
 
     def begin_search(self) -> None:

@@ -85,6 +85,8 @@ def test_images_in_floats_are_those_in_bytes(tst):
         tst.loss(floats[:, 0], labels)
     with pytest.raises(UserError, match="6 images and 5 labels"):
         tst.search(images, labels[:5])
+    with torch.no_grad(), pytest.raises(UserError, match=r"call it outside torch.no_grad\(\)"):
+        tst.search(images, labels)
 
 
 def test_the_callers_modes_gradients_and_wrappers_stay_the_callers(tst):
