@@ -90,6 +90,7 @@ class TST:
             loss__tau=tau,
         )
         check(config)
+        self._looked = False
         self._loop = _Loop(next(teacher.parameters()).device)
         self.teacher, self.student, self.config = teacher.eval(), student, config
         chosen = config.policy
@@ -115,7 +116,7 @@ class TST:
         """
         if not torch.is_grad_enabled():
             raise UserError("search learns by gradients: call it outside torch.no_grad() and torch.inference_mode()")
-        return self._search.step(_batch(images, labels))
+        return self._search.step(self._batch(images, labels))
 
     def begin_search(self) -> None:
         """Make the policy's optimizer anew, as the paper does before each search."""
@@ -124,7 +125,7 @@ class TST:
     def augment(self, images: Tensor) -> Tensor:
         """Images as the policy makes them now, by a new draw, normalised: floating [B, 3, H, W], without a gradient."""
         with torch.no_grad():
-            return self._augmenter(_pixels(images)).images
+            return self._augmenter(self._pixels(images)).images
 
     def loss(self, images: Tensor, labels: Tensor, model: nn.Module | None = None) -> Tensor:
         """What the student minimises: half on augmented images, half on plain ones, in one forward pass of both.
@@ -134,18 +135,26 @@ class TST:
             labels: as for `search`.
             model: what is called for the student's answers, such as DDP around it; None: the student.
         """
-        return self._from_teacher(self.student if model is None else model, _batch(images, labels))[0]
+        return self._from_teacher(self.student if model is None else model, self._batch(images, labels))[0]
 
     def normalise(self, images: Tensor) -> Tensor:
         """Plain images as the networks take them, for an evaluation: floating [B, 3, H, W]."""
-        return normalise(_pixels(images), self.config.data.mean, self.config.data.std)
+        return normalise(self._pixels(images), self.config.data.mean, self.config.data.std)
 
     def state_dict(self) -> dict[str, Any]:
-        """Of the policy and its optimizer; the networks' are the caller's."""
-        return self._search.state_dict()
+        """Of the policy, with what its values are of, and its optimizer; the networks' are the caller's."""
+        return {**self._search.state_dict(), "operations": self.config.policy.operations}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a `state_dict`."""
+        """Continue from a `state_dict`.
+
+        Raises:
+            UserError: it is of other operations, or of the same in another order.
+        """
+        if state["operations"] != self.config.policy.operations:
+            raise UserError(
+                f"the state is of the operations {', '.join(state['operations'])}, in this order: give `operations` so"
+            )
         self._search.load_state_dict(state)
 
     def write_policy(self, file: str | Path) -> None:
@@ -155,6 +164,32 @@ class TST:
         PolicyFile.of_run(self.config, [learned], learned, "a loop's own", result, composes_warps=False).write(
             Path(file)
         )
+
+    def _batch(self, images: Tensor, labels: Tensor) -> Batch:
+        if len(images) != len(labels):
+            raise UserError(f"there are {len(images)} images and {len(labels)} labels")
+        return Batch.of(self._pixels(images), Targets(labels), np.arange(len(images)))
+
+    def _pixels(self, images: Tensor) -> Tensor:
+        """uint8 [B, H, W, 3].
+
+        Raises:
+            UserError: images of another form, or floating ones beyond 0..1, which only the first batch on a GPU is
+                looked through for: to look is to wait for it.
+        """
+        if images.dtype == torch.uint8 and images.dim() == 4 and images.shape[3] == 3:
+            return images
+        if not (images.is_floating_point() and images.dim() == 4 and images.shape[1] == 3):
+            raise UserError(
+                f"images are {images.dtype} {list(images.shape)}: give uint8 [B, H, W, 3], or floating [B, 3, H, W] in "
+                "0..1, before they are normalised"
+            )
+        if not (self._looked and images.is_cuda):
+            low, high = (value.item() for value in images.aminmax())
+            if not -0.1 <= low <= high <= 1.1:  # some ways of resizing overshoot; not so with NaN
+                raise UserError(f"images are in {low:.3g}..{high:.3g}: give them in 0..1, before they are normalised")
+            self._looked = True
+        return (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).contiguous()
 
 
 class _Loop:
@@ -173,25 +208,3 @@ class _Loop:
             return tensor
         dist.all_reduce(tensor := tensor.clone())
         return tensor / dist.get_world_size() if reduction == "mean" else tensor
-
-
-def _pixels(images: Tensor) -> Tensor:
-    """uint8 [B, H, W, 3].
-
-    Raises:
-        UserError: images of another form.
-    """
-    if images.dtype == torch.uint8 and images.dim() == 4 and images.shape[3] == 3:
-        return images
-    if images.is_floating_point() and images.dim() == 4 and images.shape[1] == 3:
-        return (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).contiguous()
-    raise UserError(
-        f"images are {images.dtype} {list(images.shape)}: give uint8 [B, H, W, 3], or floating [B, 3, H, W] in 0..1, "
-        "before they are normalised"
-    )
-
-
-def _batch(images: Tensor, labels: Tensor) -> Batch:
-    if len(images) != len(labels):
-        raise UserError(f"there are {len(images)} images and {len(labels)} labels")
-    return Batch.of(_pixels(images), Targets(labels), np.arange(len(images)))

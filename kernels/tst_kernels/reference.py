@@ -55,7 +55,12 @@ def affine_warp(x: Tensor, theta: Tensor, interpolation: str = "bilinear", fill:
     """
     grid = affine_grid(theta, *x.shape[-2:])
     if interpolation == "bilinear":
-        return sample(x - fill, grid) + fill if fill else sample(x, grid)
+        if not fill:
+            return sample(x, grid)
+        outside = F.threshold(
+            1 - sample(torch.ones_like(x[:, :1]), grid), 1e-6, 0
+        )  # weights add up to 1 but for rounding
+        return sample(x, grid) + fill * outside
     height, width = x.shape[-2:]
     # Pixel i covers [i, i + 1) of a side measured from its edge.
     column = ((grid[..., 0] + 1) * (width / 2)).floor()

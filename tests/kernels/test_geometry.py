@@ -79,6 +79,16 @@ def test_several_warps_are_one_after_the_other(names):
     assert (warp(images / 255, reversed_theta) - expected / 255).abs()[..., inside].mean() > 4 * EIGHT_BIT
 
 
+def test_a_fill_of_any_size_leaves_the_inside_as_it_is():
+    images, theta = torch.rand(4, 3, 16, 20), compose(_random_warps(4, seed=8), 16, 20)
+    expected, fill = warp(images, theta, backend="torch"), -1e9
+    beyond = 1 - warp(torch.ones_like(images), theta, backend="torch")
+    found = warp(images, theta, fill=fill, backend="torch")
+    inside, outside = beyond.abs() < 1e-6, beyond == 1
+    assert inside.any() and outside.any()
+    assert torch.equal(found[inside], expected[inside]) and (found[outside] == fill).all()
+
+
 def test_a_rotation_is_one_in_pixels():
     height, width = 512, 1024
     theta = compose(_draw([("Rotate", 1.0, 1.0)]), height, width)[0]

@@ -83,6 +83,9 @@ def test_images_in_floats_are_those_in_bytes(tst):
     torch.testing.assert_close(tst.normalise(floats), normalise(images, MEAN, STD))
     with pytest.raises(UserError, match=r"images are torch.float32 \[6, 12, 16\]"):
         tst.loss(floats[:, 0], labels)
+    for wrong, found in ((floats / 0.2 - 2, "-2..3"), (floats * 255, "0..255"), (floats * torch.nan, "nan..nan")):
+        with pytest.raises(UserError, match=f"images are in {found}: give them in 0..1, before they are normalised"):
+            tst.augment(wrong)
     with pytest.raises(UserError, match="6 images and 5 labels"):
         tst.search(images, labels[:5])
     with torch.no_grad(), pytest.raises(UserError, match=r"call it outside torch.no_grad\(\)"):
@@ -113,6 +116,9 @@ def test_it_goes_on_from_its_state(tst, tmp_path):
         torch.manual_seed(5)
         one.search(images, labels)
     assert tst.policy.learned() == other.policy.learned()
+    turned = TST(_network(0), _network(1), operations=tst.config.policy.operations[::-1])
+    with pytest.raises(UserError, match=r"the state is of the operations ShearX, .*, in this order"):
+        turned.load_state_dict(tst.state_dict())
     tst.write_policy(tmp_path / "policy.json")
     assert PolicyFile.read(tmp_path / "policy.json").operations == tst.policy.learned()
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tst_fast.commands.arms import PAIRS, TST, Changes
-from tst_fast.commands.continuing import result_of
+from tst_fast.commands.continuing import require_the_same, result_of
 from tst_fast.commands.paired import agreement, paired_difference, scores_of, summary
 from tst_fast.commands.schedule import TEACHER, Schedule
 from tst_fast.commands.side_by_side import Planned, side_by_side
@@ -83,6 +83,8 @@ class Comparison:
 
     def run(self) -> dict[str, Any]:
         """Run all; returns what compare.json holds in the end."""
+        for run in (*self.teachers_planned(), *self.students_planned()):
+            require_the_same(run.config, run.folder)  # before what was found is written over
         self._write()
         for run, result in self._results(self.teachers_planned()):
             self.teachers[run.config.data.fraction_seed] = result["teacher"]

@@ -25,8 +25,7 @@ def result_of(config: Config, folder: Path, accelerator: Accelerator) -> dict[st
     Raises:
         UserError, tst_pipelines.DataError: the folder has a run of other settings, or the run cannot go on.
     """
-    if (folder / "config.yaml").exists():
-        _require_the_same(config, folder)
+    require_the_same(config, folder)
     file = folder / "result.json"
     if file.exists():
         return json.loads(file.read_text(encoding="utf-8"))
@@ -36,7 +35,14 @@ def result_of(config: Config, folder: Path, accelerator: Accelerator) -> dict[st
         return run.run()
 
 
-def _require_the_same(config: Config, folder: Path) -> None:
+def require_the_same(config: Config, folder: Path) -> None:
+    """Refuse a folder with a run of other settings.
+
+    Raises:
+        UserError: it names them.
+    """
+    if not (folder / "config.yaml").exists():
+        return
     saved = reading.settings_begun_with(folder / "config.yaml", config)
     different = list(differences(saved, reading.settings_of(config)))
     if different:

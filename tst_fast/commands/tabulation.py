@@ -18,6 +18,7 @@ def write_table(rows: Sequence[Row], folder: Path) -> str:
         rows: of the group.
         folder: holds a folder for each row, as `Comparison` leaves it.
     """
+    folder.mkdir(parents=True, exist_ok=True)  # a part may have no pair
     table = {row.name: _entry(row, content) for row in rows if (content := _read(folder / row.name))}
     write_text_whole(folder / "table.json", json.dumps(table, indent=2) + "\n")
     text = _markdown(table)

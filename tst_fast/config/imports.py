@@ -1,6 +1,7 @@
 """Code of the user's own, by import path: `my.module:name`."""
 
 import importlib
+import operator
 import os
 import re
 import sys
@@ -52,6 +53,12 @@ def load_object(path: str, flag: str) -> Any:
     if not callable(getattr(found, name, None)):
         raise UserError(f"--{flag} {path}: {module} has no function or class {name!r}{nearest(name, dir(found))}")
     return getattr(found, name)
+
+
+def own_code(config: object) -> list[str]:
+    """The import paths in a configuration, each once."""
+    values = [operator.attrgetter(name)(config) for name in SETTINGS]
+    return list(dict.fromkeys(value for value in values if is_import_path(str(value))))
 
 
 def require_said(settings: Mapping[str, Any], said: Sequence[str], where: str) -> None:

@@ -76,6 +76,28 @@ def saved_classes(file: Path) -> tuple[str, ...] | None:
     return None if about is None else tuple(map(str, about["classes"]))
 
 
+def require_class_order(file: Path, role: str, classes: Sequence[str]) -> None:
+    """Refuse weights whose answers would be taken for other classes: the data has the same names in another order.
+
+    Args:
+        file: see `weights_file`; one without names of classes is not looked into.
+        role: of the network, for messages: "teacher".
+        classes: names, in the order of the data's labels.
+
+    Raises:
+        UserError: with the first name that stands elsewhere.
+    """
+    file = weights_file(file, role)
+    saved = saved_classes(file) if file.suffix == ".safetensors" else None
+    if saved is None or saved == tuple(classes) or sorted(saved) != sorted(classes):
+        return
+    number = next(number for number, name in enumerate(saved) if name != classes[number])
+    raise UserError(
+        f"the {role} checkpoint {file} has the data's classes in another order: class {number} is {saved[number]!r} "
+        f"there and {classes[number]!r} in the data. Give the data its order: {', '.join(saved[:20])}"
+    )
+
+
 def saved_epoch(file: Path) -> int | None:
     """The epoch in the header of what `save_weights` wrote; None without one.
 

@@ -71,7 +71,7 @@ def aligned_encoders(
         encoders = Encoders(config.policy.operations)
     fits: list[dict[str, Fit]] = [{}]
     if accelerator.is_main_process and len(encoders):
-        file = _cache_file(config, dataset)
+        file = _cache_file(config, dataset, accelerator.num_processes)
         cached = _load(encoders, file)
         if cached is None:
             images = _sample(open_loader())
@@ -145,7 +145,7 @@ def _sample(loader: Loader) -> Tensor:
     return torch.cat(found)[:IMAGES]
 
 
-def _cache_file(config: Config, dataset: Dataset) -> Path:
+def _cache_file(config: Config, dataset: Dataset, processes: int) -> Path:
     """Named by all that the result depends on, this program's code included."""
     data = config.data
     sources = [Path(inspect.getfile(module)) for module in (operations, reference, encoders_module)]
@@ -153,6 +153,7 @@ def _cache_file(config: Config, dataset: Dataset) -> Path:
         "data": [dataset.fingerprint, data.batch_size, data.image_size, data.crop, data.padding, data.flip],
         "operations": config.policy.operations,
         "seed": config.seed,
+        "processes": processes,  # of which the first sees its own share of the images
         "steps": config.policy.encoder_steps,
         "code": [hashlib.sha256(source.read_bytes()).hexdigest() for source in [*sources, Path(__file__)]],
     }

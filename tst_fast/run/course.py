@@ -29,6 +29,12 @@ def require_same_course(changed: Changes, config: Config, progress: Progress, st
     planned = plan(replace(config, **settings), steps_per_epoch, progress.searches)
     now = plan(config, steps_per_epoch, progress.searches)
     _require_rates(changed, config, progress, planned)
+    if "data.batch_size" in changed:
+        then, value = changed["data.batch_size"]
+        raise UserError(
+            f"--override data.batch_size={value}: the run has taken steps of {then} images, by which its epochs and "
+            "learning rates are counted; begin a new run, from its weights with --student.checkpoint FOLDER"
+        )
     if _done(planned, progress) != _done(now, progress):
         keys = ", ".join(f"{key} ({then} before, now {value})" for key, (then, value) in changed.items())
         raise UserError(

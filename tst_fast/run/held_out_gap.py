@@ -50,7 +50,7 @@ def confidences(session: Session, augmenter: Augmenter) -> dict[str, float]:
         augmenter: draws from torch's global generator: after the same seed, two policies are drawn from alike.
 
     Returns:
-        The teacher's, the student's, and the gap: the first minus the second.
+        The teacher's, the student's, and the gap: the first minus the second. Where nothing counts, all are 0.
     """
     sums = torch.zeros(3, dtype=torch.float64, device=session.accelerator.device)  # teacher, student, images
     networks = session.require_teacher(), session.student
@@ -67,5 +67,6 @@ def confidences(session: Session, augmenter: Augmenter) -> dict[str, float]:
             share = sums.new_tensor(1.0) if asked.weights is None else asked.weights.double().sum()
             sums += len(batch) * torch.stack([*means, share])
     of_teacher, of_student, images = over_ranks(session.accelerator, sums, "sum").tolist()
+    images = images or 1.0  # nothing counted: both sums are 0
     values = {"teacher": of_teacher / images, "student": of_student / images}
     return {**values, "gap": values["teacher"] - values["student"]}

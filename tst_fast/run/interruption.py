@@ -5,7 +5,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -63,11 +63,13 @@ class Interruption:
         found = over_ranks(self.accelerator, own, "sum").tolist()
         return next((one for one, count in zip(SIGNALS, found, strict=True) if count), None)
 
-    def error(self, received: signal.Signals, step: int, folder: Path) -> Interrupted:
+    def error(self, received: signal.Signals, step: int, folder: Path, own_code: Sequence[str]) -> Interrupted:
         """What ends every process, once the main one has its checkpoint; which says how the run goes on."""
         self.accelerator.wait_for_everyone()  # a launcher may kill the others as soon as one has ended
         message = f"{received.name}: stopped after step {step:,}, with a checkpoint. To go on:\n"
-        said = message + command_to_resume(folder, self.accelerator) if self.accelerator.is_main_process else ""
+        said = (
+            message + command_to_resume(folder, self.accelerator, own_code) if self.accelerator.is_main_process else ""
+        )
         return Interrupted(received, said)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
@@ -78,10 +80,10 @@ class Interruption:
             os.write(2, f"\n{self.received.name}: stopping at the next step, with a checkpoint\n".encode())
 
 
-def command_to_resume(folder: Path, accelerator: Accelerator) -> str:
-    """The command line that continues a run as this process was started."""
+def command_to_resume(folder: Path, accelerator: Accelerator, own_code: Sequence[str]) -> str:
+    """The command line that continues a run as this process was started; code of the user's own is to be said again."""
     program = sys.argv[0]
-    resumed = [program, "--resume", str(folder)]
+    resumed = [program, "--resume", str(folder), *(word for path in own_code for word in ("--import", path))]
     if Path(program).suffix != ".py":
         return shlex.join([Path(program).name, "train", *resumed[1:]])
     if "ACCELERATE_MIXED_PRECISION" not in os.environ:  # which `accelerate launch` sets

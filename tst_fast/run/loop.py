@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tst_fast.config import reading
+from tst_fast.config.imports import own_code
 from tst_fast.errors import ToldByAnother, UserError, keep_tracebacks_in
 from tst_fast.models import load_weights
 from tst_fast.ranks import share_buffers
@@ -85,7 +86,7 @@ class Run:
             progress.end_pass()
             self._save_checkpoint()
             if asked := self.interruption.agreed():
-                raise self.interruption.error(asked, progress.global_step, self.folder)
+                raise self.interruption.error(asked, progress.global_step, self.folder, own_code(self.config))
         result = make_result(session, progress)
         if self.accelerator.is_main_process:
             write_artefacts(session, progress, result, self.folder)
@@ -164,7 +165,7 @@ class Run:
                 self._count(current.stage)  # else what was done would be lost with a stop
                 self._save_checkpoint()
             if asked:
-                raise self.interruption.error(asked, progress.global_step, self.folder)
+                raise self.interruption.error(asked, progress.global_step, self.folder, own_code(self.config))
         rate = (progress.step - first) * self.config.data.batch_size / (time.perf_counter() - started)
         self._read(current, announcer, rate)
         self._count(current.stage)
@@ -200,6 +201,8 @@ class Run:
     def _settle(self, stage: Stage) -> None:
         """A teacher that no longer learns is frozen for good."""
         if stage != "teacher" and self.session.teacher is not None:
+            if self.learners.teacher is not None:
+                self.learners.teacher.optimizer.state.clear()  # Accelerate keeps the optimizer itself
             self.learners.teacher = None
             self.session.teacher.eval().requires_grad_(False)
 
@@ -229,7 +232,7 @@ class Run:
         if self.accelerator.is_main_process:
             dump.write(self.folder)
         kind = UserError if dump.files else ToldByAnother
-        return kind(dump.message(self.folder))
+        return kind(dump.message(self.folder, own_code(self.config)))
 
     def _save_checkpoint(self) -> None:
         """Everything that the rest of the run depends on. The ranks hold the same state, so the main process writes."""

@@ -6,6 +6,7 @@ trained; `dump.json` says which step it was. `tst-fast replay` reads it.
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -102,8 +103,14 @@ class Dump:
         except (ValueError, RecursionError) as error:
             raise UserError(f"{file} is no dump of a run that was not finite: {error}") from None
 
-    def message(self, run: Path) -> str:
-        """What the user is told: every rank stops, and those that made the NaN name the batch."""
+    def message(self, run: Path, own_code: Sequence[str]) -> str:
+        """What the user is told: every rank stops, and those that made the NaN name the batch.
+
+        Args:
+            run: its folder.
+            own_code: import paths in its configuration, which both commands must be told again.
+        """
+        said = "".join(f" --import {path}" for path in own_code)
         where = "a batch of another process"
         if self.files:
             first, more = ", ".join(map(printable, self.files[:3])), max(len(self.files) - 3, 0)
@@ -111,6 +118,6 @@ class Dump:
         rate = f"{'policy' if self.stage == 'search' else f'{self.stage}_training.optimizer'}.learning_rate"
         return (
             f"{self.what} is not finite at step {self.step} of {self.stage} epoch {self.epoch}, in {where}. Lower "
-            f"--{rate}, or look at these images. `tst-fast replay {self.folder(run)}` takes the step again and says "
-            f"where it begins; `--resume {run} --override {rate}=VALUE` goes on from the last checkpoint"
+            f"--{rate}, or look at these images. `tst-fast replay {self.folder(run)}{said}` takes the step again and "
+            f"says where it begins; `--resume {run}{said} --override {rate}=VALUE` goes on from the last checkpoint"
         )

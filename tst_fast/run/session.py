@@ -15,6 +15,7 @@ from tst_fast.models import load_weights
 from tst_fast.models.evaluation import with_preparation
 from tst_fast.models.features import pair_features
 from tst_fast.models.normalised import Normalisation, normalised, published_normalisation
+from tst_fast.models.weights import require_class_order
 from tst_fast.policy.alignment import Fit, aligned_encoders
 from tst_fast.policy.augmenter import Augmenter
 from tst_fast.policy.policy import Policy
@@ -218,6 +219,7 @@ def make_network(config: Config, role: Role, task: Task, dataset: Dataset, devic
     network = task.network(role, dataset)
     if chosen.checkpoint:
         load_weights(network, chosen.checkpoint, role, chosen.sha256)
+        require_class_order(chosen.checkpoint, role, dataset.classes)
     if config.sync_batch_norm:
         network = _with_synchronised_norms(network, device)
     normalised(network, Normalisation(config.data.mean, config.data.std), own_normalisation(config, role))

@@ -69,7 +69,9 @@ def mix_forward(
     source, nine, sizes = _image(images), _constants(constants), _whole(sizes)
     result = empty_result(images, dtype, channels_last) if out is None else out
     target = _image(result)
-    alike = likeness(images, result, *draw, sizes, nine.pointer)
+    if target.pointer is not result:
+        raise ValueError("out: values of one image lie 2^31 or more elements apart; their offsets must fit 32 bits")
+    alike = likeness(source.pointer, result, *draw, sizes, nine.pointer)
     # What is not aligned cannot be written two at a time: two would go through shared memory.
     are_apart = target.layout.pair_words is None and height * width % 16 != 0
     pixels = 1 if are_apart else _pixels(images.device)
@@ -105,8 +107,8 @@ def mix_backward(
     threads, tiles = _tiles(height * width, pixels)
     stripes = _stripes(batch * slots, tiles)
     partials = rows.new_empty((batch, slots, stripes, int(families.COLUMNS)))
-    image_gradients = torch.empty_like(images) if needs_images else rows.new_empty(0)
-    alike = likeness(gradient, images, *draw, *saved, sizes, nine.pointer)
+    image_gradients = torch.empty_like(source.pointer) if needs_images else rows.new_empty(0)
+    alike = likeness(upstream.pointer, source.pointer, *draw, *saved, sizes, nine.pointer)
     with launcher.on(images.device):
         if upstream.layout.pair_words is None:  # pairs of the images alone would spill
             source = source._replace(layout=source.layout._replace(pair_words=None))
@@ -203,7 +205,7 @@ def warp_backward(
     batch, channels, height, width = images.shape
     pixels = _pixels(images.device)
     threads, tiles = _tiles(height * width, pixels)
-    theta = theta.contiguous()
+    theta, fill = theta.contiguous(), float(fill)  # a whole number would be of another type to Triton
     upstream = _planes(gradient)
     alike = likeness(gradient, images, theta)
     image_gradients, theta_gradients = images.new_empty(0), theta.new_empty(0)

@@ -111,3 +111,10 @@ def test_a_folder_with_runs_of_other_settings_is_refused(group, begun, tmp_path)
     with pytest.raises(SystemExit, match=r"teacher holds a run of other settings \(loss\.tau\)"):
         table.main([*words, "--loss.tau=3"])
     assert len(begun) == 2
+    content = json.loads((tmp_path / "two" / "compare.json").read_text())
+    assert len(content["runs"]["KD"]) == 1  # what was found is still there
+
+
+def test_a_part_may_have_no_pair(group, begun, tmp_path):
+    table.main(["digits", "--part=3/3", "--folder", str(tmp_path / "new"), "--seeds=1"])
+    assert begun == [] and json.loads((tmp_path / "new" / "table.json").read_text()) == {}

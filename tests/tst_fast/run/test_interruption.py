@@ -5,13 +5,18 @@ import re
 import shlex
 import signal
 import time
+from pathlib import Path
 
 import pytest
+from accelerate import Accelerator
 
 from tests.kills import differing
 from tests.tst_fast.processes import ROOT, only, output_of, start
 from tests.tst_fast.recording import record_batches
+from tst_fast.config.imports import own_code
+from tst_fast.config.schema import Config, replace
 from tst_fast.errors import Interrupted, errors_as_messages
+from tst_fast.run.interruption import command_to_resume
 from tst_fast.run.search import PolicySearch
 from tst_fast.run.update import ModelUpdate
 from tst_fast.train import main
@@ -101,6 +106,13 @@ def test_two_processes_stop_together(tmp_path, tiny_flags, monkeypatch):
     newest = max(only(tmp_path).glob("checkpoints/*.pt"))
     assert int(newest.stem) == step and "exitcode  : 138" in said
     output_of([*launch, program, "--resume", str(only(tmp_path)), "--override", "student_training.epochs=12"])
+
+
+def test_the_command_that_goes_on_says_own_code_again(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/bin/tst-fast", "train"])
+    config = replace(Config(), student__name="mine:net", teacher__name="mine:net", loss__name="mine.losses:own")
+    command = command_to_resume(Path("runs/one"), Accelerator(cpu=True), own_code(config))
+    assert command == "tst-fast train --resume runs/one --import mine:net --import mine.losses:own"
 
 
 def test_what_is_interrupted_says_so_once():

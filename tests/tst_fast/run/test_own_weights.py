@@ -27,6 +27,20 @@ def falling(monkeypatch):
     return seen
 
 
+def test_weights_of_the_same_classes_in_another_order_are_refused(make_run, tiny_config, tmp_path):
+    file = tmp_path / "teacher.safetensors"
+    save_weights(ConvNet(10, channels=[4, 8]), file, "convnet", "0123456798")
+    with pytest.raises(UserError, match=r"another order: class 8 is '9' there and '8' in the data.*, 6, 7, 9, 8"):
+        make_run(tiny_config(f"--teacher.checkpoint={file}"))
+
+
+def test_a_teacher_that_has_learned_leaves_no_state_of_its_optimizer(make_run, tiny_config):
+    run = make_run(tiny_config())
+    optimizer = run.learners.teacher.optimizer
+    run.run()
+    assert not optimizer.state
+
+
 CONSTANT = "--student_training.optimizer.schedule=multi_step"
 
 

@@ -5,7 +5,6 @@ import torch
 
 from tests.tst_fast.same_run import assert_same_run
 from tst_fast.errors import UserError
-from tst_pipelines import DataError
 
 # The listed run has 8 teacher, 8 search and 12 student steps: a stop in each stage, within and between checkpoints. The
 # one with half epochs has 4 search steps, the interleaved one 8 among the student's 12.
@@ -31,10 +30,11 @@ def test_a_stopped_run_resumes_to_the_same_bits(whole_run_of, make_run, stop_run
 
 
 def test_resume_refuses_other_data(tiny_config, make_run, stop_run):
-    """Said or unsaid: the loader cannot go on in another order."""
+    """Said or unsaid, elastically or not: the loader cannot go on in another order, nor the rates by other steps."""
     stop_run(tiny_config(), 5)
     other = make_run(tiny_config("--data.batch_size=50"))
     with pytest.raises(UserError, match=r"data\.batch_size was 100, now 50"):
         other.resume()
-    with pytest.raises(DataError, match="batch size 100, now 50"):
-        other.resume(overrides={"data.batch_size": "50"})
+    for elastic in (False, True):
+        with pytest.raises(UserError, match=r"data\.batch_size=50: the run has taken steps of 100 images"):
+            other.resume(elastic, overrides={"data.batch_size": "50"})
