@@ -57,10 +57,9 @@ def affine_warp(x: Tensor, theta: Tensor, interpolation: str = "bilinear", fill:
     if interpolation == "bilinear":
         if not fill:
             return sample(x, grid)
-        outside = F.threshold(
-            1 - sample(torch.ones_like(x[:, :1]), grid), 1e-6, 0
-        )  # weights add up to 1 but for rounding
-        return sample(x, grid) + fill * outside
+        outside = 1 - sample(torch.ones_like(x[:, :1]), grid)
+        rounding = outside.detach() * (outside.detach().abs() < 1e-6)  # weights within do not quite add up to 1
+        return sample(x, grid) + fill * (outside - rounding)
     height, width = x.shape[-2:]
     # Pixel i covers [i, i + 1) of a side measured from its edge.
     column = ((grid[..., 0] + 1) * (width / 2)).floor()
