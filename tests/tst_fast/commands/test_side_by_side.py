@@ -41,10 +41,10 @@ def test_side_by_side_gives_the_same_bytes_and_a_failure_leaves_the_others(tiny_
     one = compared(tiny_config("--student_training.epochs=2"), tmp_path / "one", jobs=1)
     teacher = tmp_path / "one" / "teacher" / "teacher.safetensors"
     config = tiny_config("--student_training.epochs=2", f"--teacher.checkpoint={teacher}")
-    in_the_way = tmp_path / "two" / "tst-seed0" / "config.yaml"
+    in_the_way = tmp_path / "two" / "tst-seed0" / "checkpoints" / "000000001.pt"
     in_the_way.parent.mkdir(parents=True)
-    in_the_way.write_text((tmp_path / "one" / "tst-seed0" / "config.yaml").read_text().replace("seed: 0", "seed: 7"))
-    with pytest.raises(UserError, match=r"tst-seed0: .*holds a run of other settings .*seed.*tst-seed0\.log"):
+    in_the_way.write_text("no checkpoint")
+    with pytest.raises(UserError, match=r"tst-seed0: .*000000001\.pt.*tst-seed0\.log"):
         compared(config, tmp_path / "two", jobs=2)
     in_the_way.unlink()
     two = compared(config, tmp_path / "two", jobs=2)
