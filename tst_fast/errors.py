@@ -5,14 +5,15 @@ import os
 import signal
 import sys
 import tempfile
-import threading
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Literal, NoReturn
+
+from tst_fast.signals import handled_by
 
 FLAGS = {
     "crop": "--data.crop pad",
@@ -102,8 +103,7 @@ def errors_as_messages(stopped: str = "stopped") -> Iterator[None]:
         _end(f"{_on_lines(error)} ({flags})" if flags else _on_lines(error))
 
 
-@contextmanager
-def _leaving_amid_an_import(stopped: str) -> Iterator[None]:
+def _leaving_amid_an_import(stopped: str) -> AbstractContextManager[None]:
     """Within, Ctrl-C amid an import ends the program there and then: in torch's, an exception is lost, or aborts it."""
 
     def handle(_: int, frame: FrameType | None) -> None:
@@ -114,14 +114,7 @@ def _leaving_amid_an_import(stopped: str) -> Iterator[None]:
             frame = frame.f_back
         raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Python lets no other have a handler
-        return
-    before = signal.signal(signal.SIGINT, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    return handled_by(handle, [signal.SIGINT])
 
 
 def _end(message: str, alike: bool = False, knows_less: bool = False) -> NoReturn:

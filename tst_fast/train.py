@@ -12,7 +12,7 @@ from contextlib import closing
 from tempfile import TemporaryDirectory
 
 from tst_fast.config import reading
-from tst_fast.config.imports import IMPORT
+from tst_fast.config.imports import IMPORT, saying
 from tst_fast.config.schema import Config
 from tst_fast.errors import UserError, errors_as_messages
 
@@ -31,7 +31,7 @@ def parse(arguments: Sequence[str]) -> tuple[Config, argparse.Namespace]:
     known, others = first.parse_known_args(arguments)
     if known.resume not in (None, "auto"):
         return _resumed(known, others)
-    others += [word for path in known.said for word in ("--import", path)]
+    others += saying(known.said)
     if known.override or (known.elastic and not known.resume):
         option = "override" if known.override else "elastic"
         raise UserError(f"--{option} is for --resume FOLDER: a new run takes any settings and number of processes")

@@ -18,8 +18,8 @@ import torch
 from tst_fast.commands.continuing import result_of
 from tst_fast.config.schema import Config
 from tst_fast.errors import Interrupted, UserError, errors_as_messages
-from tst_fast.run.interruption import handled_by
 from tst_fast.run.start import start_accelerator
+from tst_fast.signals import handled_by
 
 PAUSE = 0.2
 """Seconds between two looks at the processes."""

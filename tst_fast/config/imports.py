@@ -61,6 +61,11 @@ def own_code(config: object) -> list[str]:
     return list(dict.fromkeys(value for value in values if is_import_path(str(value))))
 
 
+def saying(paths: Sequence[str]) -> list[str]:
+    """The words of a command that say import paths again."""
+    return [word for path in paths for word in ("--import", path)]
+
+
 def require_said(settings: Mapping[str, Any], said: Sequence[str], where: str) -> None:
     """Refuse import paths from a file that may be anyone's: code is only run if the user names it.
 
@@ -79,5 +84,5 @@ def require_said(settings: Mapping[str, Any], said: Sequence[str], where: str) -
     }
     if unsaid:
         named = ", ".join(f"{name} {path}" for path, name in unsaid.items())
-        words = " ".join(f"--import {path}" for path in unsaid)
+        words = " ".join(saying(list(unsaid)))
         raise UserError(f"{where} names code to run ({named}): if you trust it, say so again: {words}")

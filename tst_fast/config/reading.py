@@ -17,7 +17,7 @@ from jsonargparse import ArgumentParser
 
 from tst_fast.config.checks import check
 from tst_fast.config.help import help_of, topic_of
-from tst_fast.config.imports import IMPORT, SETTINGS, require_said
+from tst_fast.config.imports import IMPORT, SETTINGS, require_said, saying
 from tst_fast.config.kinds import describe
 from tst_fast.config.ranges import settings_with_kinds
 from tst_fast.config.schema import Config
@@ -115,7 +115,7 @@ def load(file: Path, said: Sequence[str] = ()) -> Config:
     Raises:
         UserError: as `parse`, or there is no such file, or it names other code.
     """
-    config = from_flags(["--config", str(file), *_saying(said)])
+    config = from_flags(["--config", str(file), *saying(said)])
     require_said(settings_of(config), said, str(file))
     return config
 
@@ -141,7 +141,7 @@ def load_saved(file: Path, overrides: Mapping[str, str], said: Sequence[str] = (
         )
     said = [*said, *overrides.values()]
     flags = [f"--{key}={value}" for key, value in overrides.items()]
-    config = from_flags(["--config", str(file), *_saying(said), *flags])
+    config = from_flags(["--config", str(file), *saying(said), *flags])
     require_said(settings_of(config), said, str(file))
     return config
 
@@ -197,10 +197,6 @@ def _said(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     except argparse.ArgumentError as error:
         raise UserError(str(error)) from None
     return known.said, others
-
-
-def _saying(said: Sequence[str]) -> list[str]:
-    return [word for path in said for word in ("--import", path)]
 
 
 def _configurations(arguments: Sequence[str]) -> list[str]:

@@ -4,31 +4,17 @@ import os
 import shlex
 import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
 import torch
 from accelerate import Accelerator
 
+from tst_fast.config.imports import saying
 from tst_fast.errors import Interrupted
 from tst_fast.ranks import over_ranks
-
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-
-
-@contextmanager
-def handled_by(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
-    """Within, a handler has the `SIGNALS`, if this is the main thread: Python lets no other."""
-    is_main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.signal(number, handler) for number in SIGNALS} if is_main else {}
-    try:
-        yield
-    finally:
-        for number, previous in before.items():
-            signal.signal(number, previous)
+from tst_fast.signals import SIGNALS, handled_by
 
 
 class Interruption:
@@ -36,10 +22,12 @@ class Interruption:
 
     Args:
         accelerator: the processes, which stop together.
+        folder: the run's.
+        own_code: import paths in its configuration.
     """
 
-    def __init__(self, accelerator: Accelerator) -> None:
-        self.accelerator = accelerator
+    def __init__(self, accelerator: Accelerator, folder: Path, own_code: Sequence[str]) -> None:
+        self.accelerator, self.folder, self.own_code = accelerator, folder, own_code
         self.received: signal.Signals | None = None
 
     def __enter__(self) -> "Interruption":
@@ -63,14 +51,12 @@ class Interruption:
         found = over_ranks(self.accelerator, own, "sum").tolist()
         return next((one for one, count in zip(SIGNALS, found, strict=True) if count), None)
 
-    def error(self, received: signal.Signals, step: int, folder: Path, own_code: Sequence[str]) -> Interrupted:
+    def error(self, received: signal.Signals, step: int) -> Interrupted:
         """What ends every process, once the main one has its checkpoint; which says how the run goes on."""
         self.accelerator.wait_for_everyone()  # a launcher may kill the others as soon as one has ended
         message = f"{received.name}: stopped after step {step:,}, with a checkpoint. To go on:\n"
-        said = (
-            message + command_to_resume(folder, self.accelerator, own_code) if self.accelerator.is_main_process else ""
-        )
-        return Interrupted(received, said)
+        message += command_to_resume(self.folder, self.accelerator, self.own_code)
+        return Interrupted(received, message if self.accelerator.is_main_process else "")
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.received == number == signal.SIGINT:
@@ -83,7 +69,7 @@ class Interruption:
 def command_to_resume(folder: Path, accelerator: Accelerator, own_code: Sequence[str]) -> str:
     """The command line that continues a run as this process was started; code of the user's own is to be said again."""
     program = sys.argv[0]
-    resumed = [program, "--resume", str(folder), *(word for path in own_code for word in ("--import", path))]
+    resumed = [program, "--resume", str(folder), *saying(own_code)]
     if Path(program).suffix != ".py":
         return shlex.join([Path(program).name, "train", *resumed[1:]])
     if "ACCELERATE_MIXED_PRECISION" not in os.environ:  # which `accelerate launch` sets

@@ -49,7 +49,7 @@ class Run:
         self.origin = origin.origin_of(session)
         self.progress = Progress([session.policy.learned()])
         self.readings, self.stopwatch = Readings(self.accelerator), Stopwatch(self.accelerator.device)
-        self.interruption = Interruption(self.accelerator)
+        self.interruption = Interruption(self.accelerator, folder, own_code(self.config))
         self.log: MetricsLog | None = None
         self._lock: TextIO | None = None
         self.observers: list[Observer] = []
@@ -86,7 +86,7 @@ class Run:
             progress.end_pass()
             self._save_checkpoint()
             if asked := self.interruption.agreed():
-                raise self.interruption.error(asked, progress.global_step, self.folder, own_code(self.config))
+                raise self.interruption.error(asked, progress.global_step)
         result = make_result(session, progress)
         if self.accelerator.is_main_process:
             write_artefacts(session, progress, result, self.folder)
@@ -165,7 +165,7 @@ class Run:
                 self._count(current.stage)  # else what was done would be lost with a stop
                 self._save_checkpoint()
             if asked:
-                raise self.interruption.error(asked, progress.global_step, self.folder, own_code(self.config))
+                raise self.interruption.error(asked, progress.global_step)
         rate = (progress.step - first) * self.config.data.batch_size / (time.perf_counter() - started)
         self._read(current, announcer, rate)
         self._count(current.stage)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tst_fast.config.imports import saying
 from tst_fast.config.kinds import from_json
 from tst_fast.errors import UserError, printable
 from tst_fast.run.origin import RECORD
@@ -110,7 +111,7 @@ class Dump:
             run: its folder.
             own_code: import paths in its configuration, which both commands must be told again.
         """
-        said = "".join(f" --import {path}" for path in own_code)
+        said = "".join(f" {word}" for word in saying(own_code))
         where = "a batch of another process"
         if self.files:
             first, more = ", ".join(map(printable, self.files[:3])), max(len(self.files) - 3, 0)
