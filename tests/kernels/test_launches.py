@@ -36,6 +36,36 @@ def test_launches_of_one_mix(size, forward):
     assert names == ["sum_gradients", "compute_gradients"]
 
 
+def test_a_fill_is_of_one_type_to_triton():
+    """Else what was compiled for a whole number would be launched with another."""
+    images, theta, constants = torch.rand(1, 1, 6, 6), torch.eye(2, 3)[None], []
+
+    def recorded(kernel, programs, arguments, shape, *others):
+        constants.append(shape)
+
+    with mock.patch.object(launch, "launch", recorded):
+        for fill in (1, 1.0):
+            launch.warp_backward(images, images, theta, True, fill, (False, True))
+    assert [type(values[1]) for values in constants] == [float, float]
+
+
+def _far_apart(*sizes):
+    """Float32 of these sizes, the second of them outermost: as far apart as the largest planes, to a mocked limit."""
+    first, planes, *others = sizes
+    return torch.zeros(planes, first, *others).transpose(0, 1)
+
+
+def test_results_are_written_where_they_are_asked_for_however_far_apart(monkeypatch):
+    draw, pixels = move(random_draw(2, 2), "cpu"), torch.rand(2, 3, 8, 9)
+    images, near = _far_apart(2, 3, 8, 9).copy_(pixels).requires_grad_(), pixels.clone().requires_grad_()
+    mix(near, draw, MEAN, STD, backend="triton").square().sum().backward()
+    monkeypatch.setattr(launch, "_extent", lambda tensor: 0 if tensor.is_contiguous() else 2**31)
+    mix(images, draw, MEAN, STD, backend="triton").square().sum().backward()
+    torch.testing.assert_close(images.grad, near.grad, atol=0, rtol=0)
+    with torch.no_grad(), pytest.raises(ValueError, match="out: values of one image lie 2"):
+        mix(pixels, draw, MEAN, STD, backend="triton", out=_far_apart(2, 3, 8, 9))
+
+
 class _Kernel:
     """In place of a function of `triton.jit`: counts how often it is asked to find a compiled kernel."""
 

@@ -81,6 +81,12 @@ def test_aligned_encoders_are_kept_and_frozen(aligned, monkeypatch):
                 aligned(other)
 
 
+def test_another_number_of_processes_has_a_cache_of_its_own(tiny_config):
+    """The first of several sees a part of the images."""
+    files = {alignment._cache_file(tiny_config(), digits()[0], processes) for processes in (1, 2)}
+    assert len(files) == 2
+
+
 def test_a_corrupt_cache_is_made_anew(aligned):
     encoders, fits = aligned()
     (file,) = (user_cache() / "encoders").iterdir()

@@ -1,5 +1,7 @@
 """The gap on held-out images is a function of its seed, and averages over a draw for each image."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -28,6 +30,19 @@ def test_a_seed_gives_the_same_gap_again_and_another_another(open_session, whole
         found.append(held_out_gaps(session))
     assert found[0] == found[1] != found[2]
     assert found[0]["trained"] != found[0]["untrained"]
+
+
+def test_where_nothing_counts_there_is_no_gap(open_session):
+    """As where every object has left its image."""
+    session = open_session()
+    decide = session.task.decisions
+
+    def nothing(*arguments):
+        asked = decide(*arguments)
+        return dataclasses.replace(asked, weights=torch.zeros(len(asked.labels)))
+
+    session.task.decisions = nothing
+    assert held_out_gaps(session)["trained"] == {"teacher": 0.0, "student": 0.0, "gap": 0.0}
 
 
 def test_both_policies_are_drawn_from_alike(open_session):
