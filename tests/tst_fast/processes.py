@@ -42,6 +42,18 @@ def output_of(arguments: Sequence[str], status: int = 0) -> str:
     return output
 
 
+def output_of_ranks(arguments: Sequence[str]) -> str:
+    """What the processes of `start_ranks` print until their end, one after the other; all must end well."""
+    ranks = start_ranks(arguments)
+    try:
+        said = [rank.communicate(timeout=300)[0] for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
+    assert not any(rank.returncode for rank in ranks), said
+    return "".join(said)
+
+
 def only(folder: Path) -> Path:
     """What is in a folder, and nothing else is."""
     (found,) = folder.iterdir()

@@ -11,8 +11,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from tests.tst_fast.boxes import CLASSES, coco_flags, write_coco
-from tests.tst_fast.processes import only, output_of
-from tests.tst_fast.run.test_two_processes import LAUNCH
+from tests.tst_fast.processes import only, output_of_ranks
+from tests.tst_fast.run.test_two_processes import PROGRAM
 from tests.tst_fast.same_run import assert_same_run
 from tst_fast.commands.doctor import main as doctor
 from tst_fast.config import reading
@@ -98,7 +98,7 @@ def test_a_run_on_scenes(tmp_path):
 
 def test_two_processes_agree(flags, tmp_path):
     """Each ends with the same student and policy; every test image is counted once."""
-    output_of([*LAUNCH, *flags, f"--output={tmp_path / 'runs'}"])
+    output_of_ranks([PROGRAM, *flags, f"--output={tmp_path / 'runs'}"])
     folder = only(tmp_path / "runs")
     assert json.loads((folder / "result.json").read_text())["processes"] == 2
     whole = reading.from_flags([*flags, f"--student.checkpoint={folder / 'student.safetensors'}"])

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 
 from tests.tst_fast.events import events_of
 from tests.tst_fast.label_maps import CLASSES, pairs_flags, write_pairs
-from tests.tst_fast.processes import only, output_of
-from tests.tst_fast.run.test_two_processes import LAUNCH
+from tests.tst_fast.processes import only, output_of_ranks
+from tests.tst_fast.run.test_two_processes import PROGRAM
 from tests.tst_fast.same_run import assert_same_run
 from tst_fast.config import reading
 from tst_fast.errors import UserError
@@ -101,7 +101,7 @@ def test_the_students_file_holds_no_auxiliary_head(flags, make_run, capsys):
 
 def test_two_processes_agree(flags, tmp_path):
     """Each ends with the same student and policy; every test image is counted once."""
-    output_of([*LAUNCH, *flags, *WITH_HEADS, f"--output={tmp_path / 'runs'}"])
+    output_of_ranks([PROGRAM, *flags, *WITH_HEADS, f"--output={tmp_path / 'runs'}"])
     folder = only(tmp_path / "runs")
     assert json.loads((folder / "result.json").read_text())["processes"] == 2
     (confusion,) = [e["confusion"] for e in events_of(folder) if e["event"] == "evaluation" and e["role"] == "teacher"]

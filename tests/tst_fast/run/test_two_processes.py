@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.tst_fast.processes import only, output_of
+from tests.tst_fast.processes import only, output_of_ranks
 from tests.tst_fast.recording import record_batches
 from tests.tst_fast.schedules import SCHEDULES
 from tst_pipelines import DataError
 
-PROGRAM = Path(__file__).with_name("two_processes.py")
-LAUNCH = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(PROGRAM)]
+PROGRAM = str(Path(__file__).with_name("two_processes.py"))
 
 
 @pytest.mark.parametrize("options", [(), SCHEDULES["interleaved, and every option"]], ids=["plain", "every option"])
@@ -19,7 +18,7 @@ def test_two_processes_agree(tmp_path, tiny_flags, options):
     """Each rank ends with the same student, connector, policy and encoders; the evaluation counts each image once."""
     features = "--loss.features=[{student: features.3, teacher: features.7}]"
     neural = "--policy.prior=encoder", "--policy.encoder_steps=3"
-    output = output_of([*LAUNCH, *tiny_flags, features, *neural, *options, f"--output={tmp_path / 'runs'}"])
+    output = output_of_ranks([PROGRAM, *tiny_flags, features, *neural, *options, f"--output={tmp_path / 'runs'}"])
     assert output.count("teacher epoch 1 of 2, step 1 of 8: ") == 1  # one of them says it
     result = json.loads((only(tmp_path / "runs") / "result.json").read_text())
     assert result["processes"] == 2
@@ -50,7 +49,7 @@ STOP, KEPT = 23, 22
 def test_a_run_of_two_processes_continues_in_one(batches_of_one_process, tmp_path, tiny_flags, whole_run, make_run):
     """Within an epoch of the student: the images that it has not seen yet, in the batches of one process."""
     arguments = f"--stop_after={STOP}", f"--batches={tmp_path}", f"--output={tmp_path / 'runs'}"
-    output_of([*LAUNCH, *arguments, *tiny_flags])
+    output_of_ranks([PROGRAM, *arguments, *tiny_flags])
     assert list(_global_batches(tmp_path)) == batches_of_one_process[:STOP]
     folder = only(tmp_path / "runs").relative_to(tmp_path)
     refusing = make_run(whole_run.config, folder)
@@ -69,6 +68,6 @@ def test_a_run_of_two_processes_continues_in_one(batches_of_one_process, tmp_pat
 def test_a_run_of_one_process_continues_in_two(batches_of_one_process, tmp_path, whole_run, stop_run):
     folder = stop_run(whole_run.config, STOP)
     (tmp_path / "batches").mkdir()
-    output_of([*LAUNCH, f"--batches={tmp_path / 'batches'}", f"--resume={folder}", "--elastic"])
+    output_of_ranks([PROGRAM, f"--batches={tmp_path / 'batches'}", f"--resume={folder}", "--elastic"])
     assert list(_global_batches(tmp_path / "batches")) == batches_of_one_process[KEPT:]
     assert json.loads((folder / "result.json").read_text())["processes"] == 2

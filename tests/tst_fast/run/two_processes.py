@@ -1,4 +1,4 @@
-"""A run in each process of a launcher, for test_two_processes.py; its arguments are train.py's, after those below.
+"""A run in each of two processes, for test_two_processes.py; its arguments are train.py's, after those below.
 
 The processes must end with the same student, connector, policy and encoders, and search with the same student.
 """
