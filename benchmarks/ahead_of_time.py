@@ -9,7 +9,7 @@ import contextlib
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,14 +108,19 @@ class Configuration:
         launch.mix_backward(gradient, images, draw[:2], saved, constants, images.is_floating_point(), *rest)
 
 
-FEW = (
+MAIN = (
     Configuration("packed"),
-    Configuration("packed", channels_last=True),
     Configuration("nhwc"),
     Configuration("nhwc", channels_last=True),
+    Configuration("float32", torch.float32),
+)
+"""What a loader of 8-bit images launches, and images that have gradients."""
+
+FEW = (
+    *MAIN,
+    Configuration("packed", channels_last=True),
     Configuration("nchw", torch.float32),
     Configuration("gaps", torch.float16),
-    Configuration("float32", torch.float32),
     Configuration("bfloat16 channels_last", channels_last=True),
     Configuration("grey", torch.float32, size=(28, 28), slots=1),
     Configuration("float16", torch.float16, size=(17, 19), slots=3, plain=True),
@@ -148,16 +153,21 @@ def without_data(kind: str, batch: int, height: int, width: int) -> Tensor:
     return torch.empty(batch, 3, height, width, dtype=getattr(torch, name), device="meta", memory_format=layout)
 
 
-def launch_warps() -> None:
-    """Every mode of the standalone warp: images and label maps, forward and backward."""
+IMAGES = (torch.float32, torch.float16, torch.bfloat16)
+LABEL_MAPS = (torch.uint8, torch.int16, torch.int32, torch.int64, torch.float64)
+
+
+def launch_warps(dtypes: Iterable[torch.dtype] = (*IMAGES, *LABEL_MAPS)) -> None:
+    """Every mode of the standalone warp: images forward and backward, label maps forward."""
     theta = torch.empty(8, 2, 3, device="meta")
-    for dtype in (torch.float32, torch.float16, torch.bfloat16):
-        images = torch.empty(8, 3, 224, 224, dtype=dtype, device="meta")
-        for bilinear in (True, False):
-            launch.warp_forward(images, theta, bilinear, 0.5)
-            launch.warp_backward(images, images, theta, bilinear, 0.5, (True, True))
-    for dtype in (torch.uint8, torch.int16, torch.int32, torch.int64, torch.float64):
-        launch.warp_forward(torch.empty(8, 1, 65, 33, dtype=dtype, device="meta"), theta, False, 255.0)
+    for dtype in dtypes:
+        if dtype in IMAGES:
+            images = torch.empty(8, 3, 224, 224, dtype=dtype, device="meta")
+            for bilinear in (True, False):
+                launch.warp_forward(images, theta, bilinear, 0.5)
+                launch.warp_backward(images, images, theta, bilinear, 0.5, (True, True))
+        else:
+            launch.warp_forward(torch.empty(8, 1, 65, 33, dtype=dtype, device="meta"), theta, False, 255.0)
 
 
 class _StandInDriver:
