@@ -29,6 +29,7 @@ def tiny_flags():
         "--student_training.epochs=3",
         "--policy.search_at=[1]",
         "--policy.search_epochs=2",
+        "--data.image_size=16",
         "--data.batch_size=100",
         "--log_every=1",
         "--checkpoint_every=2",

@@ -141,7 +141,7 @@ def test_the_margin_is_that_of_a_sample(tiny_config, healthy, make_run, monkeypa
 def test_other_crops_than_the_published_are_told(tiny_config, healthy, make_run):
     flags = (
         "--student.name=timm/vit_tiny_patch16_224",
-        "--student.arguments={depth: 1, img_size: 32, embed_dim: 16, num_heads: 2}",
+        "--student.arguments={depth: 1, img_size: 16, embed_dim: 16, num_heads: 2}",
     )
     session = make_run(tiny_config(*healthy, *flags)).session
     assert list(examination._preparation(session, "student")) == []  # it has no weights of anyone's

@@ -29,7 +29,7 @@ Path("imported").touch()
 
 class Net(nn.Sequential):
     def __init__(self, num_classes, width=3):
-        super().__init__(nn.Flatten(), nn.Linear(3 * 32 * 32, width), nn.Linear(width, num_classes))
+        super().__init__(nn.Flatten(), nn.Linear(3 * 16 * 16, width), nn.Linear(width, num_classes))
 
 def apart(student, teacher, labels, weights=None, *, tau):
     return (student - teacher).abs().mean() / tau

@@ -23,6 +23,7 @@ from tst_kernels import OPERATIONS, apply
 from tst_pipelines import digits
 
 SIDE = 32  # pixels of a digit
+WHOLE = f"--data.image_size={SIDE}"  # not its middle alone
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def searched(whole_run, tiny_config, tmp_path_factory):
     """A run of two searches, whose policy moves far."""
     teacher = f"--teacher.checkpoint={whole_run.folder / 'teacher.safetensors'}"
     flags = "--policy.search_at=[0, 1]", "--policy.learning_rate=20", "--student_training.epochs=2"
-    config = tiny_config(teacher, *flags)
+    config = tiny_config(teacher, WHOLE, *flags)
     with closing(open_run(config, tmp_path_factory.mktemp("searched"), Accelerator(cpu=True), quiet=True)) as run:
         run.run()
     return run
@@ -148,9 +149,9 @@ def test_a_search_keeps_the_pictures_of_the_one_before(searched):
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])
-def test_several_processes_show_the_same_images(ranks, whole_run):
+def test_several_processes_show_the_same_images(ranks, tiny_config):
     """The main process alone draws, and its share of the test images is the first one."""
-    config, device = whole_run.config, Accelerator(cpu=True).device
+    config, device = tiny_config(WHOLE), Accelerator(cpu=True).device
     accelerator = SimpleNamespace(num_processes=ranks, process_index=0, device=device)
     task = Classification(config, accelerator)
     session = SimpleNamespace(task=task, accelerator=accelerator, splits=task.splits())
