@@ -8,6 +8,7 @@ import argparse
 import os
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from tests.tst_fast.boxes import coco_flags, write_coco
 from tests.tst_fast.label_maps import pairs_flags, write_pairs
-from tests.tst_fast.processes import ROOT, only, output_of, start
+from tests.tst_fast.processes import ROOT, only, start, start_ranks
 
 TRAIN = str(ROOT / "tst_fast" / "train.py")
 SHORT = ("--teacher_training.epochs=2", "--policy.search_at=[1]", "--log_every=1", "--checkpoint_every=1")
@@ -26,6 +27,7 @@ RECOGNITION = (
     "--teacher.arguments={channels: [4, 8]}",
     "--student.arguments={channels: [4]}",
     "--student_training.epochs=3",
+    "--data.image_size=16",
     "--data.batch_size=100",
 )
 SEGMENTATION = (
@@ -66,17 +68,22 @@ class Setting:
     processes: int
     folder: Path
 
-    def command(self, output: Path) -> list[str]:
-        """Python's arguments; begins a run or continues it."""
-        several = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={self.processes}"]
-        launch = several if self.processes > 1 else []
-        return [*launch, TRAIN, *self.flags, *SHORT, f"--output={output}", "--resume=auto"]
+    def begin(self, output: Path) -> list[subprocess.Popen]:
+        """The processes of a run that begins, or continues."""
+        command = [TRAIN, *self.flags, *SHORT, f"--output={output}", "--resume=auto"]
+        return start_ranks(command, self.processes) if self.processes > 1 else [start(command)]
+
+    def end(self, output: Path) -> None:
+        """Let a run begin, or continue, until its end."""
+        processes = self.begin(output)
+        said = [process.communicate(timeout=300)[0] for process in processes]
+        assert not any(process.returncode for process in processes), said
 
     def whole(self) -> Path:
         """The folder of a run that nothing stops, made once."""
         output = self.folder / "whole"
         if not output.exists():
-            output_of(self.command(output))
+            self.end(output)
         return only(output)
 
     def killed(self, name: str, kills: int, seconds: float, moments: random.Random) -> tuple[Path, int]:
@@ -88,21 +95,26 @@ class Setting:
         output, made = self.folder / name, 0
         while made < kills and not list(output.glob("*/result.json")):
             before = _state(output)
-            process = start(self.command(output), start_new_session=True)
+            processes = self.begin(output)
             deadline = time.monotonic() + 240
-            while _state(output) == before and process.poll() is None:
+            while _state(output) == before and _are_running(processes):
                 assert time.monotonic() < deadline, "it does not begin"
                 time.sleep(0.02)
             time.sleep(moments.uniform(0, seconds))
-            made += process.poll() is None
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-            said, _ = process.communicate()
-            assert process.returncode in (0, -signal.SIGKILL), said
+            made += _are_running(processes)
+            for process in processes:
+                process.kill()
+            for process in processes:
+                said, _ = process.communicate()
+                assert process.returncode in (0, -signal.SIGKILL), said
         if not list(output.glob("*/result.json")):
-            output_of(self.command(output))
+            self.end(output)
         (result,) = output.glob("*/result.json")
         return result.parent, made
+
+
+def _are_running(processes: Sequence[subprocess.Popen]) -> bool:
+    return all(process.poll() is None for process in processes)
 
 
 def _state(output: Path) -> set[tuple[str, str]]:

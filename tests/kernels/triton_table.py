@@ -38,8 +38,7 @@ class MixTable:
         draw = every_operation(size[0])
         assert_mix(self.device, in_layout("nhwc", len(draw.levels), *size), draw)
 
-    @pytest.mark.parametrize("channels", [1, 3])
-    @pytest.mark.parametrize("size", SIZES)
+    @pytest.mark.parametrize(("size", "channels"), [*((size, 3) for size in SIZES), (SIZES[1], 1)])
     def test_every_operation_on_float_images(self, size, channels):
         draw = every_operation(size[0])
         assert_mix(self.device, floats(len(draw.levels), channels, *size).float(), draw, channels=channels)
@@ -58,8 +57,8 @@ class MixTable:
             ("Rotate", "Contrast", "Equalize", "Sharpness"), ("ShearX", "TranslateY", "AutoContrast", "Color"),
         )])  # fmt: skip
         draw = draw_of(codes, torch.full((2, 4), 0.83), torch.full((2, 4), 0.7))
-        assert_mix(self.device, in_layout("nchw", 2, 224, 224), draw)
-        assert_mix(self.device, floats(1, 3, 224, 224).float(), random_draw(1, 4, seed=3))
+        assert_mix(self.device, in_layout("nchw", 2, 144, 176), draw)
+        assert_mix(self.device, floats(1, 3, 144, 176).float(), random_draw(1, 4, seed=3))
 
     @pytest.mark.parametrize("layout", LAYOUTS)
     def test_layouts(self, layout):

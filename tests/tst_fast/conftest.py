@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from accelerate import Accelerator
 
+from tests.tst_fast.recording import Batches, record_batches
 from tests.tst_fast.schedules import SCHEDULES
 from tests.tst_fast.stopping import Stopped, stop_after
 from tst_fast.config import reading
@@ -132,6 +133,7 @@ class WholeRun:
     folder: Path
     result: dict[str, Any]
     run: Run
+    batches: Batches
 
 
 @pytest.fixture(scope="session")
@@ -142,9 +144,10 @@ def whole_run_of(tiny_config, tmp_path_factory):
     def make(schedule):
         config, folder = tiny_config(*SCHEDULES[schedule]), tmp_path_factory.mktemp("whole")
         run = open_run(config, folder, Accelerator(cpu=True), quiet=True)
-        result = run.run()
+        with record_batches() as batches:
+            result = run.run()
         run.close()
-        return WholeRun(config, folder, result, run)
+        return WholeRun(config, folder, result, run, batches)
 
     return make
 

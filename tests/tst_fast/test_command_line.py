@@ -10,7 +10,9 @@ import time
 import pytest
 from PIL import Image
 
+from tests.kills import differing
 from tests.tst_fast.processes import ROOT, only, output_of, start
+from tst_fast.cli import main as commands
 from tst_fast.config.ranges import settings_with_kinds
 from tst_fast.config.schema import Config
 from tst_fast.run.search import PolicySearch
@@ -20,29 +22,25 @@ from tst_fast.train import main
 TRAIN = ["-m", "accelerate.commands.launch", "--quiet", "--num_processes=1", str(ROOT / "tst_fast" / "train.py")]
 
 
-def test_launch_then_kill_then_resume(tmp_path, tiny_flags):
-    whole = output_of([*TRAIN, *tiny_flags, f"--output={tmp_path / 'whole'}"])
-    assert "student accuracy on 1,397 test images" in whole
-    assert "What the policy learned" in whole
-    for begun in ("teacher epoch 1 of 2, step 1 of 8: ", "search before student epoch 2 of 3, step 1 of 8: "):
-        assert whole.count(begun) == 1
-
-    process = start([*TRAIN, *tiny_flags, f"--output={tmp_path / 'killed'}"], start_new_session=True)
+def test_launch_then_kill_then_resume(whole_run, tmp_path, tiny_flags):
+    process = start([*TRAIN, *tiny_flags, f"--output={tmp_path}"], start_new_session=True)
     deadline = time.monotonic() + 240
     while not process.stdout.readline().startswith("teacher epoch 1 of 2, step 1 of 8: "):  # while it runs
         assert process.poll() is None
     # After the teacher, in the search or the student's epochs; the time it takes varies, the result must not.
-    while not list(tmp_path.glob("killed/*/checkpoints/00000001[2-9].pt")):
+    while not list(tmp_path.glob("*/checkpoints/00000001[2-9].pt")):
         assert time.monotonic() < deadline
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    folder = only(tmp_path / "killed")
+    begun, _ = process.communicate()
+    assert "teacher epoch 1 of 2, step 1 of 8: " not in begun  # it is said once
+    folder = only(tmp_path)
     assert not (folder / "result.json").exists()
-    output_of([*TRAIN, "--resume", str(folder)])
-    for name in ("student.safetensors", "policy.json"):
-        assert (folder / name).read_bytes() == (only(tmp_path / "whole") / name).read_bytes()
+    said = output_of([*TRAIN, "--resume", str(folder)])
+    assert "search before student epoch 2 of 3, step 1 of 8: " in begun + said
+    assert "student accuracy on 1,397 test images" in said and "What the policy learned" in said
+    assert differing(folder, whole_run.folder) == []
 
 
 CTRL_C_WHERE_AN_EXCEPTION_IS_LOST = """
@@ -69,10 +67,11 @@ def test_ctrl_c_while_torch_is_imported(command, tmp_path, tiny_flags):
     assert output.startswith("stopped") and output.count("\n") == 1
 
 
-def test_compare_shows_the_arms_that_are_asked_for(tmp_path, tiny_flags):
-    program = "from tst_fast.cli import main; main()"
+def test_compare_shows_the_arms_that_are_asked_for(whole_run, tmp_path, tiny_flags, capsys):
+    short = f"--teacher.checkpoint={whole_run.folder / 'teacher.safetensors'}", "--student_training.epochs=2"
     arms = "--arms=['KD, untrained policy', TST]"
-    output = output_of(["-c", program, "compare", *tiny_flags, arms, "--seeds=2", f"--output={tmp_path}"])
+    commands(["compare", *tiny_flags, *short, arms, "--seeds=2", f"--output={tmp_path}"])
+    output = capsys.readouterr().out
     content = json.loads((only(tmp_path) / "compare.json").read_text())
     assert list(content["arms"]) == ["KD, untrained policy", "TST"]
     for values in content["arms"].values():

@@ -1,8 +1,9 @@
-"""Every preset does two steps of everything, on made-up images; heavy networks are made small by their arguments."""
+"""Every preset does two steps of everything, on made-up images; heavy networks are made small."""
 
 import json
 
 import pytest
+from torchvision.models import resnet
 
 from tests.tst_fast.boxes import coco_flags, write_coco
 from tests.tst_fast.label_maps import pairs_flags, write_pairs
@@ -38,6 +39,13 @@ NAMES = [preset.removeprefix("classification/") for preset in PRESETS["classific
 PAIRS = [name for name in NAMES if name not in ("digits", "folder")]
 
 
+@pytest.fixture(autouse=True)
+def _shallow_resnets(monkeypatch):
+    """Of torchvision, whose arguments do not say how deep: one block a stage."""
+    make = resnet._resnet
+    monkeypatch.setattr(resnet, "_resnet", lambda block, layers, *rest, **more: make(block, [1] * 4, *rest, **more))
+
+
 @pytest.mark.parametrize("preset", PRESETS["segmentation"])
 def test_dry_run_on_label_maps(preset, steps, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -56,7 +64,7 @@ def test_dry_run_on_boxes(preset, steps, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     config = reading.from_flags(["--config", preset, "--data.root=anywhere"])
     flags = [*coco_flags(write_coco(tmp_path, train=4, test=2)), "--data.batch_size=2", "--teacher.pretrained=false"]
-    flags += ["--data.crop_size=[128, 128]", "--data.threads=1"]
+    flags += ["--data.crop_size=[64, 64]", "--data.threads=1"]
     for role in ("teacher", "student"):
         arguments = dict(getattr(config, role).arguments)
         arguments |= {name: value for name, value in WITHOUT_DOWNLOADS.items() if name in arguments}

@@ -11,7 +11,7 @@ import pytest
 from accelerate import Accelerator
 
 from tests.kills import differing
-from tests.tst_fast.processes import ROOT, only, output_of, start
+from tests.tst_fast.processes import ROOT, only, output_of_ranks, start
 from tests.tst_fast.recording import record_batches
 from tst_fast.config.imports import own_code
 from tst_fast.config.schema import Config, replace
@@ -92,10 +92,13 @@ def test_two_processes_stop_together(tmp_path, tiny_flags, monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     program = str(ROOT / "tst_fast" / "train.py")
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    longer = "--student_training.epochs=200", "--student_training.optimizer.schedule=multi_step", "--policy.search=none"
+    longer = (
+        *("--student_training.epochs=200", "--student_training.optimizer.schedule=multi_step"),
+        *("--policy.search=none", "--evaluate_every=100"),
+    )
     process = start([*launch, program, *tiny_flags, *longer, f"--output={tmp_path}"], start_new_session=True)
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("*/checkpoints/00000003?.pt")):
+    while not list(tmp_path.glob("*/checkpoints/00000001?.pt")):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.01)
     holder = (only(tmp_path) / "lock").read_text()
@@ -105,7 +108,7 @@ def test_two_processes_stop_together(tmp_path, tiny_flags, monkeypatch):
     assert f"torchrun --nproc_per_node 2 {program} --resume {only(tmp_path)}" in said
     newest = max(only(tmp_path).glob("checkpoints/*.pt"))
     assert int(newest.stem) == step and "exitcode  : 138" in said
-    output_of([*launch, program, "--resume", str(only(tmp_path)), "--override", "student_training.epochs=12"])
+    output_of_ranks([program, "--resume", str(only(tmp_path)), "--override", "student_training.epochs=12"])
 
 
 def test_the_command_that_goes_on_says_own_code_again(monkeypatch):

@@ -26,11 +26,9 @@ def test_two_processes_agree(tmp_path, tiny_flags, options):
 
 
 @pytest.fixture
-def batches_of_one_process(whole_run, make_run):
+def batches_of_one_process(whole_run):
     """Of a run that nothing stops."""
-    with record_batches() as batches:
-        make_run(whole_run.config, "one process").run()
-    return [(who, sorted(images)) for who, images in batches]
+    return [(who, sorted(images)) for who, images in whole_run.batches]
 
 
 def _global_batches(folder):
