@@ -33,7 +33,7 @@ mutants: install
 kills: install
 	$(PYTHON) -m tests.kills $(ARGS)
 
-# Ten times as many odd configurations as the suite reads: none may end in a traceback.
+# Twenty times as many odd configurations as the suite reads: none may end in a traceback.
 fuzz: install
 	TST_FAST_FUZZ_CASES=5000 $(PYTHON) -m pytest tests/tst_fast/config/test_any_input.py $(ARGS)
 

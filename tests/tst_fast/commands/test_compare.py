@@ -15,6 +15,7 @@ from tst_fast.config.checks import check
 from tst_fast.models.evaluation import preparation
 
 CHANNELS = {4: "student", 8: "teacher"}
+SHORT = "--student_training.epochs=2", "--policy.search_epochs=1"  # of 4 steps each
 
 # Images in a step of 100, whether the teacher is asked about the same images, the second half of a step, whether the
 # policy learned, and its prior.
@@ -54,7 +55,8 @@ def plain_halves():
 
 @pytest.mark.parametrize("arm", SEEN)
 def test_what_the_student_of_an_arm_is_shown(arm, whole_run, tiny_config, forwards, plain_halves, tmp_path):
-    config = tiny_config(f"--teacher.checkpoint={whole_run.folder / 'teacher.safetensors'}", "--policy.encoder_steps=2")
+    teacher = f"--teacher.checkpoint={whole_run.folder / 'teacher.safetensors'}"
+    config = tiny_config(teacher, *SHORT, "--policy.encoder_steps=2")
     content = Comparison(config, {arm: ARMS[arm]}, 2, 1, tmp_path, Accelerator(cpu=True)).run()
     folders = sorted(path for path in tmp_path.iterdir() if path.is_dir())
     configs = [reading.load(folder / "config.yaml") for folder in folders]
@@ -65,9 +67,9 @@ def test_what_the_student_of_an_arm_is_shown(arm, whole_run, tiny_config, forwar
 
     images, taught, half, learned, prior = SEEN[arm]
     assert content["plan"]["arms"][arm]["images"] == images // 100
-    assert Counter(size for size, *_ in forwards["student"]) == {images: 2 * 12}  # two seeds, 3 epochs of 4 steps
+    assert Counter(size for size, *_ in forwards["student"]) == {images: 2 * 8}  # two seeds, 2 epochs of 4 steps
     assert (set(forwards["student"]) <= set(forwards["teacher"])) == taught
-    assert len(set(forwards["student"])) == 2 * 12  # each step has images of its own order or making
+    assert len(set(forwards["student"])) == 2 * 8  # each step has images of its own order or making
     # Whatever else an arm does, its plain images are the same, step by step: augmented ones come before them, second
     # crops behind.
     plain = [sums[-1] if half == "augmented" else sums[0] for _, *sums in forwards["student"]]
@@ -82,10 +84,10 @@ def test_what_the_student_of_an_arm_is_shown(arm, whole_run, tiny_config, forwar
 
 def test_an_image_has_the_same_draws_in_each_augmented_arm(whole_run, tiny_config, forwards, tmp_path):
     """Until the policies differ: the first epoch, before the search."""
-    config = tiny_config(f"--teacher.checkpoint={whole_run.folder / 'teacher.safetensors'}")
+    config = tiny_config(f"--teacher.checkpoint={whole_run.folder / 'teacher.safetensors'}", *SHORT)
     arms = {name: ARMS[name] for name in ("KD, untrained policy", "TST")}
     Comparison(config, arms, 1, 1, tmp_path, Accelerator(cpu=True)).run()
-    untrained, tst = forwards["student"][:12], forwards["student"][12:]
+    untrained, tst = forwards["student"][:8], forwards["student"][8:]
     assert untrained[:4] == tst[:4]
     assert untrained[4:] != tst[4:]
 

@@ -71,7 +71,8 @@ def test_a_report_that_fails_does_not_fail_the_run(short_run, capsys, monkeypatc
 
 
 def test_a_comparison_leaves_one_and_its_runs_none(whole_run, tiny_config, tmp_path, capsys):
-    config = tiny_config(f"--teacher.checkpoint={whole_run.folder / 'teacher.safetensors'}")
+    short = "--student_training.epochs=2", "--policy.search_epochs=1"
+    config = tiny_config(f"--teacher.checkpoint={whole_run.folder / 'teacher.safetensors'}", *short)
     arms = {name: ARMS[name] for name in ("KD, untrained policy", "TST")}
     content = Comparison(config, arms, 2, 1, tmp_path, Accelerator(cpu=True)).run()
     assert [file.parent for file in tmp_path.rglob("report.html")] == [tmp_path]

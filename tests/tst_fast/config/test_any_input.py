@@ -15,8 +15,8 @@ from tst_fast.config.schema import Config
 from tst_fast.errors import UserError
 from tst_fast.tasks import make_task
 
-CASES = int(os.environ.get("TST_FAST_FUZZ_CASES", "500"))
-"""`make fuzz` asks for ten times as many."""
+CASES = int(os.environ.get("TST_FAST_FUZZ_CASES", "250"))
+"""`make fuzz` asks for twenty times as many."""
 
 SETTINGS = list(reading.settings_of(Config()))
 GROUPS = sorted({name.rpartition(".")[0] for name in SETTINGS if "." in name})
