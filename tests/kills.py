@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.tst_fast.boxes import coco_flags, write_coco
 from tests.tst_fast.label_maps import pairs_flags, write_pairs
-from tests.tst_fast.processes import ROOT, only, start, start_ranks
+from tests.tst_fast.processes import ROOT, Forked, only, start, start_ranks
 
 TRAIN = str(ROOT / "tst_fast" / "train.py")
 SHORT = ("--teacher_training.epochs=2", "--policy.search_at=[1]", "--log_every=1", "--checkpoint_every=1")
@@ -68,7 +68,7 @@ class Setting:
     processes: int
     folder: Path
 
-    def begin(self, output: Path) -> list[subprocess.Popen]:
+    def begin(self, output: Path) -> list[subprocess.Popen | Forked]:
         """The processes of a run that begins, or continues."""
         command = [TRAIN, *self.flags, *SHORT, f"--output={output}", "--resume=auto"]
         return start_ranks(command, self.processes) if self.processes > 1 else [start(command)]
@@ -113,7 +113,7 @@ class Setting:
         return result.parent, made
 
 
-def _are_running(processes: Sequence[subprocess.Popen]) -> bool:
+def _are_running(processes: Sequence[subprocess.Popen | Forked]) -> bool:
     return all(process.poll() is None for process in processes)
 
 

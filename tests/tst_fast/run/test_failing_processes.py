@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from torch import distributed
 
-from tests.tst_fast.processes import only, start_ranks
+from tests.tst_fast.processes import only, start, start_ranks
 from tst_fast import one_voice
 
 PROGRAM = str(Path(__file__).with_name("failing.py"))
@@ -15,7 +15,7 @@ PROGRAM = str(Path(__file__).with_name("failing.py"))
 
 def _ended(kind, rank, folder, flags, hung=()):
     """Exit status and the lines after those of the progress, of each process; those that hang are killed at the end."""
-    ranks = start_ranks([PROGRAM, kind, str(rank), *flags, f"--output={folder}"])
+    ranks = start_ranks([PROGRAM, kind, str(rank), *flags, f"--output={folder}"], kind=start)
     found: list[tuple[int, list[str]]] = []
     for number in sorted(range(len(ranks)), key=lambda number: number in hung):
         if number in hung:
