@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.tst_fast.recording import record_batches
 from tests.tst_fast.stopping import stop_after
 from tst_fast.commands import table
 from tst_fast.commands.groups import GROUPS, Row
@@ -76,12 +77,13 @@ def test_a_table_is_made_in_parts_and_its_runs_are_not_made_twice(group, begun, 
 def test_a_run_that_was_stopped_is_continued_to_the_same_bits(group, begun, tmp_path):
     words = ["digits", "--seeds=1", "--part=1/2", *ARMS]
     table.main([*words, "--folder", str(tmp_path / "whole")])
-    with stop_after(4 + 8 + 6), pytest.raises(SystemExit, match="Stopped"):
+    with stop_after(4 + 8 + 4 + 2), pytest.raises(SystemExit, match="Stopped"):
         table.main([*words, "--folder", str(tmp_path / "stopped")])
     stopped = begun[-1]
     assert list(stopped.glob("checkpoints/*.pt"))
-    table.main([*words, "--folder", str(tmp_path / "stopped")])
-    assert begun.count(stopped) == 2
+    with record_batches() as batches:
+        table.main([*words, "--folder", str(tmp_path / "stopped")])
+    assert begun.count(stopped) == 2 and len(batches) == 6  # of 12, the search's last two and the second epoch
     for arm in ("kd-untrained-policy-seed0", "tst-seed0"):
         one, other = (tmp_path / name / "two" / arm / "student.safetensors" for name in ("whole", "stopped"))
         assert one.read_bytes() == other.read_bytes()
