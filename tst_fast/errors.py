@@ -7,7 +7,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -167,6 +167,8 @@ def _keep_traceback() -> str:
         try:
             file.write_text(text, encoding="utf-8", errors="backslashreplace")
         except OSError:
+            with suppress(OSError):
+                file.unlink()  # half of it, on a full disk
             continue
         return f"the traceback is in {file}"
     return f"\n{text}"

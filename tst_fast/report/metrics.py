@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import reprlib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -206,4 +207,5 @@ class MetricsLog(Observer):
 
     def close(self) -> None:
         """Close the file. Closing twice is allowed."""
-        self._file.close()
+        with suppress(OSError):  # of a full disk, which was told when it was written to
+            self._file.close()

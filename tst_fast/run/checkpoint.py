@@ -59,11 +59,17 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> None:
         folder: made if missing.
         step: that the run has taken, more than at earlier checkpoints.
         state: tensors, numbers, strings, lists and dictionaries.
+
+    Raises:
+        OSError: it cannot be written; those that are there stay as they are.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with write_whole(folder / f"{step:09}.pt", durable=True) as file:
         hashed = _Hashed(file)
-        torch.save({"version": VERSION, **state}, cast(BinaryIO, hashed))  # which writes, and does nothing else
+        try:
+            torch.save({"version": VERSION, **state}, cast(BinaryIO, hashed))  # which writes, and does nothing else
+        except RuntimeError as error:  # amid a large tensor, torch hides what the file raised
+            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
         file.write(MARK + hashed.digest.digest())
     for old in [file for file in _files(folder) if file.stem.isdecimal()][:-KEPT]:
         old.unlink()

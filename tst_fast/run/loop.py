@@ -4,6 +4,7 @@ All randomness of a step comes from (seed, rank, pass, step), and all else that 
 a run that was stopped at any moment and resumed gives the bits of one that was not.
 """
 
+import errno
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ from tst_fast.run.announcer import Announcer
 from tst_fast.run.artefacts import make_result, open_folder, write_artefacts
 from tst_fast.run.course import require_same_course
 from tst_fast.run.folder import hold
-from tst_fast.run.interruption import Interruption
+from tst_fast.run.interruption import Interruption, command_to_resume
 from tst_fast.run.milestones import Milestones
 from tst_fast.run.not_finite import Dump, NotFinite
 from tst_fast.run.plan import Pass, Stage, policy_learns
@@ -67,10 +68,16 @@ class Run:
 
         Raises:
             Interrupted: a signal asked to stop; there is a checkpoint of the last step.
-            UserError, tst_pipelines.DataError: a loss or gradient is not finite, or an image cannot be read.
+            UserError, tst_pipelines.DataError: a loss or gradient is not finite, an image cannot be read, or the disk
+                is full.
         """
         with self.interruption:
-            return self._run()
+            try:
+                return self._run()
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                raise UserError(self._without_room(error)) from None
 
     def _run(self) -> dict[str, Any]:
         progress, session = self.progress, self.session
@@ -233,6 +240,16 @@ class Run:
             dump.write(self.folder)
         kind = UserError if dump.files else ToldByAnother
         return kind(dump.message(self.folder, own_code(self.config)))
+
+    def _without_room(self, error: OSError) -> str:
+        """What the user is told of a full disk: what there is, and how the run goes on."""
+        why, step = (error.strerror or str(error)).lower(), self.progress.global_step
+        found = f"{why}, after step {step:,} of the run in {self.folder}"
+        newest = max((self.folder / "checkpoints").glob("*.pt"), default=None)
+        if newest is None:
+            return f"{found}: make room, and start it anew, for it has no checkpoint yet"
+        command = command_to_resume(self.folder, self.accelerator, own_code(self.config))
+        return f"{found}; its checkpoint {newest.name} is whole: make room, and go on with\n{command}"
 
     def _save_checkpoint(self) -> None:
         """Everything that the rest of the run depends on. The ranks hold the same state, so the main process writes."""

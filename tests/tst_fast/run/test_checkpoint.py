@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tst_fast.errors import UserError
+
 
 def _fail_in_the_middle(monkeypatch, call):
     """Of the call of `torch.save` with this number only half reaches the disk, as when it is full."""
@@ -37,11 +39,14 @@ def test_a_write_that_fails_harms_no_checkpoint(whole_run, make_run, monkeypatch
     with monkeypatch.context() as patch:
         _fail_in_the_middle(patch, 4)
         stopped = make_run(whole_run.config)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(UserError) as told:
             stopped.run()
         stopped.close()
     complete = sorted((stopped.folder / "checkpoints").glob("*.pt"))
     assert len(complete) == 2
+    said, command = str(told.value).splitlines()
+    where = f"no space left on device, after step 8 of the run in {stopped.folder}; its checkpoint {complete[-1].name}"
+    assert said == f"{where} is whole: make room, and go on with" and command.endswith(f"--resume {stopped.folder}")
     assert all(torch.load(file, weights_only=True) for file in complete)
     resumed = make_run(whole_run.config)
     resumed.resume()
