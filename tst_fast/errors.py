@@ -94,13 +94,17 @@ def errors_as_messages(stopped: str = "stopped") -> Iterator[None]:
         print(stopped, file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        options = getattr(error, "options", None)  # of a DataError, whose module imports torch
-        if options is None:
+        if not hasattr(error, "options"):  # of a DataError, whose module imports torch
             if lost := _lost_contact(error):
                 _end(lost, knows_less=True)
             _end(f"{_unforeseen(error)}; {_keep_traceback()}")
-        flags = " or ".join(FLAGS[option] for option in options if option in FLAGS)
+        flags = flags_of(error)
         _end(f"{_on_lines(error)} ({flags})" if flags else _on_lines(error))
+
+
+def flags_of(error: Exception) -> str:
+    """The flags that would put a DataError right, if it names options; else nothing."""
+    return " or ".join(FLAGS[option] for option in getattr(error, "options", ()) if option in FLAGS)
 
 
 def _leaving_amid_an_import(stopped: str) -> AbstractContextManager[None]:

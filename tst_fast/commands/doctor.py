@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tst_fast.config import reading
 from tst_fast.config.schema import Config
-from tst_fast.errors import Finding, UserError, errors_as_messages
+from tst_fast.errors import Finding, UserError, errors_as_messages, printable
 from tst_fast.report.counter import Counter
 
 MARKS = {"good": "[green]✓[/]", "doubtful": "[yellow]![/]", "wrong": "[red]✗[/]"}
@@ -49,5 +50,6 @@ def _table(config: Config, findings: list[Finding]) -> Table:
     for name in ("", "check", "found", "what to do"):
         table.add_column(name)
     for finding in findings:
-        table.add_row(MARKS[finding.state], finding.check, finding.found, finding.remedy)
+        words = (finding.check, finding.found, finding.remedy)
+        table.add_row(MARKS[finding.state], *(Text(printable(word)) for word in words))
     return table

@@ -1,6 +1,7 @@
 """What would spoil a long run: every check of the doctor, on what the run itself would use."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from tst_fast.commands.cost import MORE_MEMORY, measure_cost
 from tst_fast.commands.normalisation import examine_normalisation, numbers
 from tst_fast.config.schema import Config, replace
-from tst_fast.errors import Finding
+from tst_fast.errors import Finding, UserError, flags_of
 from tst_fast.models.evaluation import Preparation, published_preparation
 from tst_fast.models.frozen import frozen
 from tst_fast.models.normalised import published_normalisation
@@ -38,22 +39,38 @@ def examine(config: Config, accelerator: Accelerator, images: int) -> Iterator[F
         images: test images to look at the teacher and the normalisation on.
     """
     config = replace(config, compile_networks=False)  # what is measured inside a network would break its graph
+    told = set[str]()
     with closing(Session(config, accelerator, dry=True)) as session:
-        yield from session.task.checks(session.splits)
-        with closing(_some_test_images(session, images)) as sample:
-            yield examine_normalisation(config, sample)
-            yield from _of_published_weights(session)
-            if config.distillation.teacher:
-                session.require_teacher().eval()
-                yield _teacher(session, sample)
-        training = _training_batches(session)
-        try:
-            yield from _gradients(session, next(training))
-            if config.distillation.has_policy:
-                yield from _policy(session, training)
-            yield from measure_cost(session, training)
-        except torch.OutOfMemoryError:
-            yield Finding("memory", "wrong", "a step does not fit into the GPU's", MORE_MEMORY)
+        for finding in _all_checks(session, images):
+            if finding.found not in told:  # one damaged image is in the way of several
+                told.add(finding.found)
+                yield finding
+
+
+def _all_checks(session: Session, images: int) -> Iterator[Finding]:
+    config, numbers = session.config, itertools.count()
+    yield from _checked("classes", lambda: session.task.checks(session.splits))
+    with closing(_some_test_images(session, images)) as sample:
+        yield from _checked("normalisation", lambda: [examine_normalisation(config, sample)])
+        yield from _checked("weights", lambda: _of_published_weights(session))
+        if config.distillation.teacher:
+            session.require_teacher().eval()
+            yield from _checked("teacher", lambda: [_teacher(session, sample)])
+    try:
+        yield from _checked("student's loss", lambda: _gradients(session, next(_training_batches(session, numbers))))
+        if config.distillation.has_policy:
+            yield from _checked("policy", lambda: _policy(session, _training_batches(session, numbers)))
+        yield from _checked("time", lambda: measure_cost(session, _training_batches(session, numbers)))
+    except torch.OutOfMemoryError:
+        yield Finding("memory", "wrong", "a step does not fit into the GPU's", MORE_MEMORY)
+
+
+def _checked(name: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+    """What a check finds; what is in its way is wrong, and the next may still find something."""
+    try:
+        yield from check()
+    except (UserError, DataError) as error:
+        yield Finding(name, "wrong", str(error), flags_of(error))
 
 
 def _some_test_images(session: Session, images: int) -> Loader:
@@ -63,13 +80,11 @@ def _some_test_images(session: Session, images: int) -> Loader:
     return session.task.evaluation_loader(whole.select(positions))
 
 
-def _training_batches(session: Session) -> Iterator[Batch]:
-    """Mixed training batches without end, as the student gets them, each with random numbers of its own."""
-    number = 0
+def _training_batches(session: Session, numbers: Iterator[int]) -> Iterator[Batch]:
+    """Mixed training batches without end, as the student gets them, with random numbers by the next of `numbers`."""
     while True:
         for batch in session.student_loader:
-            reseed(session.config.seed, Stream.DOCTOR_BATCH, number)
-            number += 1
+            reseed(session.config.seed, Stream.DOCTOR_BATCH, next(numbers))
             yield session.mixing["student"](batch)
 
 

@@ -1,5 +1,6 @@
 """The doctor finds what was spoilt on purpose, and only that."""
 
+import itertools
 import re
 from contextlib import closing
 from pathlib import Path
@@ -8,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from accelerate import Accelerator
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from tst_fast.commands import doctor, examination
@@ -15,6 +17,7 @@ from tst_fast.config.schema import replace
 from tst_fast.policy.policy import Policy
 from tst_fast.run.plan import count_steps, plan
 from tst_fast.run.start import open_run
+from tst_pipelines import DataError
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +94,32 @@ def test_what_was_spoilt_is_found(fault, tiny_flags, healthy, tmp_path, capsys, 
     assert re.search(message, table), table
 
 
+def test_what_is_in_the_way_of_a_check_is_wrong_and_the_others_go_on(tiny_flags, healthy, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+
+    def damaged(*_):
+        raise DataError("[red]/3.jpg: truncated", "exclude")
+
+    monkeypatch.setattr(examination, "examine_normalisation", damaged)
+    monkeypatch.setattr(examination, "_policy", damaged)  # by the same image
+    status, table = _examine(tiny_flags, healthy, capsys)
+    assert status == 1 and _marks(table) == {"✓": 8, "✗": 1}, table
+    assert re.search(r"✗ normalisation \[red]/3.jpg: truncated --data.exclude FILE, as .tst-fast verify-data", table)
+
+
+def test_a_damaged_image_does_not_end_the_examination(tmp_path, tiny_flags, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    for name in ("train/a/1.png", "train/a/2.png", "train/b/1.png", "train/b/2.png", "val/a/1.png", "val/b/1.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), (100, 120, 140)).save(tmp_path / name)
+    (tmp_path / "train/b/2.png").write_bytes(b"no image")
+    flags = ["--data.name=folder", f"--data.root={tmp_path}", "--data.batch_size=2", "--teacher_training.epochs=1"]
+    status, table = _examine(tiny_flags, flags, capsys)
+    assert status == 1 and table.count("train/b/2.png: not an image") == 1, table
+    for found in ("✓ classes 2 classes", "✓ teacher convnet has no checkpoint", "✗ student's loss"):
+        assert found in table, table
+
+
 def test_a_weight_without_a_gradient_is_found(tiny_config, healthy, make_run):
     session = make_run(tiny_config(*healthy)).session
     session.teacher.eval()
@@ -121,7 +150,7 @@ def test_a_teacher_that_is_heeded_for_its_features_alone(tiny_config, healthy, m
 def test_a_policy_without_levels(tiny_config, healthy, make_run):
     operations = "--policy.operations=[Equalize, AutoContrast]", "--policy.operations_per_image=1"
     session = make_run(tiny_config(*healthy, *operations)).session
-    findings = examination._policy(session, examination._training_batches(session))
+    findings = examination._policy(session, examination._training_batches(session, itertools.count()))
     assert [finding.check for finding in findings] == ["policy", "search"]
     assert findings[0].found == "a gradient reaches each of 2 operations"
 
@@ -166,7 +195,7 @@ def test_a_level_without_a_gradient_is_found(tiny_config, healthy, make_run, mon
     levels = Policy.levels
     monkeypatch.setattr(Policy, "levels", lambda self: levels(self).detach())
     session = make_run(tiny_config(*healthy)).session
-    (finding,) = examination._policy(session, examination._training_batches(session))
+    (finding,) = examination._policy(session, examination._training_batches(session, itertools.count()))
     assert (finding.state, "level of ShearX, ShearY" in finding.found) == ("wrong", True)
 
 
