@@ -7,14 +7,18 @@ Face's Hub.
 """
 
 import argparse
+import errno
 import importlib.resources
 import json
 import re
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tst_fast.config.imports import IMPORT
+from tst_fast.config.ranges import SIDE
 from tst_fast.errors import UserError, errors_as_messages, nearest
 from tst_fast.policy.file import LearnedOperation, PolicyFile
 from tst_kernels.operations import find_operation
@@ -67,35 +71,53 @@ def _export_policy(given: argparse.Namespace) -> None:
     file = given.policy / "policy.json" if given.policy.is_dir() else given.policy
     program = export(PolicyFile.read(file), given.to)
     output = given.output or file.with_name(f"policy_{given.to}.py")
-    try:
+    with _writing(output):
         output.write_text(program, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"--output {output} cannot be written: {error.strerror}") from None
     print(f"{output}: {DIFFERENCES[given.to]}")
 
 
 def _export_onnx(given: argparse.Namespace) -> None:
+    output = given.output or _folder(given.onnx) / "student.onnx"
+    if given.size and not all(side in SIDE for side in given.size):
+        raise UserError(f"--size is {' '.join(map(str, given.size))}: height and width must be {SIDE}")
+    with _writing(output):  # tried before the work
+        if output.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder: name a file")
+        tempfile.TemporaryFile(dir=output.parent).close()
     # What runs networks takes seconds to import, and a mistyped flag should not.
     from tst_fast.run.onnx_file import write_onnx
     from tst_fast.run.prediction import Predictor
     from tst_fast.run.start import start_accelerator
 
-    output = given.output or _folder(given.onnx) / "student.onnx"
     student = Predictor(given.onnx, start_accelerator(), given.said)
-    names = write_onnx(student, output, given.size and tuple(given.size))
+    with _writing(output):
+        names = write_onnx(student, output, given.size and tuple(given.size))
     print(f"{output}: images, RGB in 0..1, not normalised, to {', '.join(names)}")
 
 
 def _export_hub(given: argparse.Namespace) -> None:
+    from tst_fast.run.folder import require_room
     from tst_fast.run.model_card import upload, write_hub_folder
     from tst_fast.run.prediction import Predictor
     from tst_fast.run.start import start_accelerator
 
     output = given.output or _folder(given.hub) / "hub"
-    write_hub_folder(_folder(given.hub), output, Predictor(given.hub, start_accelerator(), given.said))
+    require_room(output)
+    student = Predictor(given.hub, start_accelerator(), given.said)
+    with _writing(output):
+        write_hub_folder(_folder(given.hub), output, student)
     print(f"{output}: read README.md, the model card, before others do")
     if given.repository:
         print(f"uploaded to {upload(output, given.repository, given.private)}")
+
+
+@contextmanager
+def _writing(output: Path) -> Iterator[None]:
+    """Within, what the system refuses is told of the place."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"--output {output} cannot be written: {(error.strerror or str(error)).lower()}") from None
 
 
 def _folder(run: Path) -> Path:

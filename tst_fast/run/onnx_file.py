@@ -60,7 +60,9 @@ def write_onnx(student: Predictor, file: Path, size: tuple[int, int] | None = No
         The names of its outputs: see `plain` of the task.
 
     Raises:
-        UserError: the packages for it are missing, or the network has something that ONNX, or the exporter, has not.
+        UserError: the packages for it are missing, the network refuses images of this size, or has something that ONNX,
+            or the exporter, has not.
+        OSError: the file cannot be written.
     """
     try:
         import onnx  # noqa: F401
@@ -71,7 +73,12 @@ def write_onnx(student: Predictor, file: Path, size: tuple[int, int] | None = No
     images = torch.zeros(2, 3, *(size or student.task.image_size))
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter's own code
-        names = list(model(images))
+        try:
+            names = list(model(images))
+        except (RuntimeError, ValueError, AssertionError) as error:  # of the training images' size, it was asked before
+            why, height, width = str(error).partition("\n")[0].rstrip("."), *images.shape[2:]
+            name = student.config.student.name
+            raise UserError(f"--size {height} {width}: {name} does not take images of this size: {why}") from None
         try:
             program = torch.onnx.export(
                 model,

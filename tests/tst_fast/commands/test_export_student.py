@@ -132,6 +132,46 @@ def test_the_hub_that_refuses_is_told_in_a_line(whole_run, tmp_path, monkeypatch
         main(words)
 
 
+PLACES = {
+    "a file in no folder": ("--onnx", "nowhere/student.onnx", "no such file or directory"),
+    "a folder for a file": ("--onnx", ".", "it is a folder: name a file"),
+    "a file for a folder": ("--hub", "file", "not a directory"),
+    "below a file": ("--hub", "file/hub", "not a directory"),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(place, whole_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(Predictor, "__init__", lambda *_: pytest.fail("the student was made first"))
+    (tmp_path / "file").touch()
+    kind, output, why = PLACES[place]
+    with pytest.raises(SystemExit, match=rf"error: --output .* cannot be written( to)?: {why}"):
+        main(["export", kind, str(whole_run.folder), "--output", str(tmp_path / output)])
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_disk_that_fills_is_told_of_the_place(whole_run, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(SystemExit, match=r"error: --output .*hub cannot be written: no space left on device"):
+        main(["export", "--hub", str(whole_run.folder), "--output", str(tmp_path / "hub")])
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ("0 0", "--size is 0 0: height and width must be from 1, to 65,536"),
+        ("32 -1", "--size is 32 -1: height and width must be"),
+        ("1 1", "--size 1 1: convnet does not take images of this size: .*too small"),
+    ],
+)
+def test_a_size_that_cannot_be(size, message, whole_run, tmp_path):
+    with pytest.raises(SystemExit, match=f"error: {message}"):
+        main(["export", "--onnx", str(whole_run.folder), "--size", *size.split(), "--output", str(tmp_path / "o.onnx")])
+
+
 def test_options_of_another_export_are_refused(capsys):
     with pytest.raises(SystemExit):
         main(["export", "--onnx", "run", "--repository", "me/digits"])
