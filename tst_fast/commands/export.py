@@ -20,7 +20,7 @@ from pathlib import Path
 from tst_fast.config.imports import IMPORT
 from tst_fast.config.ranges import SIDE
 from tst_fast.errors import UserError, errors_as_messages, nearest
-from tst_fast.policy.file import LearnedOperation, PolicyFile
+from tst_fast.policy.file import LearnedOperation, PolicyFile, policy_file
 from tst_kernels.operations import find_operation
 
 TARGETS = {"torchvision": "torchvision_policy.py", "dali": "dali_policy.py"}
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _export_policy(given: argparse.Namespace) -> None:
     if given.to is None:
         raise UserError(f"--to is missing: one of {', '.join(TARGETS)}")
-    file = given.policy / "policy.json" if given.policy.is_dir() else given.policy
+    file = policy_file(given.policy, "--policy")
     program = export(PolicyFile.read(file), given.to)
     output = given.output or file.with_name(f"policy_{given.to}.py")
     with _writing(output):

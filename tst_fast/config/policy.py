@@ -58,7 +58,8 @@ class PolicyConfig:
         accumulate: parts in which each batch of the search is taken, to save memory; each has a draw of its own.
         objective: confidence (what the teacher is sure of and the student is not), or cross_entropy (the teacher's
             minus the student's).
-        init: a policy.json to start from; or random: probabilities and levels drawn at random, by the seed.
+        init: a policy.json to start from, or a run's folder, for the one in it; or random: probabilities and levels
+            drawn at random, by the seed.
         compile: run the augmentation on CPUs through torch.compile: pays off in long runs on large images.
     """
 

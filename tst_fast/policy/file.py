@@ -191,6 +191,23 @@ class PolicyFile:
         _require(row.signed is random_sign, f"signed {of}", row.signed, f"{random_sign} where signs are {self.sign}")
 
 
+def policy_file(given: Path, flag: str) -> Path:
+    """The file itself, or of a run's folder the policy.json in it.
+
+    Args:
+        given: a file or a folder.
+        flag: that gave it, for the message.
+
+    Raises:
+        UserError: it is a folder without one.
+    """
+    if not given.is_dir():
+        return given
+    if not (file := given / "policy.json").is_file():
+        raise UserError(f"{flag} {given} holds no policy.json: it is no run's folder, or of one that has not ended")
+    return file
+
+
 def history_of(passes: Sequence[Sequence[LearnedOperation]]) -> dict[str, dict[str, list[float]]]:
     """What was known before the search and after each of its passes, as `PolicyFile.history`."""
     return {
@@ -256,4 +273,6 @@ def _shown(value: Any) -> str:
 
 
 def _why(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
     return f"{error} is missing" if isinstance(error, KeyError) else str(error)

@@ -14,6 +14,7 @@ from tst_fast.config.kinds import from_json
 from tst_fast.config.schema import Config
 from tst_fast.errors import UserError
 from tst_fast.models.weights import sha256_of, weights_file
+from tst_fast.policy.file import policy_file
 from tst_fast.run.session import Session
 from tst_pipelines.datasets.stamps import stamp_of
 from tst_pipelines.writing import write_text_whole
@@ -59,9 +60,10 @@ def origin_of(session: Session) -> dict[str, Any]:
         del origin[name]
     given = {role: getattr(config, role).checkpoint for role in ("teacher", "student")}
     files = {role: weights_file(chosen, role) for role, chosen in given.items() if chosen}
-    for name, file in {**files, "policy": config.policy.init}.items():
-        if file and str(file) != "random":
-            origin[f"{FILES}{name}"] = sha256_of(Path(file))
+    if (init := config.policy.init) and str(init) != "random":
+        files["policy"] = policy_file(Path(init), "--policy.init")
+    for name, file in files.items():
+        origin[f"{FILES}{name}"] = sha256_of(file)
     if config.data.root is not None:
         stamps = "".join(stamp_of(split) for split in (session.splits.train, session.splits.test))
         origin[f"{FILES}data"] = hashlib.sha256(stamps.encode()).hexdigest()[:16]

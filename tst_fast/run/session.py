@@ -18,6 +18,7 @@ from tst_fast.models.normalised import Normalisation, normalised, published_norm
 from tst_fast.models.weights import require_class_order
 from tst_fast.policy.alignment import Fit, aligned_encoders
 from tst_fast.policy.augmenter import Augmenter
+from tst_fast.policy.file import policy_file
 from tst_fast.policy.policy import Policy
 from tst_fast.run.forward import check_forward, check_training_output
 from tst_fast.run.images import can_be_channels_last
@@ -166,7 +167,7 @@ class Session:
         if str(chosen.init) == "random":
             policy.randomise(torch.Generator().manual_seed(config.seed))
         elif chosen.init:
-            policy.load(Path(chosen.init))
+            policy.load(policy_file(Path(chosen.init), "--policy.init"))
         encoders, fits = None, {}
         if chosen.prior == "encoder" and config.distillation.has_policy:
             encoders, fits = aligned_encoders(

@@ -133,9 +133,23 @@ def test_nan_stops_the_run_with_step_and_images(tiny_config, make_run, monkeypat
 
 
 def test_a_learned_policy_starts_another_run(whole_run, tiny_config, make_run):
-    another = make_run(tiny_config(f"--policy.init={whole_run.folder / 'policy.json'}"))
-    for before, after in zip(whole_run.run.session.policy.learned(), another.session.policy.learned(), strict=True):
-        assert after.probability == pytest.approx(before.probability, abs=1e-6)
+    for given in (whole_run.folder / "policy.json", whole_run.folder):
+        another = make_run(tiny_config(f"--policy.init={given}"))
+        for before, after in zip(whole_run.run.session.policy.learned(), another.session.policy.learned(), strict=True):
+            assert after.probability == pytest.approx(before.probability, abs=1e-6)
+        another.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("", "--policy.init .* holds no policy.json: it is no run's folder, or of one that has not ended"),
+        ("nothing.json", "nothing.json is not a readable policy.json: no such file or directory$"),
+    ],
+)
+def test_a_policy_that_is_not_there(given, message, tiny_config, make_run, tmp_path):
+    with pytest.raises(UserError, match=message):
+        make_run(tiny_config(f"--policy.init={tmp_path / given}"))
 
 
 def test_the_policy_says_where_it_comes_from(whole_run):
