@@ -29,6 +29,10 @@ def check(config: Config) -> None:
         raise UserError(f"--policy.operations: {error}") from None
     _require(len(set(codes)) == len(codes), "--policy.operations names an operation twice: leave one of them out")
     _require(
+        len(codes) > 0,
+        "--policy.operations is empty: name one or more, or leave augmentation out by --distillation.augment false",
+    )
+    _require(
         1 <= policy.operations_per_image <= len(codes),
         f"--policy.operations_per_image is {policy.operations_per_image}: it must be from 1 to the {len(codes)} "
         "operations in --policy.operations",
@@ -81,9 +85,10 @@ def _check_name(name: str) -> None:
 def _check_search(policy: PolicyConfig, epochs: int) -> None:
     auto = policy.search_at == "auto"
     late = [] if policy.search_at == "auto" else [epoch for epoch in policy.search_at if not 0 <= epoch < epochs]
+    of_epochs = f"the student's epochs are 0 to {epochs - 1}" if epochs else "--student_training.epochs is 0"
     _require(
         policy.search != "listed" or not late,
-        f"--policy.search_at has {late}, but the student's epochs are 0 to {epochs - 1}",
+        f"--policy.search_at has {late}, but {of_epochs}: leave them out",
     )
     sure = policy.search_confidences
     _require(
@@ -103,8 +108,8 @@ def _check_training(name: str, training: TrainingConfig) -> None:
     warmup = optimizer.warmup_epochs
     _require(
         warmup == 0 or (0 < warmup < epochs and optimizer.schedule != "one_cycle"),
-        f"--{name}.optimizer.warmup_epochs is {warmup}: it must be from 0 to below --{name}.epochs ({epochs}), and 0 "
-        "for one_cycle, which has its own",
+        f"--{name}.optimizer.warmup_epochs is {warmup}: it must be 0, or below --{name}.epochs ({epochs}), and 0 for "
+        "one_cycle, which has its own",
     )
 
 

@@ -13,7 +13,7 @@ MAX_FLAG = 100
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses what YAML allows and nobody means."""
+    """Refuses what YAML, or a parser of it, allows and nobody means."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -22,7 +22,10 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
-        for key, _ in node.value:
+        for key, value in node.value:
+            if _lacks_space(key, value):
+                problem = f"a space is missing after the colon of {key.value}"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"{key.value} is given twice", key.start_mark)
             if isinstance(key.value, str):
@@ -30,8 +33,17 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _lacks_space(key: Any, value: Any) -> bool:
+    """Whether a key and its value are written as `{a:1}`, which YAML reads as one word, or as `{a:[1]}`."""
+    if not isinstance(key, yaml.ScalarNode) or key.style is not None:
+        return False  # a quoted key needs no space
+    if isinstance(value, yaml.ScalarNode) and value.start_mark.index == value.end_mark.index:  # there is none
+        return ":" in key.value
+    return value.start_mark.index == key.end_mark.index + 1
+
+
 def refuse_ambiguous(word: str) -> None:
-    """Refuse keys that are given twice, and aliases, in a value on the command line.
+    """Refuse what `_Loader` refuses in a value on the command line.
 
     Raises:
         UserError: it names the flag.
@@ -65,7 +77,8 @@ def read_yaml(file: Path) -> dict[str, Any]:
         raise UserError(f"{file} cannot be read: {error.strerror}") from None
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise UserError(f"{file}{line}: {error.problem}") from None
+        missing = ": a space may be missing after a colon" if "mapping values" in str(error.problem) else ""
+        raise UserError(f"{file}{line}: {error.problem}{missing}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{file} is no YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(content, dict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -34,7 +35,7 @@ def leave_out(splits: Sequence[Files], root: Path, file: Path) -> list[Files]:
         DataError: the list cannot be read, no name on it is in a split, or a split would be empty.
     """
     try:
-        lines = file.read_bytes().splitlines()
+        lines = file.read_bytes().removeprefix(BOM_UTF8).splitlines()
     except OSError as error:
         raise DataError(f"the list {file} cannot be read: {(error.strerror or str(error)).lower()}") from None
     listed = {os.path.normpath(os.fsdecode(line)) for line in lines if line.strip()}

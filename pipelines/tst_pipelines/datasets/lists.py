@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def image_list(
 
     Args:
         file: the list. The label is a line's last word: the number of a class from 0, or its name; the file's name is
-            all before, relative to `root`, spaces included. Blank lines are passed over.
+            all before, relative to `root`, spaces included. Blank lines and a byte order mark are passed over.
         root: the folder of the images.
         classes: the training split's classes, for the labels of another split (see `LabelWords.number`).
         outside: whether names may lead out of `root`.
@@ -38,7 +39,7 @@ def image_list(
     try:
         with open(file, "rb") as lines:
             for number, line in enumerate(lines, start=1):
-                parts = line.rsplit(maxsplit=1)
+                parts = (line.removeprefix(BOM_UTF8) if number == 1 else line).rsplit(maxsplit=1)
                 if not parts:
                     continue
                 name = parts[0].strip()

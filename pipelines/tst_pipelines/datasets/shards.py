@@ -215,7 +215,7 @@ def _image_of(shard: str, key: str, members: dict[str, tarfile.TarInfo]) -> tarf
 def _label_of(shard: str, key: str, members: dict[str, tarfile.TarInfo], file: int) -> str:
     label = None
     if member := members.get("cls"):
-        label = os.pread(file, member.size, member.offset_data).decode(errors="replace").strip()
+        label = os.pread(file, member.size, member.offset_data).decode("utf-8-sig", errors="replace").strip()
     elif member := members.get("json"):
         try:
             values = json.loads(os.pread(file, member.size, member.offset_data))

@@ -31,6 +31,14 @@ def test_numbers_are_classes(root: Path) -> None:
     assert image_list(write(root / "list", "b/3.jpg 1"), root, dataset.classes).labels.tolist() == [1]
 
 
+def test_a_byte_order_mark_is_no_part_of_a_name(root: Path) -> None:
+    """As editors on Windows write it at the beginning of a file."""
+    dataset = image_list(write(root / "list", "\ufeffa/1.jpg 0", "b/3.jpg 1"), root)
+    assert list(dataset.files) == ["a/1.jpg", "b/3.jpg"]
+    (kept,) = leave_out([dataset], root, write(root / "bad", "\ufeffa/1.jpg"))
+    assert list(kept.files) == ["b/3.jpg"]
+
+
 def test_words_are_classes_by_name_and_numbers_count_sorted_names(root: Path) -> None:
     dataset = image_list(write(root / "list", "a/1.jpg emu", "b/3.jpg cat"), root)
     assert dataset.classes == ("cat", "emu")

@@ -99,6 +99,12 @@ def test_the_kept_index_follows_the_shard(tmp_path: Path, monkeypatch: pytest.Mo
     assert image_shards(tmp_path, "*.tar").read(0).tobytes() == b"two"
 
 
+def test_a_byte_order_mark_is_no_part_of_a_label(tmp_path: Path) -> None:
+    pack(tmp_path / "1.tar", ("a.png", b"one"), ("a.cls", "\ufeff1".encode()), ("b.png", b"two"), ("b.cls", b"0"))
+    dataset = image_shards(tmp_path, "*.tar")
+    assert (dataset.labels.tolist(), dataset.classes) == ([1, 0], ("0", "1"))
+
+
 def cut_at(size: int) -> Callable[[Path], None]:
     return lambda path: os.truncate(path, size)
 
