@@ -1,5 +1,6 @@
 """The method for a training loop of one's own: no configuration, no Accelerator, no loaders."""
 
+import reprlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -11,9 +12,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from tst_fast.config.checks import check
+from tst_fast.config.kinds import describe, fits
 from tst_fast.config.operations import PAPER_OPERATIONS
+from tst_fast.config.ranges import settings_with_kinds
 from tst_fast.config.schema import Config, DistillationConfig, ModelConfig, replace
 from tst_fast.errors import UserError
+from tst_fast.models.frozen import frozen
 from tst_fast.policy.augmenter import Augmenter
 from tst_fast.policy.file import PolicyFile
 from tst_fast.policy.policy import Policy
@@ -32,8 +36,10 @@ class TST:
     the policy and its optimizer are here. With `torch.distributed`, the policy's gradients are averaged over ranks, so
     that it stays the same on each: build it after the process group, from the same seed.
 
-    Images are uint8 [B, H, W, 3], RGB, or floating [B, 3, H, W] in 0..1, on the networks' device. Tasks with label maps
-    and boxes need a `tasks.Task`: see `run.search.PolicySearch` and `run.student.FromTeacher`, which this class holds.
+    Images are uint8 [B, H, W, 3], RGB, or floating [B, 3, H, W] in 0..1, on the networks' device; whatever is done with
+    them, floating ones are rounded to 8 bits first. Labels are int64 [B], or floating [B, C], the probability of each
+    class. On a GPU, values are looked at in the first batch alone: to look is to wait for it. Tasks with label maps and
+    boxes need a `tasks.Task`: see `run.search.PolicySearch` and `run.student.FromTeacher`, which this class holds.
 
     Args:
         teacher: images [B, 3, H, W], normalised, to logits [B, C]; trained. It is put in eval mode and left so.
@@ -54,7 +60,8 @@ class TST:
         policy: `policy.learned()` is what it knows, an entry for each operation.
 
     Raises:
-        UserError: a value that cannot work; the message names it as the command line does.
+        UserError: a value that cannot work, which the message names as the command line does; a network without
+            weights, or on another device than the other.
     """
 
     def __init__(
@@ -74,11 +81,12 @@ class TST:
         alpha: float = 1.0,
         tau: float = 4.0,
     ) -> None:
+        device = _one_device(teacher, student)
         config = replace(
             Config(name="loop", teacher=ModelConfig(checkpoint=Path("given")), distillation=DistillationConfig()),
             data__name="digits",
-            data__mean=mean,
-            data__std=std,
+            data__mean=_floats(mean),
+            data__std=_floats(std),
             policy__operations=list(operations),
             policy__operations_per_image=operations_per_image,
             policy__learning_rate=learning_rate,
@@ -89,9 +97,13 @@ class TST:
             loss__alpha=alpha,
             loss__tau=tau,
         )
+        for name, value, kind in settings_with_kinds(config):
+            if not fits(value, kind):
+                raise UserError(f"--{name} is {reprlib.repr(value)}: it must be {describe(kind)}")
         check(config)
-        self._looked = False
-        self._loop = _Loop(next(teacher.parameters()).device)
+        self._looked: set[str] = set()
+        self._classes: int | None = None
+        self._loop = _Loop(device)
         self.teacher, self.student, self.config = teacher.eval(), student, config
         chosen = config.policy
         drawn = chosen.operations_per_image, chosen.shared_draw, chosen.temperature, chosen.sign
@@ -105,14 +117,15 @@ class TST:
         """One step of the policy: towards images that the teacher is sure of and the student is not.
 
         Args:
-            images: see the class; floating ones are rounded to 8 bits.
-            labels: int64 [B], or floating [B, C], the probability of each class.
+            images: see the class.
+            labels: see the class.
 
         Returns:
             On the device: loss, and teacher_confidence and student_confidence, the mean probability of the true class.
 
         Raises:
-            UserError: it is called where gradients are off.
+            UserError: it is called where gradients are off, or images, labels or what the networks put out are not as
+                the class says.
         """
         if not torch.is_grad_enabled():
             raise UserError("search learns by gradients: call it outside torch.no_grad() and torch.inference_mode()")
@@ -132,10 +145,15 @@ class TST:
 
         Args:
             images: see the class.
-            labels: as for `search`.
+            labels: see the class.
             model: what is called for the student's answers, such as DDP around it; None: the student.
+
+        Raises:
+            UserError: images, labels or what the networks put out are not as the class says.
         """
-        return self._from_teacher(self.student if model is None else model, self._batch(images, labels))[0]
+        asked = self.student if model is None else model
+        batch = self._batch(images, labels)
+        return self._from_teacher(lambda inputs: _logits(asked(inputs), "student", len(inputs)), batch)[0]
 
     def normalise(self, images: Tensor) -> Tensor:
         """Plain images as the networks take them, for an evaluation: floating [B, 3, H, W]."""
@@ -168,28 +186,109 @@ class TST:
     def _batch(self, images: Tensor, labels: Tensor) -> Batch:
         if len(images) != len(labels):
             raise UserError(f"there are {len(images)} images and {len(labels)} labels")
-        return Batch.of(self._pixels(images), Targets(labels), np.arange(len(images)))
+        pixels = self._pixels(images)
+        if self._classes is None:
+            self._classes = self._count_classes(pixels[:2])
+        self._require_labels(labels, self._classes)
+        return Batch.of(pixels, Targets(labels), np.arange(len(images)))
+
+    def _count_classes(self, pixels: Tensor) -> int:
+        """Classes that both networks know, by what they put out for an image or two.
+
+        Raises:
+            UserError: they put out something else than logits, or logits of other classes than each other.
+        """
+        plain = self.normalise(pixels)
+        with frozen(self.teacher, self.student), torch.no_grad():  # not by a call, which would compile a network anew
+            teacher, student = (
+                _logits(network.forward(plain), role, len(plain)).shape[1]
+                for role, network in (("teacher", self.teacher), ("student", self.student))
+            )
+        if teacher != student:
+            raise UserError(
+                f"the teacher knows {teacher} classes and the student {student}: give networks of the same classes, in "
+                "the same order"
+            )
+        return teacher
+
+    def _require_labels(self, labels: Tensor, classes: int) -> None:
+        """Refuse what are no labels of so many classes."""
+        soft = isinstance(labels, Tensor) and labels.is_floating_point()
+        shape = [len(labels), classes] if soft else [len(labels)]
+        if not isinstance(labels, Tensor) or list(labels.shape) != shape or not (soft or labels.dtype == torch.int64):
+            raise UserError(
+                f"labels are {_form(labels)}: give int64 [B], or floating [B, {classes}], the probability of each class"
+            )
+        if "labels" in self._looked and labels.is_cuda:
+            return
+        low, high = (value.item() for value in labels.aminmax())
+        if not soft and not 0 <= low <= high < classes:
+            raise UserError(f"labels are in {low}..{high}: the networks know the classes 0..{classes - 1}")
+        if soft and not (low >= 0 and ((labels.float().sum(dim=1) - 1).abs() < 0.01).all()):
+            raise UserError("floating labels are no probabilities: give none below 0, of each image with the sum 1")
+        self._looked.add("labels")
 
     def _pixels(self, images: Tensor) -> Tensor:
         """uint8 [B, H, W, 3].
 
         Raises:
-            UserError: images of another form, or floating ones beyond 0..1, which only the first batch on a GPU is
-                looked through for: to look is to wait for it.
+            UserError: images of another form, or floating ones beyond 0..1.
         """
-        if images.dtype == torch.uint8 and images.dim() == 4 and images.shape[3] == 3:
+        is_tensor = isinstance(images, Tensor) and images.dim() == 4
+        if is_tensor and images.dtype == torch.uint8 and images.shape[3] == 3:
             return images
-        if not (images.is_floating_point() and images.dim() == 4 and images.shape[1] == 3):
+        if not (is_tensor and images.is_floating_point() and images.shape[1] == 3):
             raise UserError(
-                f"images are {images.dtype} {list(images.shape)}: give uint8 [B, H, W, 3], or floating [B, 3, H, W] in "
-                "0..1, before they are normalised"
+                f"images are {_form(images)}: give uint8 [B, H, W, 3], or floating [B, 3, H, W] in 0..1, before they "
+                "are normalised"
             )
-        if not (self._looked and images.is_cuda):
+        if not ("images" in self._looked and images.is_cuda):
             low, high = (value.item() for value in images.aminmax())
             if not -0.1 <= low <= high <= 1.1:  # some ways of resizing overshoot; not so with NaN
                 raise UserError(f"images are in {low:.3g}..{high:.3g}: give them in 0..1, before they are normalised")
-            self._looked = True
+            self._looked.add("images")
         return (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).contiguous()
+
+
+def _one_device(teacher: nn.Module, student: nn.Module) -> torch.device:
+    """Where both networks are.
+
+    Raises:
+        UserError: one has no weights, or they are in two places.
+    """
+    devices = []
+    for role, network in (("teacher", teacher), ("student", student)):
+        parameter = next(network.parameters(), None)
+        if parameter is None:
+            raise UserError(f"the {role} has no parameters: give the network itself, with its weights")
+        devices.append(parameter.device)
+    if devices[0] != devices[1]:
+        raise UserError(f"the teacher is on {devices[0]}, the student on {devices[1]}: move both to one device first")
+    return devices[0]
+
+
+def _logits(output: Any, role: str, count: int) -> Tensor:
+    """What a network puts out for so many images.
+
+    Raises:
+        UserError: it is something else than logits.
+    """
+    if isinstance(output, Tensor) and output.dim() == 2 and len(output) == count:
+        return output
+    raise UserError(
+        f"for {count} images the {role} puts out {_form(output)}, not logits [{count}, classes]: wrap it in a module "
+        "that gives these alone"
+    )
+
+
+def _form(value: Any) -> str:
+    """Type and shape of a tensor, or what it is instead."""
+    return f"{value.dtype} {list(value.shape)}" if isinstance(value, Tensor) else f"of type {type(value).__name__}"
+
+
+def _floats(values: Any) -> Any:
+    """Whatever holds a number for each channel, as a tuple; anything else as it is."""
+    return tuple(map(float, values)) if np.ndim(values) == 1 else values
 
 
 class _Loop:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -19,10 +20,15 @@ from tst_kernels import mix, normalise
 MEAN, STD = (0.5, 0.4, 0.45), (0.25, 0.2, 0.3)
 
 
-def _network(seed):
+def _network(seed, classes=5):
     torch.manual_seed(seed)
     return nn.Sequential(
-        nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)
+        nn.Conv2d(3, 4, 3, 2),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, classes),
     )
 
 
@@ -130,11 +136,86 @@ def test_it_goes_on_from_its_state(tst, tmp_path):
         ({"operations_per_image": 15}, "--policy.operations_per_image is 15"),
         ({"tau": 0.0}, "--loss.tau is 0.0"),
         ({"std": (1, 0, 1)}, "--data.std"),
+        ({"mean": 0.5}, "--data.mean is 0.5: it must be a list of 3 numbers"),
+        ({"std": (0.5, 0.5)}, r"--data.std is \(0.5, 0.5\): it must be a list of 3 numbers"),
+        ({"mean": torch.zeros(4)}, "--data.mean is .*: it must be a list of 3 numbers"),
+        ({"operations_per_image": 2.0}, "--policy.operations_per_image is 2.0: it must be a whole number"),
+        ({"learning_rate": "0.1"}, "--policy.learning_rate is '0.1': it must be a number"),
+        ({"teacher": nn.Flatten()}, "the teacher has no parameters"),
+        ({"student": nn.Flatten()}, "the student has no parameters"),
+        ({"student": _network(1).to("meta")}, "the teacher is on cpu, the student on meta: move both"),
     ],
 )
 def test_values_that_cannot_work(settings, message):
     with pytest.raises(UserError, match=message):
-        TST(_network(0), _network(1), **settings)
+        TST(**{"teacher": _network(0), "student": _network(1), **settings})
+
+
+def test_means_may_be_an_array():
+    data = TST(_network(0), _network(1), mean=torch.tensor(MEAN), std=np.array(STD)).config.data
+    assert (data.mean, data.std) == (pytest.approx(MEAN), STD)
+
+
+class _Giving(nn.Module):
+    """A network that puts out what a function makes of its logits, while it learns or else."""
+
+    def __init__(self, change, training=False):
+        super().__init__()
+        self.network, self.change, self.only_in = _network(1), change, training
+
+    def forward(self, images):
+        logits = self.network(images)
+        return self.change(logits) if self.training == self.only_in else logits
+
+
+@pytest.mark.parametrize("call", ["search", "loss"])
+@pytest.mark.parametrize(
+    ("networks", "message"),
+    [
+        ({"student": _network(1, 7)}, "the teacher knows 5 classes and the student 7: give networks of the same"),
+        ({"student": _Giving(lambda y: {"logits": y})}, "the student puts out of type dict, not logits"),
+        ({"teacher": _Giving(lambda y: (y, y))}, "for 2 images the teacher puts out of type tuple, not logits"),
+        ({"teacher": _Giving(lambda y: y[:, :, None])}, r"puts out torch.float32 \[2, 5, 1\], not logits \[2, classes"),
+    ],
+)
+def test_networks_that_do_not_give_logits_of_the_same_classes(call, networks, message):
+    tst = TST(**{"teacher": _network(0), "student": _network(1), **networks})
+    tst.student.train()
+    with pytest.raises(UserError, match=message):
+        getattr(tst, call)(*_data())
+    assert tst.student.training and all(parameter.requires_grad for parameter in tst.student.parameters())
+
+
+def test_a_network_that_gives_more_while_it_learns():
+    tst = TST(_network(0), _Giving(lambda y: (y, y), training=True))
+    tst.search(*_data())
+    tst.student.train()
+    with pytest.raises(UserError, match="for 12 images the student puts out of type tuple, not logits"):
+        tst.loss(*_data())
+
+
+LABELS = {
+    "too high": (lambda y: y + 3, r"labels are in 3\.\.7: the networks know the classes 0\.\.4"),
+    "below 0": (lambda y: y - 100, r"labels are in -100\.\.-96"),
+    "of 32 bits": (lambda y: y.int(), r"labels are torch.int32 \[6\]: give int64 \[B\], or floating \[B, 5\]"),
+    "floating": (lambda y: y.float(), r"labels are torch.float32 \[6\]: give"),
+    "a column": (lambda y: y[:, None], r"labels are torch.int64 \[6, 1\]: give"),
+    "of other classes": (lambda y: F.one_hot(y, 7).float(), r"labels are torch.float32 \[6, 7\]: give"),
+    "counts": (lambda y: 2.0 * F.one_hot(y, 5), "floating labels are no probabilities"),
+    "an array": (lambda y: y.numpy(), "labels are of type ndarray"),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_labels_that_are_none(kind, tst):
+    images, labels = _data()
+    labels[0], labels[1] = 0, 4
+    change, message = LABELS[kind]
+    for call in (tst.search, tst.loss):
+        with pytest.raises(UserError, match=message):
+            call(images, change(labels))
+    with pytest.raises(UserError, match="images are of type ndarray: give"):
+        tst.augment(images.numpy())
 
 
 def test_the_example(tmp_path):

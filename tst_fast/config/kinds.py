@@ -1,4 +1,4 @@
-"""What a value must be: in words, and whether one read from JSON is."""
+"""What a value must be: in words, and whether one is that was read from JSON, or comes from a program."""
 
 import dataclasses
 import reprlib
@@ -47,14 +47,14 @@ def describe(kind: Any, many: bool = False) -> str:
 
 
 def fits(value: Any, kind: Any) -> bool:
-    """Whether a value from JSON is of a type: numbers finite, whole ones from 0 to below 2**63, none of them a bool."""
+    """Whether a value is of a type: numbers finite, whole ones from 0 to below 2**63, none of them a bool."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
         return True
     if kind is type(None):
         return value is None
     if kind is float:
-        return type(value) in (int, float) and abs(value) < 2.0**1000  # neither NaN nor infinite
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2.0**1000  # finite
     if kind is int:
         return type(value) is int and 0 <= value < 2**63
     if origin is Literal:
@@ -63,6 +63,8 @@ def fits(value: Any, kind: Any) -> bool:
         return any(fits(value, one) for one in arguments)
     if origin is list:
         return isinstance(value, list) and all(fits(one, arguments[0]) for one in value)
+    if origin is tuple:
+        return isinstance(value, tuple) and len(value) == len(arguments) and all(map(fits, value, arguments))
     if origin is dict:
         return isinstance(value, dict) and all(fits(one, arguments[1]) for one in value.values())
     return isinstance(value, kind)

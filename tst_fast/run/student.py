@@ -3,6 +3,7 @@
 Each is called with (model, batch) and returns a scalar loss and scalars to report.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -57,7 +58,7 @@ class FromTeacher:
         self.teacher, self.augmenter = teacher, augmenter
         self.memory_format = memory_format_of(teacher)
 
-    def __call__(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, model: Callable[[Tensor], Any], batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss; the student's mean confidence on plain images, and both networks' on augmented ones."""
         images, targets = self._images(batch)
         student, student_features = _with_features(model(images))
