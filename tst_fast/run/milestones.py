@@ -33,11 +33,10 @@ class Milestones:
         self.session, self.progress, self.announcer, self.folder = session, progress, announcer, folder
 
     def begin(self) -> None:
-        """A teacher that came with weights is evaluated before anything else, once."""
-        teacher, classes = self.session.teacher, self.session.splits.train.classes
-        always_right = self.session.task.metrics[0].of_a_guess(len(classes), len(self.session.splits.test)) == 1
-        if always_right and self.progress.global_step == 0:
-            self.announcer.noticed(f"there is one class, {printable(classes[0])}: its labels teach nothing")
+        """Say what the data lacks; a teacher that came with weights is evaluated before anything else, once."""
+        teacher = self.session.teacher
+        if self.progress.global_step == 0:
+            self._look_at_data()
         if teacher is not None and self.session.learners.teacher is None and self.progress.teacher_scores is None:
             self.progress.teacher_scores = self._evaluate("teacher", teacher, Pass("teacher", 0, 0))
             self._look_at_teacher()
@@ -119,6 +118,15 @@ class Milestones:
                 f"the teacher is no better than chance ({metric.title} {100 * score:.1f} % with {classes} classes): "
                 "what it teaches is wrong. `tst-fast doctor` looks for why"
             )
+
+    def _look_at_data(self) -> None:
+        """Warn of a single class, and of classes without a training example."""
+        task, splits = self.session.task, self.session.splits
+        classes = splits.train.classes
+        if task.metrics[0].of_a_guess(len(classes), len(splits.test)) == 1:
+            self.announcer.noticed(f"there is one class, {printable(classes[0])}: its labels teach nothing")
+        if absent := task.absent(splits):
+            self.announcer.noticed(absent)
 
     def _evaluate(self, role: Role, network: nn.Module, current: Pass) -> dict[str, float]:
         """The scores of a network on the test images."""

@@ -18,6 +18,7 @@ from tst_fast.losses.search import label_distribution
 from tst_fast.models import build_model
 from tst_fast.models.evaluation import preparation
 from tst_fast.policy.augmenter import Geometry
+from tst_fast.tasks.absent import absent
 from tst_fast.tasks.image_files import image_files
 from tst_fast.tasks.loading import dali_loader, decoding_threads, own_share
 from tst_fast.tasks.metrics.classification import Accuracy
@@ -184,14 +185,18 @@ class Classification:
         found = (
             f"{len(names)} classes, {counts.min():,} to {counts.max():,} training images each; {tested.sum():,} to test"
         )
-        if (counts == 0).any():
-            absent = ", ".join(names[i] for i in np.flatnonzero(counts == 0)[:5])
-            yield Finding("classes", "wrong", found, f"no training image of {absent}: add some, or leave the class out")
+        if remedy := self.absent(splits):
+            yield Finding("classes", "wrong", found, remedy)
         elif (tested == 0).any():
-            absent = ", ".join(names[i] for i in np.flatnonzero(tested == 0)[:5])
-            yield Finding("classes", "doubtful", found, f"no test image of {absent}: accuracy says nothing of them")
+            untested = ", ".join(names[i] for i in np.flatnonzero(tested == 0)[:5])
+            yield Finding("classes", "doubtful", found, f"no test image of {untested}: accuracy says nothing of them")
         else:
             yield Finding("classes", "good", found)
+
+    def absent(self, splits: Splits) -> str:
+        """Classes without a training image."""
+        names = splits.train.classes
+        return absent("training image", names, np.bincount(_labels(splits.train), minlength=len(names)))
 
     def scrambled(self, output: Tensor) -> Tensor:
         """Random logits."""

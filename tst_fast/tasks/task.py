@@ -238,6 +238,10 @@ class Task(Protocol):
         """What the doctor finds in this task's data."""
         ...
 
+    def absent(self, splits: Splits) -> str:
+        """Classes without a training example and what to do about them, where that is known at once; else empty."""
+        ...
+
     def scrambled(self, output: Any) -> Any:
         """Other answers of the same form, always the same: whether a loss depends on them is what the doctor asks."""
         ...

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -10,6 +11,7 @@ from tests.tst_fast.events import events_of
 from tests.tst_fast.run.test_detection_runs import TINY
 from tst_fast.config import reading
 from tst_fast.run import milestones
+from tst_pipelines import ArrayDataset
 
 
 def _count(capsys, words):
@@ -71,3 +73,40 @@ def test_one_class_is_noticed(tmp_path, make_run, capsys):
     names = "--config=folder", f"--data.root={tmp_path / 'images'}", "--teacher.name=convnet", "--student.name=convnet"
     make_run(reading.from_flags([*names, *small, *short])).run()
     assert _count(capsys, "there is one class, only") == 1
+
+
+def _lists(folder, *labels):
+    """Flags of data whose training and test images have these labels, in turn."""
+    for i in range(8):
+        Image.new("RGB", (32, 32), (30 * i, 0, 0)).save(folder / f"{i}.png")
+    (folder / "list").write_text("".join(f"{i}.png {labels[i % len(labels)]}\n" for i in range(8)))
+    return "--data.name=list", f"--data.train={folder / 'list'}", f"--data.test={folder / 'list'}"
+
+
+def own_splits(root):
+    """Data as a user's function gives it, without an image of emu."""
+    images = np.zeros((8, 32, 32, 3), np.uint8)
+    split = ArrayDataset(images, np.arange(8, dtype=np.int64) % 2, ("cat", "dog", "emu"), "own")
+    return split, split
+
+
+ABSENT = {
+    "from 1": (lambda folder: _lists(folder, 1, 2), "0: add some, or number the classes from 0, not from 1"),
+    "a gap": (lambda folder: _lists(folder, 0, 3), "1, 2: add some, or leave the class out"),
+    "none": (lambda folder: _lists(folder, 0, 1), ""),
+    "own data": (lambda _: [f"--data.name={__name__}:own_splits"], "emu: add some, or leave the class out"),
+}
+
+
+@pytest.mark.parametrize("kind", ABSENT)
+def test_classes_without_images_are_noticed_whatever_they_are_read_from(kind, tmp_path, make_run, capsys):
+    data, said = ABSENT[kind]
+    small = "--data.image_size=32", "--data.batch_size=4", "--data.crop=pad", "--policy.search=none"
+    short = "--student_training.epochs=1", "--teacher_training.epochs=1"
+    names = "--config=folder", f"--data.root={tmp_path}", "--teacher.name=convnet", "--student.name=convnet"
+    run = make_run(reading.from_flags([*names, *small, *short, *data(tmp_path)]))
+    run.run()
+    found = [line for line in capsys.readouterr().out.splitlines() if "no training image" in line]
+    assert found == ([f"warning: no training image of {said}"] if said else [])
+    (finding,) = run.session.task.checks(run.session.splits)
+    assert (finding.state, finding.remedy) == (("wrong", f"no training image of {said}") if said else ("good", ""))

@@ -9,9 +9,10 @@ from tst_fast.config.schema import Config
 from tst_fast.errors import Finding, UserError
 from tst_fast.models.detection import DenseOutput, DetectionOutput, Detector
 from tst_fast.models.frozen import frozen
+from tst_fast.tasks.absent import absent
 from tst_fast.tasks.dense import check_crop, check_dense_options
 from tst_fast.tasks.task import Splits
-from tst_pipelines import DetectionDataset
+from tst_pipelines import Dataset, DetectionDataset
 
 
 def check_options(config: Config) -> None:
@@ -92,22 +93,30 @@ def check_pair(config: Config, student: DetectionOutput, teacher: DetectionOutpu
         )
 
 
+def absent_from_training(splits: Splits) -> str:
+    """Classes without a training box, as `absent` tells them."""
+    return absent("training box", splits.train.classes, _boxes_by_class(splits.train))
+
+
+def _boxes_by_class(dataset: Dataset) -> np.ndarray:
+    """Boxes of each class but those around crowds, from which nothing is learned: int64 [C]."""
+    assert isinstance(dataset, DetectionDataset)
+    return np.bincount(dataset.labels[~dataset.crowd], minlength=len(dataset.classes))
+
+
 def absent_classes(splits: Splits) -> Finding:
     """Whether each class has boxes in both splits."""
     assert isinstance(splits.train, DetectionDataset) and isinstance(splits.test, DetectionDataset)
     names = splits.train.classes
-    learned, tested = (
-        np.bincount(split.labels[~split.crowd], minlength=len(names)) for split in (splits.train, splits.test)
-    )
+    learned, tested = map(_boxes_by_class, (splits.train, splits.test))
     empty = np.mean(np.diff(splits.train.offsets) == 0)
     found = (
         f"{len(names)} classes, {learned.min():,} to {learned.max():,} boxes each in training ({100 * empty:.0f} % of "
         f"the images have none); {tested.sum():,} boxes to test"
     )
-    if (learned == 0).any():
-        absent = ", ".join(names[label] for label in np.flatnonzero(learned == 0)[:5])
-        return Finding("classes", "wrong", found, f"no training box of {absent}: add some, or leave the class out")
+    if remedy := absent_from_training(splits):
+        return Finding("classes", "wrong", found, remedy)
     if (tested == 0).any():
-        absent = ", ".join(names[label] for label in np.flatnonzero(tested == 0)[:5])
-        return Finding("classes", "doubtful", found, f"no test box of {absent}: average precision leaves it out")
+        untested = ", ".join(names[label] for label in np.flatnonzero(tested == 0)[:5])
+        return Finding("classes", "doubtful", found, f"no test box of {untested}: average precision leaves it out")
     return Finding("classes", "good", found)

@@ -11,7 +11,7 @@ from tst_fast.errors import Finding, UserError
 from tst_fast.models.detection import DenseOutput, DetectionOutput, Detector, build_detector
 from tst_fast.policy.augmenter import Geometry
 from tst_fast.tasks.dense import DenseTask
-from tst_fast.tasks.detection.checks import absent_classes, check_options, check_pair, look
+from tst_fast.tasks.detection.checks import absent_classes, absent_from_training, check_options, check_pair, look
 from tst_fast.tasks.detection.data import inspection, load_splits
 from tst_fast.tasks.detection.imitation import dense_distance, two_stage_distance
 from tst_fast.tasks.detection.objects import moved_objects, object_weights, score_logits
@@ -146,6 +146,10 @@ class Detection(DenseTask):
     def checks(self, splits: Splits) -> Iterator[Finding]:
         """Classes without a box."""
         yield absent_classes(splits)
+
+    def absent(self, splits: Splits) -> str:
+        """Classes without a training box."""
+        return absent_from_training(splits)
 
     def scrambled(self, output: DetectionOutput) -> DetectionOutput:
         """Random classes, or features where these are made of them."""

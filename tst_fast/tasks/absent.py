@@ -1,0 +1,22 @@
+"""Classes of which there is nothing to learn from, whatever the data set is read from."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tst_pipelines.datasets.files import shortened
+
+
+def absent(kind: str, classes: Sequence[str], counts: np.ndarray) -> str:
+    """`no training image of emu: ...`, with what to do about it; empty if there is no such class.
+
+    Args:
+        kind: what is counted, such as "training image".
+        classes: their names.
+        counts: of each class, int64 [C].
+    """
+    names = [classes[label] for label in np.flatnonzero(counts == 0)]
+    if not names:
+        return ""
+    remedy = "number the classes from 0, not from 1" if names == ["0"] else "leave the class out"
+    return f"no {kind} of {shortened(names)}: add some, or {remedy}"
