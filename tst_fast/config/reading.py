@@ -280,6 +280,11 @@ def _explain(message: str, parser: ArgumentParser) -> str:
 
 def _refused_value(message: str) -> str | None:
     """What jsonargparse says of a value of another type, in words; None where it says something else."""
+    if section := re.search(r"(?:Parser key \"|--)([\w.]+)\"?:\s*Unable to load config '(.*)'", message):
+        return (
+            f"--{section[1]} is {reprlib.repr(section[2])}, but it is a section: give its settings, in a file as keys "
+            "and values with a space after each colon"
+        )
     *_, key = re.findall(r"(?:Parser key \"|--)([\w.]+)\"?:", message) or [""]
     value = re.search(r"Given value: (.*)", message, re.DOTALL) or re.search(r"Got value: (.*)", message)
     kind = {name: kind for name, _, kind in settings_with_kinds(Config())}.get(key)

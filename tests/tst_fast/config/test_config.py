@@ -211,7 +211,10 @@ FILES = {
     "a key twice, inside": ("data:\n  flip: 0\n  flip: 1\n", "line 3: flip is given twice"),
     "no space after a colon": ("data: {name:digits}\n", "line 1: a space is missing after the colon of name:digits"),
     "none on a line": ("seed:3\nname: a\n", "line 2: mapping values .*: a space may be missing after a colon"),
-    "none on the only line": ("data:\n  name:digits\n", "data"),
+    "none on the only line": (
+        "data:\n  name:digits\n",
+        "--data is 'name:digits', but it is a section",
+    ),
     "an alias bomb": ("a: &a [1]\nb: &b [*a, *a]\nc: [*b, *b]\n", "line 2: aliases are not taken"),
     "a number alone": ("5\n", "must hold keys and values"),
     "nothing": ("", "must hold keys and values"),
