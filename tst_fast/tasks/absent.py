@@ -15,7 +15,7 @@ def absent(kind: str, classes: Sequence[str], counts: np.ndarray) -> str:
         classes: their names.
         counts: of each class, int64 [C].
     """
-    names = [classes[label] for label in np.flatnonzero(counts == 0)]
+    names = [name for name, count in zip(classes, counts.tolist(), strict=True) if not count]
     if not names:
         return ""
     remedy = "number the classes from 0, not from 1" if names == ["0"] else "leave the class out"
