@@ -105,6 +105,9 @@ class Operation:
     magnitude: Callable[[float], float]
     parameters: Callable[[Tensor, Scene], Parameters]
 
+    def __reduce__(self) -> tuple[Callable[[str], "Operation"], tuple[str]]:
+        return find_operation, (self.name,)  # what holds one can be pickled, though lambdas cannot
+
 
 def _shear_x(level: Tensor, scene: Scene) -> Parameters:
     slope = SHEAR_TANGENT * level * (scene.height / scene.width)

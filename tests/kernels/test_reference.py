@@ -1,5 +1,7 @@
 """The mix as a whole, and the pitfalls that other implementations fell into, each a test."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -76,6 +78,11 @@ def test_dtypes(dtype):
     tolerance = ROUNDING[str(dtype).removeprefix("torch.")]
     torch.testing.assert_close(result.double(), expected, atol=tolerance, rtol=tolerance)
     assert mix((expected.clamp(0, 1)).to(dtype), draw).dtype == dtype
+
+
+def test_operations_are_pickled_by_name():
+    again = pickle.loads(pickle.dumps(dict(OPERATIONS)))
+    assert all(again[name] is operation for name, operation in OPERATIONS.items())
 
 
 def test_one_channel():

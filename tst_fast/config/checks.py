@@ -17,11 +17,11 @@ def check(config: Config) -> None:
     Raises:
         UserError: the message names the flag, its value and the remedy.
     """
+    check_ranges(config)
+    _check_name(config.name)
     from tst_fast.losses.distillation import LOSSES  # these two import torch, for which a typo should not wait
     from tst_kernels.operations import find_operation
 
-    check_ranges(config)
-    _check_name(config.name)
     policy, data = config.policy, config.data
     try:
         codes = [find_operation(name).code for name in policy.operations]

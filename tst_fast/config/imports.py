@@ -43,16 +43,20 @@ def load_object(path: str, flag: str) -> Any:
     try:
         found = importlib.import_module(module)
     except Exception as error:  # whatever the user's code raises
-        why = f"{type(error).__name__}: {str(error).strip()[:300]}"
         raise UserError(
-            f"--{flag} {path}: {module} cannot be imported ({why}); it must be installed, in PYTHONPATH, or in the "
-            "folder that the command is run in"
+            f"--{flag} {path}: {module} cannot be imported ({in_short(error)}); it must be installed, in PYTHONPATH, "
+            "or in the folder that the command is run in"
         ) from error
     finally:
         sys.path.remove(os.getcwd())
     if not callable(getattr(found, name, None)):
         raise UserError(f"--{flag} {path}: {module} has no function or class {name!r}{nearest(name, dir(found))}")
     return getattr(found, name)
+
+
+def in_short(error: Exception) -> str:
+    """What code of the user's own raised, for a message."""
+    return f"{type(error).__name__}: {str(error).strip()[:300]}"
 
 
 def own_code(config: object) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any
 import torchvision
 from torch import nn
 
-from tst_fast.config.imports import is_import_path, load_object
+from tst_fast.config.imports import in_short, is_import_path, load_object
 from tst_fast.errors import UserError, nearest
 from tst_fast.models import cifar
 from tst_fast.models.published import fresh_of_timm, published_classifier
@@ -58,6 +58,8 @@ def own_model(name: str, num_classes: int, arguments: dict[str, Any], pretrained
         network = make(num_classes=num_classes, **arguments)
     except TypeError as error:
         raise UserError(f"model {name} does not take the arguments {arguments}: {error}") from None
+    except Exception as error:  # whatever the user's code raises
+        raise UserError(f"model {name} cannot be made with the arguments {arguments} ({in_short(error)})") from error
     if not isinstance(network, nn.Module):
         raise UserError(f"model {name} must give a torch.nn.Module, not {type(network).__name__}")
     return network

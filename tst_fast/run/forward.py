@@ -1,11 +1,12 @@
 """Whether a network takes images of the size that it will be given: asked before anything is trained."""
 
 import copy
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
+from tst_fast.config.imports import in_short, is_import_path
 from tst_fast.config.schema import Config
 from tst_fast.errors import UserError
 from tst_fast.models.frozen import frozen
@@ -14,7 +15,7 @@ from tst_fast.models.frozen import frozen
 @torch.no_grad()
 def check_forward(
     network: nn.Module, role: Literal["teacher", "student"], config: Config, size: tuple[int, int]
-) -> None:
+) -> Any:
     """One forward pass on two blank images, in eval mode; the network stays as it is.
 
     Args:
@@ -23,16 +24,23 @@ def check_forward(
         config: of the run.
         size: height and width of the training images, in pixels.
 
+    Returns:
+        What it puts out.
+
     Raises:
         UserError: the network refuses images of this size, or is too deep for them.
     """
     images = torch.zeros(2, 3, *size, device=next(network.parameters()).device)
     try:
         with frozen(network):
-            network.forward(images)  # not by a call, which would compile a network that is to be compiled
+            return network.forward(images)  # not by a call, which would compile a network that is to be compiled
     except torch.OutOfMemoryError:
         raise
-    except (RuntimeError, ValueError, AssertionError) as error:
+    except Exception as error:
+        if is_import_path(getattr(config, role).name):  # whatever the user's code raises
+            raise UserError(_refusal(config, role, size, in_short(error))) from error
+        if not isinstance(error, RuntimeError | ValueError | AssertionError):
+            raise
         raise UserError(_refusal(config, role, size, str(error).partition("\n")[0].rstrip("."))) from None
 
 

@@ -201,7 +201,7 @@ class Session:
     def _taught(self) -> tuple[nn.Module, Loss]:
         """The student as it is trained, and what it learns from the teacher."""
         config, learner, guide = self.config, self.student, self.require_teacher()
-        self.task.check_pair(learner, guide)
+        self.task.check_pair(learner, guide, len(self.splits.train.classes))
         if (loss := config.loss).features:
             reseed(config.seed, Stream.CONNECTORS)
             learner, guide = pair_features(learner, guide, loss.features, loss.feature_loss, self.task.image_size)
@@ -227,7 +227,8 @@ def make_network(config: Config, role: Role, task: Task, dataset: Dataset, devic
     network = network.to(device)
     if config.channels_last and can_be_channels_last(network, device):
         network = network.to(memory_format=torch.channels_last)
-    check_forward(network, role, config, task.image_size)
+    output = check_forward(network, role, config, task.image_size)
+    task.check_output(output, role, len(dataset.classes))
     if config.compile_networks:
         network.compile()
     return network

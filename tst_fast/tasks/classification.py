@@ -23,7 +23,7 @@ from tst_fast.tasks.image_files import image_files
 from tst_fast.tasks.loading import dali_loader, decoding_threads, own_share
 from tst_fast.tasks.metrics.classification import Accuracy
 from tst_fast.tasks.mixing import Mixing
-from tst_fast.tasks.own_code import distillation_term, own_splits
+from tst_fast.tasks.own_code import check_term, distillation_term, own_splits, require_logits
 from tst_fast.tasks.task import Answered, Decisions, Metric, Role, Shown, Splits
 from tst_pipelines import (
     CACHE_LIMIT,
@@ -118,8 +118,13 @@ class Classification:
         new_head = chosen.takes_new_head(role)
         return build_model(chosen.name, len(dataset.classes), chosen.arguments, chosen.pretrained, new_head)
 
-    def check_pair(self, student: nn.Module, teacher: nn.Module) -> None:
-        """Any learns from any: logits are all that they have in common."""
+    def check_output(self, output: Tensor, role: Role, classes: int) -> None:
+        """See `Task`; logits."""
+        require_logits(output, (2, classes), f"--{role}.name {getattr(self.config, role).name}")
+
+    def check_pair(self, student: nn.Module, teacher: nn.Module, classes: int) -> None:
+        """Any learns from any, by a term that is one: logits are all that they have in common."""
+        check_term(self.term, self.config.loss, classes, weighted=False)
 
     def kept(self, network: nn.Module) -> nn.Module:
         """All of it."""

@@ -149,7 +149,15 @@ class Task(Protocol):
         """
         ...
 
-    def check_pair(self, student: nn.Module, teacher: nn.Module) -> None:
+    def check_output(self, output: Any, role: Role, classes: int) -> None:
+        """Refuse a network whose output for two images is not what this task's networks put out.
+
+        Raises:
+            UserError: the message names the flag, what there is and what there should be.
+        """
+        ...
+
+    def check_pair(self, student: nn.Module, teacher: nn.Module, classes: int) -> None:
         """Refuse a student that cannot learn from this teacher as the configuration says, before anything is trained.
 
         Raises:

@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from tst_pipelines.datasets.labels import require_labels
 from tst_pipelines.placement import Placement
 from tst_pipelines.protocol import DataError
 from tst_pipelines.targets import Targets
@@ -41,12 +42,7 @@ class ArrayDataset:
         shape, kind = self.images.shape, self.images.dtype
         if len(shape) != 4 or shape[3] != 3 or kind != np.uint8:
             raise DataError(f"{self.name}: images must be uint8 [N, H, W, 3], not {kind} {list(shape)}")
-        if self.labels.shape != shape[:1] or self.labels.dtype != np.int64:
-            raise DataError(
-                f"{self.name}: labels must be int64 [{shape[0]}], not {self.labels.dtype} {list(self.labels.shape)}"
-            )
-        if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
-            raise DataError(f"{self.name}: labels must be 0 to {len(self.classes) - 1}")
+        require_labels(self.labels, shape[0], self.classes, self.name)
 
     def __len__(self) -> int:
         return len(self.images)

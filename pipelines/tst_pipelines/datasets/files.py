@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import torch
 
+from tst_pipelines.datasets.labels import require_labels
 from tst_pipelines.datasets.names import Names
 from tst_pipelines.placement import Placement
 from tst_pipelines.targets import Targets
@@ -94,6 +95,9 @@ class ImageDataset(ImageFiles):
         files: names relative to `root`; kept packed, as `Names`.
         labels: int64 [len(files)], positions in `classes`.
         classes: names of the classes.
+
+    Raises:
+        DataError: labels of another type or number, or outside `classes`.
     """
 
     root: Path
@@ -102,6 +106,7 @@ class ImageDataset(ImageFiles):
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        require_labels(self.labels, len(self.files), self.classes, str(self.root))
         object.__setattr__(self, "files", Names.of(self.files))
 
     def select(self, positions: np.ndarray) -> Self:

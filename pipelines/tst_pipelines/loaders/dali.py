@@ -73,8 +73,8 @@ class DaliLoader(PositionedLoader[ImageFiles]):
         gpu_decoding: how a GPU decodes.
 
     Raises:
-        DataError: DALI is missing, or the request does not fit the data (see `Sampler`; label maps need a transform
-            that places them).
+        DataError: DALI is missing, the data set has no files, or the request does not fit the data (see `Sampler`;
+            label maps need a transform that places them).
     """
 
     def __init__(
@@ -90,6 +90,8 @@ class DaliLoader(PositionedLoader[ImageFiles]):
     ) -> None:
         if threads < 1 or prefetch < 1:
             raise DataError(f"threads ({threads}) and prefetch ({prefetch}) must be positive")
+        if not isinstance(dataset, ImageFiles):
+            raise DataError(f"DALI reads image files, and {type(dataset).__name__} has none: take CachedLoader")
         require_placing(dataset, transform)
         self._graph = _import_graph()
         super().__init__(dataset, batch_size, share)
@@ -181,6 +183,7 @@ class DaliLoader(PositionedLoader[ImageFiles]):
         """DALI's inputs from the position on. They must not hold the loader, or neither would ever be freed."""
         dataset, sampler, count = self.dataset, self._sampler, self._transform.random_numbers
         start = copy.copy(self._position)
+        regular = bytearray(len(dataset))  # images whose files have been looked at: once is enough, and costs on NFS
 
         def indices(iteration: int) -> np.ndarray:
             return sampler.indices(*start.ahead(iteration))
@@ -188,9 +191,13 @@ class DaliLoader(PositionedLoader[ImageFiles]):
         def numbers(iteration: int) -> np.ndarray:
             return sampler.uniforms(*start.ahead(iteration), count)
 
+        def name(index: int) -> str:
+            path = dataset.path(index)
+            regular[index] = regular[index] or _is_regular(path)
+            return path if regular[index] else os.path.join(path, "")  # DALI would wait for a pipe; its batch now fails
+
         def names(iteration: int) -> list[np.ndarray]:
-            paths = (dataset.path(index) for index in indices(iteration).tolist())
-            return [np.frombuffer(os.fsencode(_without_waiting(path)), np.uint8) for path in paths]
+            return [np.frombuffer(os.fsencode(name(index)), np.uint8) for index in indices(iteration).tolist()]
 
         if isinstance(dataset, ShardDataset):
 
@@ -210,12 +217,12 @@ def _read(dataset: ShardDataset, index: int) -> np.ndarray:
         return np.empty(0, np.uint8)
 
 
-def _without_waiting(path: str) -> str:
-    """What DALI is to read: of a pipe, which it would wait for, a name that there is not; its batch then fails."""
+def _is_regular(path: str) -> bool:
+    """Whether a file can be read without waiting for one who writes."""
     try:
-        return path if stat.S_ISREG(os.stat(path).st_mode) else os.path.join(path, "")
+        return stat.S_ISREG(os.stat(path).st_mode)
     except OSError:
-        return path
+        return False  # its batch fails in any case
 
 
 def _gpu_of(device: torch.device) -> int | None:

@@ -298,8 +298,15 @@ def test_arrays_that_are_no_images_are_refused() -> None:
         ArrayDataset(pixels.astype(np.float32), labels, ("a", "b", "c"), "set")
     with pytest.raises(DataError, match=r"labels must be int64 \[3\], not int64 \[2\]"):
         ArrayDataset(pixels, labels[:2], ("a", "b", "c"), "set")
-    with pytest.raises(DataError, match="labels must be 0 to 1"):
+    with pytest.raises(DataError, match="labels must be 0 to 1, positions in its classes, not 2"):
         ArrayDataset(pixels, labels, ("a", "b"), "set")
+    files = ("0.png", "1.png", "2.png")
+    with pytest.raises(DataError, match="folder: labels must be 0 to 2, positions in its classes, not 3"):
+        ImageDataset(Path("folder"), files, labels + 1, ("a", "b", "c"))
+    with pytest.raises(DataError, match=r"folder: labels must be a NumPy array, int64 \[3\], not a list"):
+        ImageDataset(Path("folder"), files, [0, 1, 2], ("a", "b", "c"))
+    with pytest.raises(DataError, match="DALI reads image files, and ArrayDataset has none: take CachedLoader"):
+        DaliLoader(ArrayDataset(pixels, labels, ("a", "b", "c"), "set"), PadAndCrop(4), 1, Share(training=True))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")

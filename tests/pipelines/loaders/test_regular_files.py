@@ -22,7 +22,7 @@ from tst_pipelines import (
 )
 from tst_pipelines.datasets.label_maps import label_map_shape, read_label_map
 from tst_pipelines.datasets.shards import shard_index
-from tst_pipelines.loaders import decode
+from tst_pipelines.loaders import dali, decode
 
 
 @pytest.fixture
@@ -65,6 +65,16 @@ def test_what_is_no_file_in_a_list_is_refused(root, load, make):
     make(root / "a" / "9.png")
     with pytest.raises(DataError, match=r"9\.png: not a regular file"):
         load(_listed(root, "a/9.png"))
+
+
+def test_a_file_is_looked_at_once_and_not_in_every_epoch(root, monkeypatch):
+    looked, is_regular = [], dali._is_regular
+    monkeypatch.setattr(dali, "_is_regular", lambda path: looked.append(path) or is_regular(path))
+    dataset = image_folder(root)
+    with DaliLoader(dataset, ResizeCenterCrop(8), 1, Share(training=True)) as loader:
+        for _ in range(3):
+            assert len(list(loader)) == 3
+    assert sorted(looked) == [dataset.path(i) for i in range(3)]
 
 
 def test_what_is_no_file_is_no_shard_label_map_or_annotation(root):

@@ -37,11 +37,42 @@ def apart(student, teacher, labels, weights=None, *, tau):
 def odd(student, teacher):
     return 0
 
+def fixed(student, teacher, labels, weights=None, tau=1.0):
+    return (student - teacher).abs().mean() / tau
+
+def wide(student, teacher, labels, weights=None):
+    return (student - teacher).abs().mean(dim=1)
+
+def detached(student, teacher, labels, weights=None):
+    return (student.detach() - teacher).abs().mean()
+
+def broken(student, teacher, labels, weights=None):
+    return student - teacher[:, :3]
+
+class Many(nn.Sequential):
+    def __init__(self, num_classes):
+        super().__init__(nn.Flatten(), nn.Linear(3 * 32 * 32, num_classes + 1))
+
+class Dict(Net):
+    def forward(self, images):
+        return {"logits": super().forward(images)}
+
+class Careless(Net):
+    def forward(self, images):
+        return images.logits
+
+class Unmade(nn.Module):
+    def __init__(self, num_classes):
+        raise KeyError(num_classes)
+
 def data(root):
     return digits()
 
 def half(root):
     return digits()[0]
+
+def lost(root):
+    return digits()[7]
 
 def number(num_classes):
     return num_classes
@@ -146,3 +177,24 @@ def test_what_cannot_be_used_is_told(mine, tiny_config):
         open_run(tiny_config(f"--data.name={mine}:half"), None, Accelerator(cpu=True))
     with pytest.raises(UserError, match=r"--data.name is 'digit'; did you mean 'digits'"):
         tiny_config("--data.name=digit")
+
+
+@pytest.mark.parametrize(
+    ("flag", "name", "message"),
+    [
+        ("loss", "fixed", r"--loss.tau would not reach 'tau', which it takes by position: put a \* before it"),
+        ("loss", "wide", r"must give a scalar tensor, not a tensor \[2\]"),
+        ("loss", "detached", "gives a tensor without a gradient to the student's logits"),
+        ("loss", "broken", r"fails on logits \[2, 10\], int64 labels \[2\] and no weights \(RuntimeError: The size of"),
+        ("student", "Many", r"must put out logits \[2, 10\] for 2 images, not a tensor \[2, 11\]"),
+        ("student", "Dict", r"must put out logits \[2, 10\] for 2 images, not a dict"),
+        ("student", "Careless", r"does not take images of 32 px .*: AttributeError: 'Tensor' object has no attribute"),
+        ("student", "Unmade", r"cannot be made with the arguments \{\} \(KeyError: 10\)"),
+        ("data", "lost", r"fails on --data.root None \(IndexError: tuple index out of range\)"),
+    ],
+)
+def test_what_fails_is_told_before_anything_is_trained(mine, tiny_config, steps, flag, name, message):
+    bare = ("--student.arguments={}",) if flag == "student" else ()
+    with pytest.raises(UserError, match=rf"{mine}:{name}.* {message}"):
+        open_run(tiny_config(f"--{flag}.name={mine}:{name}", *bare), None, Accelerator(cpu=True))
+    assert not any(steps.values())

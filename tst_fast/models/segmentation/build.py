@@ -41,6 +41,8 @@ def build_segmenter(
         network = own_model(name, num_classes, arguments, pretrained)
         if not isinstance(network, SegmentationNetwork):
             raise UserError(f"model {name} must be a tst_fast.models.segmentation.SegmentationNetwork")
+        if not isinstance(getattr(network, "stride", None), int):
+            raise UserError(f"model {name} must have a stride, the pixels from one cell of its logits to the next")
         return network
     kind, _, plain = name.partition("/")
     if pretrained and kind != "torchvision":

@@ -70,7 +70,10 @@ class Detection(DenseTask):
         look(network, self.image_size, role)
         return network
 
-    def check_pair(self, student: Detector, teacher: Detector) -> None:
+    def check_output(self, output: DetectionOutput, role: Role, classes: int) -> None:
+        """Nothing: `build_detector` takes detectors of known kinds alone."""
+
+    def check_pair(self, student: Detector, teacher: Detector, classes: int) -> None:
         """See `check_pair`."""
         outputs = look(student, self.image_size, "student"), look(teacher, self.image_size, "teacher")
         check_pair(self.config, *outputs)

@@ -19,7 +19,7 @@ from tst_fast.models.segmentation import SegmentationNetwork, SegmentationOutput
 from tst_fast.policy.augmenter import Geometry
 from tst_fast.tasks.dense import DenseTask, check_crop, check_dense_options
 from tst_fast.tasks.metrics.segmentation import ConfusionMatrix
-from tst_fast.tasks.own_code import distillation_term
+from tst_fast.tasks.own_code import check_term, distillation_term, require_logits, shape_or_type
 from tst_fast.tasks.picture_table import draw_table
 from tst_fast.tasks.segmentation.checks import absent_classes, check_batch, check_one_size
 from tst_fast.tasks.segmentation.data import inspection, load_splits
@@ -101,8 +101,17 @@ class Segmentation(DenseTask):
         processes = 1 if config.sync_batch_norm else self.accelerator.num_processes
         return views * config.data.batch_size // (processes * parts)
 
-    def check_pair(self, student: nn.Module, teacher: nn.Module) -> None:
-        """Refuse auxiliary heads that are to learn from each other and are not there; note `align_corners`."""
+    def check_output(self, output: SegmentationOutput, role: Role, classes: int) -> None:
+        """See `Task`; logits of cells in a `SegmentationOutput`."""
+        network = f"--{role}.name {getattr(self.config, role).name}"
+        if not isinstance(output, SegmentationOutput):
+            wanted = "tst_fast.models.segmentation.SegmentationOutput"
+            raise UserError(f"{network} must put out a {wanted}, with logits in it, not {shape_or_type(output)}")
+        require_logits(output.logits, (2, classes, None, None), network)
+
+    def check_pair(self, student: nn.Module, teacher: nn.Module, classes: int) -> None:
+        """Refuse a term that is none, and auxiliary heads that are not there to learn; note `align_corners`."""
+        check_term(self.term, self.config.loss, classes, weighted=True)
         for role, network in (("student", student), ("teacher", teacher)):
             assert isinstance(network, SegmentationNetwork)  # as of `network`
             if self.config.loss.auxiliary_alpha and not network.has_auxiliary:

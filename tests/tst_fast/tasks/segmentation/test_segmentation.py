@@ -87,7 +87,7 @@ def test_a_teacher_of_another_alignment_answers_where_the_students_cells_are(ali
 
     task = _task(data__crop_size=pixels)
     network = build_segmenter("pspnet/resnet18", CLASSES, {"align_corners": aligned}).eval()
-    task.check_pair(network, network)
+    task.check_pair(network, network, CLASSES)
     task.stride = strides[0]
     asked = task.decisions(Targets(torch.zeros(1, *pixels, dtype=torch.uint8)))
     answers = task.answers(SegmentationOutput(linear(strides[1], not aligned), align_corners=not aligned), asked)
@@ -191,14 +191,14 @@ def test_heads_that_are_not_there_are_missed_before_anything_is_trained():
     """By the networks' names and arguments, or because the teacher's checkpoint has none."""
     task = _task(loss__auxiliary_alpha=0.4)
     whole, bare = (build_segmenter("pspnet/resnet18", 3, {"auxiliary": auxiliary}) for auxiliary in (True, False))
-    task.check_pair(whole, whole)
-    _task().check_pair(bare, bare)
+    task.check_pair(whole, whole, CLASSES)
+    _task().check_pair(bare, bare, CLASSES)
     with pytest.raises(UserError, match=r"--loss.auxiliary_alpha needs .* the student has none \(--student.name"):
-        task.check_pair(bare, whole)
+        task.check_pair(bare, whole, CLASSES)
     teacher = build_segmenter("pspnet/resnet18", 3, {})
     teacher.own_names(bare.state_dict())
     with pytest.raises(UserError, match=r"the teacher has none \(.* or its checkpoint\): set it to 0"):
-        task.check_pair(whole, teacher)
+        task.check_pair(whole, teacher, CLASSES)
 
 
 def test_windows():

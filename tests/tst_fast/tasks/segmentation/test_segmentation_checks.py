@@ -1,6 +1,8 @@
 """Crops and batches that a network cannot be trained on are refused, and torch agrees that they are."""
 
+import re
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from tests.tst_fast.label_maps import CLASSES, pairs_flags, write_pairs
 from tst_fast.config import reading
 from tst_fast.errors import UserError
 from tst_fast.models.segmentation import build_segmenter
+from tst_fast.run.session import make_network
 from tst_fast.tasks import make_task
 from tst_fast.tasks.dense import check_crop
 from tst_fast.tasks.segmentation.checks import check_batch
@@ -79,6 +82,40 @@ def test_test_images_of_several_sizes_are_refused_before_anything_is_trained(tmp
     task = _task(root, "--data.test_batch_size=1")
     with closing(task.evaluation_loader(task.splits().test)) as loader:
         assert len(list(loader)) == 4
+
+
+def test_a_network_of_ones_own_is_that_of_the_page_or_is_told_what_it_lacks(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[4] / "docs" / "own_code.md").read_text(encoding="utf-8")
+    (cells,) = re.findall(r"```python\n([^`]*SegmentationNetwork\)[^`]*)```", page)
+    faults = """
+class Bare(Cells):
+    def forward(self, images):
+        return super().forward(images).logits
+
+class Fewer(Cells):
+    def __init__(self, num_classes):
+        super().__init__(num_classes - 1)
+
+class Unsaid(Cells):
+    stride = None
+"""
+    (tmp_path / "own_cells.py").write_text(cells + faults)
+    monkeypatch.chdir(tmp_path)
+    root = write_pairs(tmp_path / "pairs")
+
+    def make(name):
+        flags = f"--student.name=own_cells:{name}", "--student.arguments={}"
+        task = _task(root, *flags)
+        return make_network(task.config, "student", task, task.splits().train, torch.device("cpu"))
+
+    assert make("Cells").stride == 4
+    for name, message in {
+        "Bare": r"must put out a tst_fast.models.segmentation.SegmentationOutput, .* not a tensor \[2, 3, 16, 16\]",
+        "Fewer": r"must put out logits \[2, 3, any, any\] for 2 images, not a tensor \[2, 2, 16, 16\]",
+        "Unsaid": "must have a stride",
+    }.items():
+        with pytest.raises(UserError, match=rf"own_cells:{name} {message}"):
+            make(name)
 
 
 @pytest.mark.parametrize(
