@@ -9,13 +9,16 @@ SMALLEST = 1e-6
 
 def area(boxes: Tensor) -> Tensor:
     """Of boxes [..., 4] (left, top, right, bottom): [...]; 0 of those that are none."""
-    return (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(dim=-1)
+    left, top, right, bottom = boxes.unbind(dim=-1)
+    return (right - left).clamp(min=0) * (bottom - top).clamp(min=0)
 
 
 def intersection(one: Tensor, other: Tensor) -> Tensor:
     """The area that boxes [..., 4] share, broadcast."""
-    low, high = torch.maximum(one[..., :2], other[..., :2]), torch.minimum(one[..., 2:], other[..., 2:])
-    return area(torch.cat([low, high], dim=-1))
+    left, top, right, bottom = zip(one.unbind(dim=-1), other.unbind(dim=-1), strict=True)  # a CPU is slow in twos
+    width = torch.minimum(*right) - torch.maximum(*left)
+    height = torch.minimum(*bottom) - torch.maximum(*top)
+    return width.clamp(min=0) * height.clamp(min=0)
 
 
 def overlap(one: Tensor, other: Tensor) -> Tensor:

@@ -103,11 +103,12 @@ class DenseOutput(NamedTuple):
 
     def _best_places(self, boxes: Tensor, labels: Tensor, quality_weight: float) -> Tensor:
         """Of an output for one image, the location of the highest score of each object: int64 [M]."""
-        probability = _probability(self.logits[0][:, labels], None if self.quality is None else self.quality[0])
+        probability = _probability(self.logits[0].index_select(1, labels), None if self.quality is None else self.quality[0])
         scores = object_score(probability, overlap(self.boxes[0][:, None], boxes), quality_weight)
-        centres = (self.anchors[:, None, :2] + self.anchors[:, None, 2:]) / 2
-        inside = ((centres > boxes[:, :2]) & (centres < boxes[:, 2:])).all(dim=-1)
-        nearest = (centres - (boxes[:, :2] + boxes[:, 2:]) / 2).square().sum(dim=-1).argmin(dim=0)
+        x, y = ((self.anchors[:, :2] + self.anchors[:, 2:]) / 2).unsqueeze(1).unbind(dim=-1)
+        left, top, right, bottom = boxes.unbind(dim=-1)
+        inside = (x > left) & (x < right) & (y > top) & (y < bottom)
+        nearest = ((x - (left + right) / 2).square() + (y - (top + bottom) / 2).square()).argmin(dim=0)
         return torch.where(inside.any(dim=0), scores.masked_fill(~inside, -1).argmax(dim=0), nearest)
 
     def _heads(self) -> dict[str, Tensor]:
