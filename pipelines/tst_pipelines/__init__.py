@@ -26,7 +26,6 @@ from tst_pipelines.loaders.two_crops import TwoCrops
 from tst_pipelines.loaders.unlabelled import UnlabelledBatch, images_at, unlabelled_batches
 from tst_pipelines.protocol import (
     Batch,
-    ClassifiedDataset,
     DataError,
     Dataset,
     Loader,
@@ -53,7 +52,6 @@ __all__ = [
     "ArrayDataset",
     "Batch",
     "CachedLoader",
-    "ClassifiedDataset",
     "DaliLoader",
     "DataError",
     "Dataset",

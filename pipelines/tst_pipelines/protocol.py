@@ -69,16 +69,6 @@ class Dataset(Protocol):
         ...
 
 
-@runtime_checkable
-class ClassifiedDataset(Dataset, Protocol):
-    """Images of one class each."""
-
-    @property
-    def labels(self) -> np.ndarray:
-        """int64 [N], positions in `classes`."""
-        ...
-
-
 @dataclass(frozen=True, eq=False)
 class Batch:
     """One rank's share of a step.

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from tst_fast.config.schema import FeatureConfig
 from tst_fast.errors import UserError, nearest
 from tst_fast.models.frozen import frozen
+
+if TYPE_CHECKING:
+    from timm.models import FeatureInfo
 
 
 class FeaturedOutput(NamedTuple):
@@ -131,3 +134,9 @@ def _shapes(network: nn.Module, paths: Sequence[str], role: str, image_size: tup
             raise UserError(f"--loss.features: {path!r} of the {role} puts out {given}, not [B, C, H, W] or [B, C]")
         found.append(shape)
     return found
+
+
+def timm_features(network: nn.Module) -> "FeatureInfo":
+    """What timm says of the features of a network that it made with `features_only`."""
+    info = network.feature_info
+    return info  # pyright: ignore[reportReturnType]: timm gives it to what it makes so

@@ -5,10 +5,8 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from tst_fast.report.metrics import Evaluated, Event, PassEnded, StepsTaken
+from tst_fast.report.metrics import STAGES, Evaluated, Event, PassEnded, StepsTaken
 from tst_fast.report.observer import Observer, Opening
-
-STAGES = {"teacher": "teacher learns", "search": "policy searches", "student": "student learns"}
 
 
 class Bars(Observer):

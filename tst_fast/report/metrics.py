@@ -13,6 +13,10 @@ from tst_fast.errors import UserError
 from tst_fast.report.observer import Observer
 
 VERSION = 2
+STAGES = {"teacher": "teacher learns", "search": "policy searches", "student": "student learns"}
+"""For people."""
+STRIP_GAP = 2
+"""Pixels between two pictures of a strip, as the files of `SearchEnded.pictures` are."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tst_fast.models.frozen import frozen
 from tst_fast.policy.augmenter import Augmented
+from tst_fast.report.metrics import STRIP_GAP
 from tst_fast.run.held_out_gap import both_policies
 from tst_fast.run.seeding import Stream, reseed
 from tst_fast.run.session import Session
@@ -19,8 +20,6 @@ from tst_pipelines import Batch
 IMAGES = 8
 SIDE = 128
 """Pixels: longer sides are scaled down."""
-GAP = 2
-"""Pixels between two images of a strip."""
 
 Confidences = dict[str, dict[str, list[float]]]
 Answers = dict[str, dict[str, list[str]]]
@@ -140,10 +139,11 @@ def _save(rows: Sequence[Sequence[np.ndarray]], folder: Path, name: str) -> str:
     small = [[_thumbnail(image) for image in row] for row in rows]
     width, height = (max(size) for size in zip(*(image.size for row in small for image in row), strict=True))
     columns = max(map(len, small))
-    grid = Image.new("RGB", (columns * (width + GAP) - GAP, len(small) * (height + GAP) - GAP), "white")
+    sides = (count * (side + STRIP_GAP) - STRIP_GAP for count, side in ((columns, width), (len(small), height)))
+    grid = Image.new("RGB", tuple(sides), "white")
     for y, row in enumerate(small):
         for x, image in enumerate(row):
-            grid.paste(image, (x * (width + GAP), y * (height + GAP)))
+            grid.paste(image, (x * (width + STRIP_GAP), y * (height + STRIP_GAP)))
     file = Path("pictures") / f"{name}.png"
     grid.save(folder / file)
     return file.as_posix()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import pytest
 import torch
 
 from tst_pipelines import DaliLoader, GpuDecoding, ImageDataset, RandomResizedCrop, ResizeCenterCrop, Share, Transform
+from tst_pipelines.loaders.decode import has_dali
 
-HAS_DALI = find_spec("nvidia") is not None and find_spec("nvidia.dali") is not None
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
-    pytest.mark.skipif(not HAS_DALI, reason="needs NVIDIA DALI"),
+    pytest.mark.skipif(not has_dali(), reason="needs NVIDIA DALI"),
 ]
 
 

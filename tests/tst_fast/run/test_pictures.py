@@ -15,7 +15,8 @@ from tst_fast.models import ConvNet
 from tst_fast.policy.augmenter import Augmenter
 from tst_fast.policy.file import PolicyFile
 from tst_fast.policy.policy import Policy
-from tst_fast.run.pictures import GAP, IMAGES, fixed_images
+from tst_fast.report.metrics import STRIP_GAP
+from tst_fast.run.pictures import IMAGES, fixed_images
 from tst_fast.run.seeding import Stream, reseed
 from tst_fast.run.start import open_run
 from tst_fast.tasks.classification import Classification
@@ -53,8 +54,8 @@ def _cells(file):
     with Image.open(file) as picture:
         assert picture.format == "PNG" and picture.mode == "RGB"
         pixels = np.asarray(picture)
-    step = SIDE + GAP
-    padded = np.pad(pixels, ((0, GAP), (0, GAP), (0, 0)))
+    step = SIDE + STRIP_GAP
+    padded = np.pad(pixels, ((0, STRIP_GAP), (0, STRIP_GAP), (0, 0)))
     assert padded.shape[0] % step == padded.shape[1] % step == 0
     grid = padded.reshape(padded.shape[0] // step, step, padded.shape[1] // step, step, 3).swapaxes(1, 2)
     return grid[:, :, :SIDE, :SIDE]

@@ -103,7 +103,8 @@ class DenseOutput(NamedTuple):
 
     def _best_places(self, boxes: Tensor, labels: Tensor, quality_weight: float) -> Tensor:
         """Of an output for one image, the location of the highest score of each object: int64 [M]."""
-        probability = _probability(self.logits[0].index_select(1, labels), None if self.quality is None else self.quality[0])
+        quality = None if self.quality is None else self.quality[0]
+        probability = _probability(self.logits[0].index_select(1, labels), quality)
         scores = object_score(probability, overlap(self.boxes[0][:, None], boxes), quality_weight)
         x, y = ((self.anchors[:, :2] + self.anchors[:, 2:]) / 2).unsqueeze(1).unbind(dim=-1)
         left, top, right, bottom = boxes.unbind(dim=-1)

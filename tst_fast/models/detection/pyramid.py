@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torchvision
 from torch import Tensor, nn
@@ -11,9 +11,7 @@ from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, LastLevelP6P7
 
 from tst_fast.errors import UserError, nearest
-
-if TYPE_CHECKING:
-    from timm.models import FeatureInfo
+from tst_fast.models.features import timm_features
 
 RESNETS = tuple(name for name in torchvision.models.list_models(torchvision.models) if "resne" in name)
 
@@ -188,7 +186,7 @@ def _timm_pyramid(
     if name.partition(".")[0] not in known:
         raise UserError(f"timm has no model {name!r} for a backbone{nearest(name, known)}")
     try:
-        known_strides = _info(timm.create_model(name, features_only=True, **arguments)).reduction()
+        known_strides = timm_features(timm.create_model(name, features_only=True, **arguments)).reduction()
         indices = [known_strides.index(2**level) for level in levels]
         body = timm.create_model(name, features_only=True, pretrained=pretrained, out_indices=indices, **arguments)
     except OSError as error:
@@ -198,14 +196,8 @@ def _timm_pyramid(
             f"timm's {name} cannot be a backbone with features at strides {[2**level for level in levels]} "
             f"({str(error) or type(error).__name__}): take a network with stages, such as resnet18 or convnext_tiny"
         ) from None
-    channels = _info(body).channels()
+    channels = timm_features(body).channels()
     return Pyramid(body, channels, width, [2**level for level in levels], extra(channels[-1], width))
-
-
-def _info(body: nn.Module) -> "FeatureInfo":
-    """What timm says of the features that a network gives."""
-    info = body.feature_info
-    return info  # pyright: ignore[reportReturnType]: timm gives it to what it makes with `features_only`
 
 
 def _unreachable(name: str, error: Exception) -> UserError:

@@ -1,25 +1,18 @@
 """An encoder, a context and a head: DeepLabV3, PSPNet and their like."""
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from tst_fast.errors import UserError, nearest
+from tst_fast.models.features import timm_features
 from tst_fast.models.initial import initialise_convolutions
 from tst_fast.models.segmentation.contexts import Aspp, Psp, convolution
 from tst_fast.models.segmentation.network import SegmentationNetwork
 from tst_fast.models.segmentation.output import SegmentationOutput
 
-if TYPE_CHECKING:
-    from timm.models import FeatureInfo
-
 STRIDE = 8
 """Pixels from one cell to the next: where an encoder would be coarser, its convolutions are dilated instead."""
-
-
-@runtime_checkable
-class _WithFeatureInfo(Protocol):
-    feature_info: "FeatureInfo"
 
 
 class Segmenter(SegmentationNetwork):
@@ -45,7 +38,7 @@ class Segmenter(SegmentationNetwork):
         super().__init__()
         self.encoder, self.context, self.head, self.auxiliary = encoder, context, head, auxiliary
         self.align_corners = align_corners
-        self.stride = _feature_info(encoder).reduction()[-1]
+        self.stride = timm_features(encoder).reduction()[-1]
 
     def forward(self, images: Tensor) -> SegmentationOutput:
         """Images, floating [B, 3, H, W], normalised, to logits [B, C, H / stride, W / stride]."""
@@ -91,7 +84,7 @@ def make_segmenter(
             f"timm's {name} cannot be an encoder of stride {settings['output_stride']} "
             f"({str(error) or type(error).__name__}): take a convolutional network, such as resnet18 or mobilenetv2_100"
         ) from None
-    before, channels = _feature_info(made).channels()
+    before, channels = timm_features(made).channels()
     if kind == "deeplabv3":
         inner = width or (256 if channels >= 1024 else 128)
         context = Aspp(channels, inner)
@@ -106,12 +99,6 @@ def make_segmenter(
         if part is not None:
             initialise_convolutions(part)
     return segmenter
-
-
-def _feature_info(encoder: nn.Module) -> "FeatureInfo":
-    """What timm says of the features that an encoder gives."""
-    assert isinstance(encoder, _WithFeatureInfo)  # it was made with `features_only`
-    return encoder.feature_info
 
 
 def _head(channels: int, width: int, num_classes: int) -> nn.Sequential:

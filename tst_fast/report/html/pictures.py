@@ -10,11 +10,9 @@ from PIL import Image
 
 from tst_fast.report.html.data import Run
 from tst_fast.report.html.drawing import shortened, thin
-from tst_fast.report.metrics import PolicyMoved, SearchEnded
+from tst_fast.report.metrics import STRIP_GAP, PolicyMoved, SearchEnded
 
 KINDS = {"plain": "as it is", "untrained": "untrained policy", "trained": "learned policy"}
-GAP = 2
-"""Pixels between two pictures of a strip."""
 TINY = 48
 """Pixels: pictures up to this size lose nothing."""
 COARSER = ((6, 80, 128), (4, 60, 128), (3, 45, 96), (2, 30, 80))
@@ -155,9 +153,9 @@ def _cut(folder: Path, name: str | None, rows: int, columns: int) -> Sequence[Se
             strip = opened.convert("RGB")
     except (OSError, ValueError):
         return []
-    width, height = (strip.width + GAP) // columns, (strip.height + GAP) // rows
+    width, height = (strip.width + STRIP_GAP) // columns, (strip.height + STRIP_GAP) // rows
     boxes = [
-        [(x * width, y * height, (x + 1) * width - GAP, (y + 1) * height - GAP) for x in range(columns)]
+        [(x * width, y * height, (x + 1) * width - STRIP_GAP, (y + 1) * height - STRIP_GAP) for x in range(columns)]
         for y in range(rows)
     ]
     return [[strip.crop(box) for box in row] for row in boxes]

@@ -18,9 +18,8 @@ from tst_fast.report.html.drawing import (
     labels,
     words,
 )
-from tst_fast.report.metrics import PassEnded, StepsTaken
+from tst_fast.report.metrics import STAGES, PassEnded, StepsTaken
 
-STAGES = {"teacher": "teacher learns", "search": "policy searches", "student": "student learns"}
 METRICS = 4
 """Of a task, the first are drawn."""
 CONFIDENCES = {

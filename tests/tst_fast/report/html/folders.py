@@ -9,8 +9,16 @@ import yaml
 from PIL import Image
 
 from tst_fast.commands.paired import paired_difference, summary
-from tst_fast.report.metrics import Evaluated, Event, PassEnded, PolicyMoved, SearchEnded, StepsTaken, to_line
-from tst_fast.run.pictures import GAP
+from tst_fast.report.metrics import (
+    STRIP_GAP,
+    Evaluated,
+    Event,
+    PassEnded,
+    PolicyMoved,
+    SearchEnded,
+    StepsTaken,
+    to_line,
+)
 
 COLOURS = {"plain": 40, "untrained": 120, "trained": 200}
 """The red of every picture of a kind; its green tells the image, and its blue the search."""
@@ -144,8 +152,8 @@ class MadeUp:
         return {"truth": truth, "teacher": truth, "student": [self.classes[-1]] * IMAGES if search else truth}
 
     def _strip(self, rows: int, red: int, number: int) -> Image.Image:
-        step = self.side + GAP
-        strip = Image.new("RGB", (IMAGES * step - GAP, rows * step - GAP), "white")
+        step = self.side + STRIP_GAP
+        strip = Image.new("RGB", (IMAGES * step - STRIP_GAP, rows * step - STRIP_GAP), "white")
         for y in range(rows):
             for x in range(IMAGES):
                 picture = Image.new("RGB", (self.side, self.side), (red, 60 * x, 30 * number + 90 * y))
