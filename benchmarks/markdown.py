@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from benchmarks.results import cell, columns_of
+from tst_fast.report.comparison_tables import percent
 
 NUMBER = re.compile(r"\W*|\W*\d.*")
 GROUPS = ("part", "table", "pair")
@@ -62,7 +63,4 @@ def _sorted(probabilities: Mapping[str, float]) -> str:
 
 
 def _accuracy(result: Result) -> str:
-    deviation = result.get("standard_deviation")
-    spread = "" if deviation is None else f" ± {100 * deviation:.2f}"
-    runs = ", ".join(f"{100 * run:.2f}" for run in result["runs"])
-    return f"{100 * result['mean']:.2f}{spread} ({runs})"
+    return f"{percent(result)} ({', '.join(f'{100 * run:.2f}' for run in result['runs'])})"

@@ -25,6 +25,7 @@ from tst_fast.config.schema import Config, replace
 from tst_fast.errors import Interrupted
 from tst_fast.models.evaluation import with_preparation
 from tst_fast.policy.file import PolicyFile
+from tst_fast.report.comparison_tables import arm_table, difference_table
 from tst_fast.report.console import say
 from tst_fast.report.html.observer import report_at_the_end
 from tst_fast.run.session import with_weights
@@ -95,8 +96,10 @@ class Comparison:
             self._write()
             self.console.print(f"{run.folder.name}: {100 * result['student'][result['metric']]:.2f} %")
         content = self._content()
-        self.console.print(_table(self.config.name, content))
-        self.console.print(_differences(content))
+        runs = len(self.seeds) * len(self.fraction_seeds)
+        title = f"{self.config.name}: {content['metric']} on test images, {runs} runs each"
+        self.console.print(_table(f"{title}; images seen: of one image in an epoch", *arm_table(content)))
+        self.console.print(_table("Differences by seed, last epoch", *difference_table(content)))
         if content["agreement"] is not None:
             self.console.print(f"policies of different seeds agree to {content['agreement']:.2f} (mean correlation)")
         say(self.console, f"everything is in {self.folder}")
@@ -203,35 +206,11 @@ class Comparison:
             write_text_whole(self.folder / "compare.json", json.dumps(self._content(), indent=2) + "\n")
 
 
-def _table(name: str, content: Mapping[str, Any]) -> Table:
-    """Mean and standard deviation of each arm, in %."""
-    runs = len(content["plan"]["seeds"]) * len(content["plan"]["fraction_seeds"])
-    title = f"{name}: {content['metric']} on test images in %, {runs} runs each"
+def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """All but the last column, that of every run."""
     table = Table(title=title, title_justify="left")
-    table.add_column("")
-    for column in ("images seen", "last epoch", "best epoch"):
-        table.add_column(column, justify="right")
-    for arm, values in content["arms"].items():
-        seen = f"{content['plan']['arms'][arm]['images']} an image and epoch"
-        table.add_row(arm, seen, *(_percent(values[name]) for name in ("last", "best")))
+    for number, column in enumerate(header[:-1]):
+        table.add_column(column, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row[:-1])
     return table
-
-
-def _differences(content: Mapping[str, Any]) -> Table:
-    """Paired differences in points; the first is the question, the others are looked at besides."""
-    table = Table(title="Differences by seed, last epoch, in points", title_justify="left")
-    table.add_column("")
-    for column in ("mean", "95 % interval", "higher in"):
-        table.add_column(column, justify="right")
-    for number, found in enumerate(content["differences"]):
-        low_high = (
-            "" if found["interval"] is None else "{:+.2f} to {:+.2f}".format(*(100 * v for v in found["interval"]))
-        )
-        name = " - ".join(found["arms"]) + (" (the question)" if number == 0 else "")
-        table.add_row(name, f"{100 * found['mean']:+.2f}", low_high, f"{found['wins']} of {len(found['runs'])}")
-    return table
-
-
-def _percent(values: Mapping[str, Any]) -> str:
-    deviation = values["standard_deviation"]
-    return f"{100 * values['mean']:.2f}" + ("" if deviation is None else f" ± {100 * deviation:.2f}")

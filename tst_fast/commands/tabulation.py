@@ -7,6 +7,7 @@ from typing import Any
 
 from tst_fast.commands.groups import Row
 from tst_fast.commands.paired import summary
+from tst_fast.report.comparison_tables import percent
 from tst_fast.report.html.page import write_report
 from tst_pipelines.writing import write_text_whole
 
@@ -58,12 +59,5 @@ def _markdown(table: dict[str, Any]) -> str:
     for name, entry in table.items():
         scores = [entry["teacher"], *(entry["arms"].get(arm) for arm in arms)]
         published = (f"{entry['published'][one]:.2f}" if one in entry["published"] else "-" for one in methods)
-        lines.append([name, entry["metric"], *map(_percent, scores), *published])
+        lines.append([name, entry["metric"], *("-" if one is None else percent(one) for one in scores), *published])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
-
-
-def _percent(values: dict[str, Any] | None) -> str:
-    if values is None:
-        return "-"
-    deviation = values["standard_deviation"]
-    return f"{100 * values['mean']:.2f}" + ("" if deviation is None else f" ± {100 * deviation:.2f}")

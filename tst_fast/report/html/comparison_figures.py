@@ -70,31 +70,3 @@ def seeds_of(content: Mapping[str, Any], arm: str) -> list[str]:
     return [
         f"seed {run['seed']}" + (f", images {run['fraction_seed']}" if several else "") for run in content["runs"][arm]
     ]
-
-
-def arm_rows(content: Mapping[str, Any]) -> list[list[str]]:
-    """Rows of a table: arm, images seen, last epoch, best epoch, and every run's last score."""
-    rows = []
-    for arm, scores in content["arms"].items():
-        seen = f"{content['plan']['arms'][arm]['images']}"
-        runs = ", ".join(f"{100 * value:.2f}" for value in scores["last"]["runs"])
-        rows.append([arm, seen, _percent(scores["last"]), _percent(scores["best"]), runs])
-    return rows
-
-
-def difference_rows(content: Mapping[str, Any]) -> list[list[str]]:
-    """Rows of a table: pair of arms, mean, interval, in how many runs the first is higher, and every run's."""
-    rows = []
-    for number, found in enumerate(content["differences"]):
-        interval = found["interval"]
-        low_high = "" if interval is None else f"{100 * interval[0]:+.2f} to {100 * interval[1]:+.2f}"
-        runs = ", ".join(f"{100 * value:+.2f}" for value in found["runs"])
-        name = " - ".join(found["arms"]) + (" (the question)" if number == 0 else "")
-        wins = f"{found['wins']} of {len(found['runs'])}"
-        rows.append([name, f"{100 * found['mean']:+.2f}", low_high, wins, runs])
-    return rows
-
-
-def _percent(values: Mapping[str, Any]) -> str:
-    deviation = values["standard_deviation"]
-    return f"{100 * values['mean']:.2f}" + ("" if deviation is None else f" ± {100 * deviation:.2f}")

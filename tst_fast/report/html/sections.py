@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from tst_fast.report.comparison_tables import arm_table, difference_table
 from tst_fast.report.html import baselines
 from tst_fast.report.html.class_figures import class_figures, gains_by_class, gains_over_arms
-from tst_fast.report.html.comparison_figures import arm_rows, comparison_figures, difference_rows
+from tst_fast.report.html.comparison_figures import comparison_figures
 from tst_fast.report.html.data import Comparison, Run
 from tst_fast.report.html.drawing import CURVES, Drawing, colour_of, kept, words
 from tst_fast.report.html.pictures import Gallery, Picture, answers, gallery
@@ -87,11 +88,9 @@ def comparison(found: Comparison) -> Section:
     if done < due:
         section.text.append(f"It did not end: {done} of {due} runs are there.")
     if content["arms"]:
-        header = ["arm", "images seen", "last epoch, %", "best epoch, %", "last epoch of each run, %"]
-        section.tables.append(Table(header, arm_rows(content)))
+        section.tables.append(Table(*arm_table(content)))
     if content["differences"]:
-        header = ["difference, points", "mean", "95 % interval", "higher in", "each run"]
-        section.tables.append(Table(header, difference_rows(content)))
+        section.tables.append(Table(*difference_table(content)))
     section.drawings = kept(*comparison_figures(found), gains_over_arms(found))
     return section
 
