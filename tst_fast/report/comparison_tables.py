@@ -7,13 +7,13 @@ Rows = list[list[str]]
 
 
 def arm_table(content: Mapping[str, Any]) -> tuple[list[str], Rows]:
-    """Header, and a row for each arm: images seen, last epoch, best epoch, and every run's last score."""
+    """Header, and a row for each arm: views of an image in an epoch, last epoch, best epoch, and each run's last."""
     rows = []
     for arm, scores in content["arms"].items():
         seen = f"{content['plan']['arms'][arm]['images']}"
         runs = ", ".join(f"{100 * value:.2f}" for value in scores["last"]["runs"])
         rows.append([arm, seen, percent(scores["last"]), percent(scores["best"]), runs])
-    return ["arm", "images seen", "last epoch, %", "best epoch, %", "last epoch of each run, %"], rows
+    return ["arm", "views an epoch", "last epoch, %", "best epoch, %", "last epoch of each run, %"], rows
 
 
 def difference_table(content: Mapping[str, Any]) -> tuple[list[str], Rows]:
