@@ -15,6 +15,7 @@ from tst_fast.config import reading
 from tst_fast.config.imports import own_code
 from tst_fast.errors import ToldByAnother, UserError, keep_tracebacks_in
 from tst_fast.models import load_weights
+from tst_fast.models.folding import fold_batch_norms
 from tst_fast.ranks import share_buffers
 from tst_fast.report.metrics import MetricsLog
 from tst_fast.report.observer import Observer
@@ -211,7 +212,9 @@ class Run:
             if self.learners.teacher is not None:
                 self.learners.teacher.optimizer.state.clear()  # Accelerate keeps the optimizer itself
             self.learners.teacher = None
-            self.session.teacher.eval().requires_grad_(False)
+            teacher = self.session.teacher.eval().requires_grad_(False)
+            if self.accelerator.device.type == "cpu" and not self.session.config.loss.features:
+                fold_batch_norms(teacher, self.session.task.image_size)  # a GPU passes over the outputs in either case
 
     def _read(self, current: Pass, announcer: Announcer, rate: float) -> None:
         """Read what the devices have computed since the last time, and refuse NaN."""
