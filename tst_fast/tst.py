@@ -24,6 +24,7 @@ from tst_fast.policy.policy import Policy
 from tst_fast.run.search import PolicySearch
 from tst_fast.run.student import FromTeacher
 from tst_fast.tasks.classification import Classification
+from tst_fast.tasks.own_code import require_logits
 from tst_kernels import normalise
 from tst_pipelines import Batch, Targets
 
@@ -268,17 +269,9 @@ def _one_device(teacher: nn.Module, student: nn.Module) -> torch.device:
 
 
 def _logits(output: Any, role: str, count: int) -> Tensor:
-    """What a network puts out for so many images.
-
-    Raises:
-        UserError: it is something else than logits.
-    """
-    if isinstance(output, Tensor) and output.dim() == 2 and len(output) == count:
-        return output
-    raise UserError(
-        f"for {count} images the {role} puts out {_form(output)}, not logits [{count}, classes]: wrap it in a module "
-        "that gives these alone"
-    )
+    """What a network puts out for so many images; see `require_logits`."""
+    require_logits(output, (count, None), f"the {role}")
+    return output
 
 
 def _form(value: Any) -> str:

@@ -94,7 +94,10 @@ def require_logits(logits: Any, shape: Sequence[int | None], network: str) -> No
     found = list(logits.shape) if isinstance(logits, Tensor) else []
     if len(found) != len(shape) or any(wanted not in (None, side) for wanted, side in zip(shape, found, strict=True)):
         named = ", ".join("any" if side is None else str(side) for side in shape)
-        raise UserError(f"{network} must put out logits [{named}] for {shape[0]} images, not {shape_or_type(logits)}")
+        remedy = "" if found else ": wrap it in a module that gives these alone"
+        raise UserError(
+            f"{network} must put out logits [{named}] for {shape[0]} images, not {shape_or_type(logits)}{remedy}"
+        )
 
 
 def shape_or_type(value: Any) -> str:
