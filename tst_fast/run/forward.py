@@ -66,10 +66,10 @@ def check_training_output(
 
 
 def _refusal(config: Config, role: str, size: tuple[int, int], why: str) -> str:
-    cropped = config.data.crop in ("scale", "fit")
+    cropped, name = config.data.crop in ("scale", "fit"), getattr(config, role).name
     shown, flag = ("x".join(map(str, size)), "crop_size") if cropped else (str(size[0]), "image_size")
+    found = f"--{role}.name {name} does not take images of {shown} px (--data.{flag}): {why}"
+    if is_import_path(name):
+        return f"{found} (in code of your own)"
     remedy = f", or give the network its size, for timm's by --{role}.arguments '{{img_size: {size[0]}}}'"
-    return (
-        f"--{role}.name {getattr(config, role).name} does not take images of {shown} px (--data.{flag}): {why}. Choose "
-        f"another size or network{'' if cropped else remedy}"
-    )
+    return f"{found}. Choose another size or network{'' if cropped else remedy}"
