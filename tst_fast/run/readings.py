@@ -12,6 +12,8 @@ from tst_fast.run.not_finite import NotFinite
 from tst_fast.run.plan import Stage
 from tst_fast.run.update import Scalars
 
+SHARED = ("gradient_norm",)
+"""Values that ranks make together: one rank's NaN is in them on each."""
 _Pending = list[tuple[int, np.ndarray, Scalars]]
 """Of steps: the step in its pass, the positions of its images, and its values."""
 
@@ -87,4 +89,6 @@ def _require_finite(stage: Stage, pending: _Pending, values: Tensor, own: Tensor
     first = finite.all(1).tolist().index(False)
     step, indices, scalars = pending[first]
     what = "the " + list(scalars)[finite[first].tolist().index(False)].replace("_", " ")
-    raise NotFinite(stage, step, what, None if own[first].isfinite().all() else indices)
+    apart = [name not in SHARED for name in scalars]
+    by_another = own[first].cpu().isfinite()[apart].all() and not finite[first][apart].all()
+    raise NotFinite(stage, step, what, None if by_another else indices)

@@ -63,3 +63,17 @@ def test_what_is_not_finite_stops_every_rank_and_names_the_images_of_its_own(val
     assert (found.value.indices is not None) == here
     if here:
         assert found.value.indices.tolist() == [1, 2, 3, 4]
+
+
+def test_the_gradient_that_ranks_share_does_not_say_whose_images_spoilt_it():
+    def read(own_loss, other_loss):
+        readings = Readings(Ranks(np.array([[other_loss, np.nan]])))
+        scalars = {"loss": torch.tensor(own_loss), "gradient_norm": torch.tensor(np.nan)}
+        readings.add("student", 0, np.arange(4), scalars)
+        with pytest.raises(NotFinite) as found:
+            readings.read()
+        return found.value
+
+    assert read(1.0, np.nan).indices is None and read(np.nan, 1.0).indices is not None
+    either = read(1.0, 1.0)
+    assert either.what == "the gradient norm" and either.indices is not None
