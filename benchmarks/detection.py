@@ -62,7 +62,7 @@ def steps(rounds: int) -> list[Row]:
         def of_torchvision(_: object) -> None:
             sum(theirs(list(images), listed(targets)).values()).backward()
 
-        session.require_teacher().eval()
+        session.settle_teacher()
         learners = session.learners
         functions: dict[str, Callable[[object], object]] = {
             "torchvision's model(images, targets), backward": of_torchvision,

@@ -209,7 +209,7 @@ def steps(rounds: int) -> list[Row]:
     """Seconds of a step of the student and of one of the search, on one batch of the preset's size."""
     with closing(Session(reading.from_flags(["--config", "segmentation/scenes"]), Accelerator(cpu=True))) as session:
         batch = next(iter(session.training_loader))
-        session.require_teacher().eval()
+        session.settle_teacher()
         learners = {"student step": session.learners.student, "search step": session.learners.require_search()}
         arms: dict[str, Timed] = {
             name: (lambda: None, lambda _, one=one: one.step(batch)) for name, one in learners.items()

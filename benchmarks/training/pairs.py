@@ -135,6 +135,5 @@ def open_session(pair: Pair, precision: Precision, device: torch.device, flags: 
     accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=precision.mixed)
     words = ["--config", pair.preset, "--teacher.pretrained", "false", *precision.flags, *flags]
     session = Session(reading.from_flags(words), accelerator)
-    session.learners.teacher = None
-    session.require_teacher().eval().requires_grad_(False)
+    session.settle_teacher()
     return session

@@ -181,8 +181,8 @@ MUTANTS = [
     ),
     Mutant(
         "a teacher whose features are learned from is folded",
-        "tst_fast/run/loop.py",
-        ' == "cpu" and not self.session.config.loss.features',
+        "tst_fast/run/session.py",
+        ' == "cpu" and not self.config.loss.features',
         ' == "cpu"',
         "tst_fast/models/test_folding.py::test_a_teacher_is_folded_when_it_has_learned_and_is_saved_whole",
     ),

@@ -15,7 +15,6 @@ from tst_fast.config import reading
 from tst_fast.config.imports import own_code
 from tst_fast.errors import ToldByAnother, UserError, keep_tracebacks_in
 from tst_fast.models import load_weights
-from tst_fast.models.folding import fold_batch_norms
 from tst_fast.ranks import share_buffers
 from tst_fast.report.metrics import MetricsLog
 from tst_fast.report.observer import Observer
@@ -149,7 +148,8 @@ class Run:
 
     def _one_pass(self, current: Pass, announcer: Announcer) -> None:
         progress, loader = self.progress, self.session.loader_of(current.stage)
-        self._settle(current.stage)
+        if current.stage != "teacher":
+            self.session.settle_teacher()
         if progress.step == 0:
             go_to_epoch(loader, current.loader_epoch)
         if current.opens_search and progress.step == 0:
@@ -205,16 +205,6 @@ class Run:
             self._require_finite()  # what an earlier step left is the better explanation
             raise
         self.readings.add(stage, self.progress.step, batch.indices, scalars)
-
-    def _settle(self, stage: Stage) -> None:
-        """A teacher that no longer learns is frozen for good."""
-        if stage != "teacher" and self.session.teacher is not None:
-            if self.learners.teacher is not None:
-                self.learners.teacher.optimizer.state.clear()  # Accelerate keeps the optimizer itself
-            self.learners.teacher = None
-            teacher = self.session.teacher.eval().requires_grad_(False)
-            if self.accelerator.device.type == "cpu" and not self.session.config.loss.features:
-                fold_batch_norms(teacher, self.session.task.image_size)  # a GPU passes over the outputs in either case
 
     def _read(self, current: Pass, announcer: Announcer, rate: float) -> None:
         """Read what the devices have computed since the last time, and refuse NaN."""

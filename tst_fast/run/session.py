@@ -14,6 +14,7 @@ from tst_fast.errors import UserError
 from tst_fast.models import load_weights
 from tst_fast.models.evaluation import with_preparation
 from tst_fast.models.features import pair_features
+from tst_fast.models.folding import fold_batch_norms
 from tst_fast.models.normalised import Normalisation, normalised, published_normalisation
 from tst_fast.models.weights import require_class_order
 from tst_fast.policy.alignment import Fit, aligned_encoders
@@ -138,6 +139,17 @@ class Session:
     def loader_of(self, stage: Stage) -> Loader:
         """What gives the batches of a stage."""
         return self.student_loader if stage == "student" else self.training_loader
+
+    def settle_teacher(self) -> None:
+        """A teacher that no longer learns is frozen for good; on a CPU its batch norms go into its convolutions."""
+        if self.teacher is None:
+            return
+        if self.learners.teacher is not None:
+            self.learners.teacher.optimizer.state.clear()  # Accelerate keeps the optimizer itself
+        self.learners.teacher = None
+        self.teacher.eval().requires_grad_(False)
+        if self.accelerator.device.type == "cpu" and not self.config.loss.features:
+            fold_batch_norms(self.teacher, self.task.image_size)  # a GPU passes over the outputs in either case
 
     def close(self) -> None:
         """Release loaders and networks. Closing twice is allowed."""
