@@ -76,7 +76,7 @@ $(VENV)/.tst-fast-installed: setup.py pyproject.toml kernels/pyproject.toml
 	$(PYTHON) -m pip install --quiet --editable ./kernels --editable ".[cuda13,test]"
 	touch $@
 
-# What it costs on a CPU: JSON under benchmarks/results/, Markdown beside it, and the tables of docs/. About ten minutes.
+# What it costs on a CPU: JSON under benchmarks/results/, Markdown beside it, and the tables of docs/. A quarter of an hour.
 # `make bench IMAGES=FOLDER CIFAR=FOLDER PAIRS=FOLDER COCO=FOLDER` loads these images; else they are made from scikit-learn's two
 # photographs.
 bench: install
