@@ -167,11 +167,16 @@ def _width(base: nn.Module) -> int:
 
 def _own(name: str, classes: int, arguments: dict[str, Any], pretrained: bool) -> DenseDetector | TwoStageDetector:
     network = own_model(name, classes, arguments, pretrained)
-    if isinstance(network, DenseDetector | TwoStageDetector):
-        return network
-    if not isinstance(network, FasterRCNN | FCOS | RetinaNet):
+    if isinstance(network, FasterRCNN | FCOS | RetinaNet):
+        network = _adapted(network)
+    if not isinstance(network, DenseDetector | TwoStageDetector):
         raise UserError(f"model {name} must be torchvision's FCOS, RetinaNet or FasterRCNN, or of a class of theirs")
-    return _adapted(network)
+    if network.classes != classes:
+        raise UserError(
+            f"model {name} is for {network.classes} classes, and the data has {classes}: make it for num_classes, "
+            "FasterRCNN for one more, the background"
+        )
+    return network
 
 
 def _fresh(name: str, classes: Sequence[str], arguments: dict[str, Any]) -> DenseDetector | TwoStageDetector:

@@ -174,3 +174,25 @@ def test_backbones_of_torchvision_and_timm():
 def test_what_is_not_there_is_refused(name, arguments, message):
     with pytest.raises(UserError, match=message):
         build_detector(name, CLASSES, arguments)
+
+
+OWN = """
+from torch import nn
+from tst_fast.models.detection.build import faster_rcnn, fcos, retinanet
+
+def dense(num_classes): return fcos(num_classes, convs=1).model
+def adapted(num_classes): return faster_rcnn(num_classes)
+def fixed(num_classes): return retinanet(91).model
+def other(num_classes): return nn.Identity()
+"""
+
+
+def test_a_detector_of_ones_own(tmp_path, monkeypatch):
+    (tmp_path / "own_detectors.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    assert build_detector("own_detectors:dense", CLASSES, {})(images()).logits.shape[2] == len(CLASSES)
+    assert build_detector("own_detectors:adapted", CLASSES, {}).classes == len(CLASSES)
+    with pytest.raises(UserError, match=f"own_detectors:fixed is for 91 classes, and the data has {len(CLASSES)}"):
+        build_detector("own_detectors:fixed", CLASSES, {})
+    with pytest.raises(UserError, match="own_detectors:other must be torchvision's FCOS, RetinaNet or FasterRCNN"):
+        build_detector("own_detectors:other", CLASSES, {})
