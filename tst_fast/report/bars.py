@@ -23,7 +23,7 @@ class Bars(Observer):
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[rate]}{task.fields[score]}"),
         )
         self._progress = Progress(*columns, console=console, transient=transient)
         self._tasks: dict[str, TaskID] = {}
@@ -33,7 +33,7 @@ class Bars(Observer):
         """Start the bars."""
         self._titles = opening.titles
         self._tasks = {
-            stage: self._progress.add_task(title, total=opening.steps[stage], note="", start=False)
+            stage: self._progress.add_task(title, total=opening.steps[stage], rate="", score="", start=False)
             for stage, title in STAGES.items()
             if opening.steps[stage]
         }
@@ -45,14 +45,13 @@ class Bars(Observer):
             case StepsTaken() if event.stage in self._tasks:
                 task = self._tasks[event.stage]
                 self._progress.start_task(task)
-                self._progress.update(task, completed=event.stage_step, note=_rate(event))
+                self._progress.update(task, completed=event.stage_step, rate=_rate(event))
             case PassEnded():
-                self._progress.update(self._tasks[event.stage], note=_rate(event))
+                self._progress.update(self._tasks[event.stage], rate=_rate(event))
             case Evaluated() if event.role == event.stage and event.role in self._tasks:
                 name, title = next(iter(self._titles.items()))
-                task = self._progress.tasks[self._tasks[event.role]]
-                rate = task.fields["note"].partition(",")[0]
-                self._progress.update(task.id, note=f"{rate}, {title} {100 * event.scores[name]:.1f} %")
+                score = f", {title} {100 * event.scores[name]:.1f} %"
+                self._progress.update(self._tasks[event.role], score=score)
 
     def close(self) -> None:
         """Stop the bars. Closing twice is allowed."""

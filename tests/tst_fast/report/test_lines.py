@@ -162,6 +162,18 @@ def test_bars_move_on_a_terminal_alone(monkeypatch, options, moves):
     assert isinstance(Terminal()._going, Bars if moves else Lines)
 
 
+def test_bars_show_the_rate_and_the_last_score():
+    console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None)
+    bars = Bars(console, transient=False)
+    bars.opened(opening())
+    bars.event(steps("teacher", 4))
+    where = {"stage": "teacher", "epoch": 0, "pass_index": 0, "global_step": 4}
+    bars.event(Evaluated(**where, role="teacher", scores={"top1": 0.984}, by_class={}))
+    bars.event(steps("teacher", 5, images_per_second=1010.0))
+    bars.close()
+    assert "1,010 images/s, accuracy 98.4 %" in console.file.getvalue()
+
+
 def test_bars_have_no_colour_where_none_is_wanted(monkeypatch):
     def shown():
         console = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor", width=120)
