@@ -31,16 +31,19 @@ def measure_cost(session: Session, training: Iterator[Batch]) -> list[Finding]:
         training: the student's batches.
     """
     config = session.config
-    _steps(session, training, 1)
+    _teacher_step(session, training, 1)
     if session.accelerator.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
+    teacher = _teacher_step(session, training, STEPS)
+    session.settle_teacher()  # as the others find it
+    _steps(session, training, 1)
     step = _steps(session, training, STEPS)
     passes = plan(config, session.training_loader.steps_per_epoch)
     counts, crops = count_steps(config, passes), _crops(session)
     seconds = {
         "loading": step.pop("loading") * sum(one.steps / (1 if one.stage == "student" else crops) for one in passes),
         "search": step.pop("search", 0.0) * counts["search"],
-        "training the teacher": step.pop("teacher training", 0.0) * counts["teacher"],
+        "training the teacher": teacher * counts["teacher"],
         **{f"student: {name}": value * counts["student"] for name, value in step.items()},
         "evaluation": _evaluation(session) * -(-config.student_training.epochs // config.evaluate_every),
     }
@@ -60,8 +63,20 @@ def _crops(session: Session) -> int:
     return 2 if session.config.distillation.second_crop else 1
 
 
+def _teacher_step(session: Session, training: Iterator[Batch], number: int) -> float:
+    """Mean seconds of a step of the teacher's training, of so many; 0 where it has learned."""
+    learner, stopwatch = session.learners.teacher, Stopwatch(session.accelerator.device)
+    if learner is None:
+        return 0.0
+    for _ in range(number):
+        batch = next(training).split(_crops(session))[0]
+        with stopwatch.measure("step"):
+            learner.step(batch)
+    return stopwatch.read()["step"] / number
+
+
 def _steps(session: Session, training: Iterator[Batch], number: int) -> dict[str, float]:
-    """Mean seconds of each part of a step."""
+    """Mean seconds of each part of a step of the student, and of the search's."""
     stopwatch, loading = Stopwatch(session.accelerator.device), 0.0
     networks = {"forward": session.student}
     if session.config.distillation.teacher:
@@ -71,10 +86,6 @@ def _steps(session: Session, training: Iterator[Batch], number: int) -> dict[str
         started = time.perf_counter()
         batch = next(training)
         loading += time.perf_counter() - started
-        if session.learners.teacher is not None:
-            with stopwatch.measure("teacher training"):
-                session.learners.teacher.step(batch.split(_crops(session))[0])
-            session.require_teacher().eval()
         if searched:
             with stopwatch.measure("search"):
                 session.learners.require_search().step(batch)
