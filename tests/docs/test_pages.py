@@ -20,7 +20,7 @@ def test_readme_is_one_screen_or_two():
 def test_links_lead_to_files_and_headings(page):
     for target, anchor in re.findall(r"\]\((?!\w+:)([^)#\s]*)#?([^)\s]*)\)", page.read_text(encoding="utf-8")):
         file = page.parent / target if target else page
-        assert file.exists(), target
+        assert file.is_file() or (page.parent == ROOT and file.exists()), target  # the site has no folders
         if anchor:
             headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
             assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, anchor
