@@ -77,7 +77,7 @@ MUTANTS = [
     Mutant(
         "a rank blames its own images for another's NaN",
         "tst_fast/run/readings.py",
-        "None if own[first].isfinite().all() else indices",
+        "None if by_another else indices",
         "indices",
         "tst_fast/run/test_readings.py::test_what_is_not_finite_stops_every_rank_and_names_the_images_of_its_own",
     ),
