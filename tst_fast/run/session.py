@@ -147,8 +147,9 @@ class Session:
         if self.learners.teacher is not None:
             self.learners.teacher.optimizer.state.clear()  # Accelerate keeps the optimizer itself
         self.learners.teacher = None
+        learned = any(parameter.requires_grad for parameter in self.teacher.parameters())  # until now: not each epoch
         self.teacher.eval().requires_grad_(False)
-        if self.accelerator.device.type == "cpu" and not self.config.loss.features:
+        if learned and self.accelerator.device.type == "cpu" and not self.config.loss.features:
             fold_batch_norms(self.teacher, self.task.image_size)  # a GPU passes over the outputs in either case
 
     def close(self) -> None:
