@@ -159,8 +159,18 @@ def _unforeseen(error: Exception) -> str:
     """An error of the system, or a fault of the program, on one line."""
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
-        return printable(f"{where}{error.strerror.lower()}")
-    return printable(f"{type(error).__name__}: {str(error).strip()[:300]}")
+        return printable(f"{where}{reason(error)}")
+    return printable(in_short(error))
+
+
+def in_short(error: Exception) -> str:
+    """An error that nobody foresaw, for a message."""
+    return f"{type(error).__name__}: {str(error).strip()[:300]}"
+
+
+def reason(error: OSError) -> str:
+    """What the system says of an error of its own, for a message."""
+    return (error.strerror or str(error)).lower()
 
 
 def _keep_traceback() -> str:

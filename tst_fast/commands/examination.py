@@ -48,7 +48,7 @@ def examine(config: Config, accelerator: Accelerator, images: int) -> Iterator[F
 
 
 def _all_checks(session: Session, images: int) -> Iterator[Finding]:
-    config, numbers = session.config, itertools.count()
+    config, draws = session.config, itertools.count()
     yield from _checked("classes", lambda: session.task.checks(session.splits))
     with closing(_some_test_images(session, images)) as sample:
         yield from _checked("normalisation", lambda: [examine_normalisation(config, sample)])
@@ -57,10 +57,10 @@ def _all_checks(session: Session, images: int) -> Iterator[Finding]:
             session.require_teacher().eval()
             yield from _checked("teacher", lambda: [_teacher(session, sample)])
     try:
-        yield from _checked("student's loss", lambda: _gradients(session, next(_training_batches(session, numbers))))
+        yield from _checked("student's loss", lambda: _gradients(session, next(_training_batches(session, draws))))
         if config.distillation.has_policy:
-            yield from _checked("policy", lambda: _policy(session, _training_batches(session, numbers)))
-        yield from _checked("time", lambda: measure_cost(session, _training_batches(session, numbers)))
+            yield from _checked("policy", lambda: _policy(session, _training_batches(session, draws)))
+        yield from _checked("time", lambda: measure_cost(session, _training_batches(session, draws)))
     except torch.OutOfMemoryError:
         yield Finding("memory", "wrong", "a step does not fit into the GPU's", MORE_MEMORY)
 
@@ -80,11 +80,11 @@ def _some_test_images(session: Session, images: int) -> Loader:
     return session.task.evaluation_loader(whole.select(positions))
 
 
-def _training_batches(session: Session, numbers: Iterator[int]) -> Iterator[Batch]:
-    """Mixed training batches without end, as the student gets them, with random numbers by the next of `numbers`."""
+def _training_batches(session: Session, draws: Iterator[int]) -> Iterator[Batch]:
+    """Mixed training batches without end, as the student gets them, with random numbers by the next of `draws`."""
     while True:
         for batch in session.student_loader:
-            reseed(session.config.seed, Stream.DOCTOR_BATCH, next(numbers))
+            reseed(session.config.seed, Stream.DOCTOR_BATCH, next(draws))
             yield session.mixing["student"](batch)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tst_fast.config.imports import IMPORT
 from tst_fast.config.ranges import SIDE
-from tst_fast.errors import UserError, errors_as_messages, nearest
+from tst_fast.errors import UserError, errors_as_messages, nearest, reason
 from tst_fast.policy.file import LearnedOperation, PolicyFile, policy_file
 from tst_kernels.operations import find_operation
 
@@ -117,7 +117,7 @@ def _writing(output: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"--output {output} cannot be written: {(error.strerror or str(error)).lower()}") from None
+        raise UserError(f"--output {output} cannot be written: {reason(error)}") from None
 
 
 def _folder(run: Path) -> Path:

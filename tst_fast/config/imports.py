@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tst_fast.errors import UserError, nearest
+from tst_fast.errors import UserError, in_short, nearest
 
 SETTINGS = ("data.name", "teacher.name", "student.name", "loss.name")
 """Those that may be an import path."""
@@ -52,11 +52,6 @@ def load_object(path: str, flag: str) -> Any:
     if not callable(getattr(found, name, None)):
         raise UserError(f"--{flag} {path}: {module} has no function or class {name!r}{nearest(name, dir(found))}")
     return getattr(found, name)
-
-
-def in_short(error: Exception) -> str:
-    """What code of the user's own raised, for a message."""
-    return f"{type(error).__name__}: {str(error).strip()[:300]}"
 
 
 def own_code(config: object) -> list[str]:

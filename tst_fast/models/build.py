@@ -5,8 +5,8 @@ from typing import Any
 import torchvision
 from torch import nn
 
-from tst_fast.config.imports import in_short, is_import_path, load_object
-from tst_fast.errors import UserError, nearest
+from tst_fast.config.imports import is_import_path, load_object
+from tst_fast.errors import UserError, in_short, nearest
 from tst_fast.models import cifar
 from tst_fast.models.published import fresh_of_timm, published_classifier
 

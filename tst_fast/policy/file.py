@@ -10,7 +10,7 @@ from typing import Any
 
 from tst_fast import __version__
 from tst_fast.config.schema import Config
-from tst_fast.errors import UserError
+from tst_fast.errors import UserError, reason
 from tst_kernels.operations import OPERATIONS, find_operation
 from tst_pipelines.writing import write_text_whole
 
@@ -274,5 +274,5 @@ def _shown(value: Any) -> str:
 
 def _why(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
+        return reason(error)
     return f"{error} is missing" if isinstance(error, KeyError) else str(error)

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TextIO
 
-from tst_fast.errors import UserError
+from tst_fast.errors import UserError, reason
 
 LOCK = "lock"
 MIN_FREE = 100 * 2**20
@@ -43,7 +43,7 @@ def require_room(output: Path) -> None:
             file.write(b"0")
         free = shutil.disk_usage(there).free
     except OSError as error:
-        raise UserError(f"--output {output} cannot be written to: {(error.strerror or str(error)).lower()}") from None
+        raise UserError(f"--output {output} cannot be written to: {reason(error)}") from None
     if free < MIN_FREE:
         raise UserError(f"--output {output} has {free / 2**20:,.0f} MiB left: make room, or give another")
 

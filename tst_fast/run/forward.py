@@ -6,9 +6,9 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from tst_fast.config.imports import in_short, is_import_path
+from tst_fast.config.imports import is_import_path
 from tst_fast.config.schema import Config
-from tst_fast.errors import UserError
+from tst_fast.errors import UserError, in_short
 from tst_fast.models.frozen import frozen
 
 

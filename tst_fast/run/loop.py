@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from tst_fast.config import reading
 from tst_fast.config.imports import own_code
-from tst_fast.errors import ToldByAnother, UserError, keep_tracebacks_in
+from tst_fast.errors import ToldByAnother, UserError, keep_tracebacks_in, reason
 from tst_fast.models import load_weights
 from tst_fast.ranks import share_buffers
 from tst_fast.report.metrics import MetricsLog
@@ -236,7 +236,7 @@ class Run:
 
     def _without_room(self, error: OSError) -> str:
         """What the user is told of a full disk: what there is, and how the run goes on."""
-        why, step = (error.strerror or str(error)).lower(), self.progress.global_step
+        why, step = reason(error), self.progress.global_step
         found = f"{why}, after step {step:,} of the run in {self.folder}"
         newest = max((self.folder / "checkpoints").glob("*.pt"), default=None)
         if newest is None:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from tst_fast.config.data import DataConfig
-from tst_fast.config.imports import in_short, is_import_path, load_object
+from tst_fast.config.imports import is_import_path, load_object
 from tst_fast.config.schema import LossConfig
-from tst_fast.errors import UserError
+from tst_fast.errors import UserError, in_short
 from tst_fast.losses.distillation import LOSSES, Term, keyword_settings, make_term
 from tst_pipelines import DataError
 
