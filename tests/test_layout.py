@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = {"tst_fast": "tst_fast", "tst_kernels": "kernels/tst_kernels", "tst_pipelines": "pipelines/tst_pipelines"}
 # A room of tst_fast imports rooms of earlier tiers and itself; those of the first import nothing of it.
 TIERS = (
-    {"one_voice", "signals"},
+    {"rank_errors", "signals"},
     {"errors", "losses", "ranks"},
     {"config"},
     {"models"},

@@ -138,12 +138,12 @@ def _end(message: str, alike: bool = False, knows_less: bool = False) -> NoRetur
 
 
 def _several_processes() -> ModuleType | None:
-    """`one_voice`, where there are several processes that know of each other."""
+    """`rank_errors`, where there are several processes that know of each other."""
     if "torch.distributed" not in sys.modules:
         return None
-    from tst_fast import one_voice
+    from tst_fast import rank_errors
 
-    return one_voice if one_voice.is_met() else None
+    return rank_errors if rank_errors.is_met() else None
 
 
 def _lost_contact(error: Exception) -> str | None:

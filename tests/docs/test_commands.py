@@ -126,7 +126,7 @@ NOT_HERE = {
     r"(APEX_\w+=1 )*pip install .*": "changes the environment; tests/test_packaging.py builds and installs both",
     r"tst-fast table .*": "takes days; tests/tst_fast/commands/test_table.py makes one of small runs",
     r"python -m benchmarks\.report": "writes the pages; tests/benchmarks/test_report.py compares",
-    r"timeout .*": "takes an hour; tests/tst_fast/run/test_interruption.py and test_side_by_side.py stop such runs",
+    r"timeout .*": "takes an hour; tests/tst_fast/run/test_interruption.py and test_parallel_runs.py stop such runs",
     r"(docker|mkdir --parents runs) .*|nvidia-smi|python -c .*cuda.*": "needs a container engine or a GPU",
     r"(?s)#!/bin/bash\n#SBATCH.*|srun .*|sbatch .*|torchrun .*|accelerate launch .*--num_(machines|processes) .*":
         "needs SLURM, several GPUs or several machines",

@@ -98,10 +98,10 @@ MUTANTS = [
     ),
     Mutant(
         "what strengthens is said to weaken",
-        "tst_fast/run/signal.py",
+        "tst_fast/run/gradient_noise.py",
         "-mean / error",
         "mean / error",
-        "tst_fast/run/test_signal.py::test_statistics_are_those_of_a_t_test",
+        "tst_fast/run/test_gradient_noise.py::test_statistics_are_those_of_a_t_test",
     ),
     # The alternation.
     Mutant(

@@ -214,14 +214,14 @@ MUTANTS = [
     ),
     Mutant(
         "every process tells its error",
-        "tst_fast/one_voice.py",
+        "tst_fast/rank_errors.py",
         "    if first == here:\n",
         "    if True:\n",
         "tst_fast/run/test_failing_processes.py::test_the_first_message_is_the_one_of_all",
     ),
     Mutant(
         "who has lost contact speaks first",
-        "tst_fast/one_voice.py",
+        "tst_fast/rank_errors.py",
         "(PATIENCE if knows_less else 0.0)",
         "(0.0 if knows_less else PATIENCE)",
         "tst_fast/run/test_failing_processes.py::test_who_knows_less_waits_for_who_knows_more",

@@ -5,17 +5,17 @@ from tests.mutants.mutant import Mutant
 MUTANTS = [
     Mutant(
         "a run that fails beside others goes unseen",
-        "tst_fast/commands/side_by_side.py",
+        "tst_fast/commands/parallel_runs.py",
         "if process.exitcode != 0:",
         "if process.exitcode is None:",
-        "tst_fast/commands/test_side_by_side.py::test_side_by_side_gives_the_same_bytes_and_a_failure_leaves_the_others",
+        "tst_fast/commands/test_parallel_runs.py::test_parallel_runs_give_the_same_bytes_and_a_failure_leaves_the_others",
     ),
     Mutant(
         "runs beside each other take the first GPU",
-        "tst_fast/commands/side_by_side.py",
+        "tst_fast/commands/parallel_runs.py",
         "gpus[place % len(gpus)]",
         "gpus[0]",
-        "tst_fast/commands/test_side_by_side.py::test_gpus_are_taken_in_turns",
+        "tst_fast/commands/test_parallel_runs.py::test_gpus_are_taken_in_turns",
     ),
     Mutant(
         "a seed counts that one arm has been run with",
@@ -40,7 +40,7 @@ MUTANTS = [
     ),
     Mutant(
         "a run is made longer on any schedule",
-        "tst_fast/run/course.py",
+        "tst_fast/run/resume_checks.py",
         'taken and schedule != "multi_step"',
         "False",
         "tst_fast/run/test_own_weights.py::test_what_is_past_is_not_changed",
@@ -125,7 +125,7 @@ MUTANTS = [
     ),
     Mutant(
         "the doctor's margin is that of a sample of endless images",
-        "tst_fast/commands/examination.py",
+        "tst_fast/commands/doctor_checks.py",
         "/ number * left_out) ** 0.5",
         "/ number) ** 0.5",
         "tst_fast/commands/test_doctor.py::test_the_margin_is_that_of_a_sample",
@@ -146,14 +146,14 @@ MUTANTS = [
     ),
     Mutant(
         "a run that was stopped is begun anew",
-        "tst_fast/commands/continuing.py",
+        "tst_fast/commands/resuming.py",
         'if any(folder.glob("checkpoints/*.pt")):',
         "if False:",
         "tst_fast/commands/test_table.py::test_a_run_that_was_stopped_is_continued_to_the_same_bits",
     ),
     Mutant(
         "the runs of other settings are taken for those that are asked for",
-        "tst_fast/commands/continuing.py",
+        "tst_fast/commands/resuming.py",
         "    if different:",
         "    if not asked:",
         "tst_fast/commands/test_table.py::test_a_folder_with_runs_of_other_settings_is_refused",

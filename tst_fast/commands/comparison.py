@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from tst_fast.commands.arms import PAIRS, TST, Changes
-from tst_fast.commands.continuing import require_the_same, result_of
+from tst_fast.commands.resuming import require_the_same, result_of
 from tst_fast.commands.paired import agreement, paired_difference, scores_of, summary
 from tst_fast.commands.schedule import TEACHER, Schedule
-from tst_fast.commands.side_by_side import Planned, side_by_side
+from tst_fast.commands.parallel_runs import Planned, run_in_parallel
 from tst_fast.config.schema import Config, replace
 from tst_fast.errors import Interrupted
 from tst_fast.models.evaluation import with_preparation
@@ -135,7 +135,7 @@ class Comparison:
 
     def _results(self, planned: Sequence[Planned]) -> Iterator[tuple[Planned, dict[str, Any]]]:
         """Of each run: in order, or, of several at a time, as they end."""
-        in_turn = side_by_side(planned, self.jobs, self._say) if self.jobs > 1 else self._one_by_one(planned)
+        in_turn = run_in_parallel(planned, self.jobs, self._say) if self.jobs > 1 else self._one_by_one(planned)
         for run in in_turn:
             result = result_of(run.config, run.folder, self.accelerator)
             self.schedule.took(run.title, result["wall_seconds"])

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.images < 1:
             raise UserError(f"--images is {options.images}: it must be 1 or more")
         # What runs networks takes seconds to import, and a mistyped flag should not.
-        from tst_fast.commands.examination import examine
+        from tst_fast.commands.doctor_checks import examine
         from tst_fast.run.start import start_accelerator
 
         accelerator = start_accelerator()

@@ -21,7 +21,7 @@ from tst_fast.report.observer import Observer
 from tst_fast.run import checkpoint, origin
 from tst_fast.run.announcer import Announcer
 from tst_fast.run.artefacts import make_result, open_folder, write_artefacts
-from tst_fast.run.course import require_same_course
+from tst_fast.run.resume_checks import require_same_plan
 from tst_fast.run.folder import hold
 from tst_fast.run.interruption import Interruption, command_to_resume
 from tst_fast.run.milestones import Milestones
@@ -116,7 +116,7 @@ class Run:
         changed = origin.differences(state["origin"], self.origin)
         origin.require_stated(changed, overrides or {}, self.folder)
         progress = Progress.from_state(state["progress"])
-        require_same_course(changed, self.config, progress, self.session.training_loader.steps_per_epoch)
+        require_same_plan(changed, self.config, progress, self.session.training_loader.steps_per_epoch)
         try:
             self.learners.load_state_dict(state["learners"])
         except (RuntimeError, ValueError, KeyError) as error:

@@ -15,7 +15,7 @@ from tst_fast.run.pictures import draw_search, fixed_images
 from tst_fast.run.plan import DRY_STEPS, Pass, search_ends, search_is_due, search_of
 from tst_fast.run.progress import Progress
 from tst_fast.run.session import Session
-from tst_fast.run.signal import Verdict
+from tst_fast.run.gradient_noise import Verdict
 from tst_fast.tasks.task import Role
 
 

@@ -18,7 +18,7 @@ from tst_fast.losses.search import label_distribution
 from tst_fast.models import build_model
 from tst_fast.models.evaluation import preparation
 from tst_fast.policy.augmenter import Geometry
-from tst_fast.tasks.absent import absent
+from tst_fast.tasks.absent_classes import absent
 from tst_fast.tasks.image_files import image_files
 from tst_fast.tasks.loading import dali_loader, decoding_threads, own_share
 from tst_fast.tasks.metrics.classification import Accuracy

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from tst_fast.commands import doctor, examination
+from tst_fast.commands import doctor, doctor_checks
 from tst_fast.config.schema import replace
 from tst_fast.policy.policy import Policy
 from tst_fast.run.plan import count_steps, plan
@@ -100,8 +100,8 @@ def test_what_is_in_the_way_of_a_check_is_wrong_and_the_others_go_on(tiny_flags,
     def damaged(*_):
         raise DataError("[red]/3.jpg: truncated", "exclude")
 
-    monkeypatch.setattr(examination, "examine_normalisation", damaged)
-    monkeypatch.setattr(examination, "_policy", damaged)  # by the same image
+    monkeypatch.setattr(doctor_checks, "examine_normalisation", damaged)
+    monkeypatch.setattr(doctor_checks, "_policy", damaged)  # by the same image
     status, table = _examine(tiny_flags, healthy, capsys)
     assert status == 1 and _marks(table) == {"✓": 8, "✗": 1}, table
     assert re.search(r"✗ normalisation \[red]/3.jpg: truncated --data.exclude FILE, as .tst-fast verify-data", table)
@@ -124,13 +124,13 @@ def test_a_weight_without_a_gradient_is_found(tiny_config, healthy, make_run):
     session = make_run(tiny_config(*healthy)).session
     session.teacher.eval()
     batch = next(iter(session.training_loader))
-    assert [finding.state for finding in examination._gradients(session, batch)] == ["good"] * 3
+    assert [finding.state for finding in doctor_checks._gradients(session, batch)] == ["good"] * 3
     session.student.register_parameter("unused", torch.nn.Parameter(torch.zeros(2)))
-    found = examination._gradients(session, batch)[0]
+    found = doctor_checks._gradients(session, batch)[0]
     assert (found.state, "unused" in found.found) == ("wrong", True)
     session.teacher.requires_grad_(True)
     session.learners.student.loss._teach = lambda images: (session.teacher(images), [])  # as if someone forgot no_grad
-    assert [finding.check for finding in examination._gradients(session, batch) if finding.state == "wrong"] == [
+    assert [finding.check for finding in doctor_checks._gradients(session, batch) if finding.state == "wrong"] == [
         "student's loss",
         "teacher's weights",
     ]
@@ -141,16 +141,16 @@ def test_a_teacher_that_is_heeded_for_its_features_alone(tiny_config, healthy, m
     session = make_run(tiny_config(*healthy, *features)).session
     session.teacher.eval()
     batch = next(iter(session.training_loader))
-    assert [finding.state for finding in examination._gradients(session, batch)] == ["good"] * 3
+    assert [finding.state for finding in doctor_checks._gradients(session, batch)] == ["good"] * 3
     session.config.loss.features[0].weight = 0.0
-    found = examination._gradients(session, batch)[-1]
+    found = doctor_checks._gradients(session, batch)[-1]
     assert (found.check, found.state) == ("distillation", "wrong")
 
 
 def test_a_policy_without_levels(tiny_config, healthy, make_run):
     operations = "--policy.operations=[Equalize, AutoContrast]", "--policy.operations_per_image=1"
     session = make_run(tiny_config(*healthy, *operations)).session
-    findings = examination._policy(session, examination._training_batches(session, itertools.count()))
+    findings = doctor_checks._policy(session, doctor_checks._training_batches(session, itertools.count()))
     assert [finding.check for finding in findings] == ["policy", "search"]
     assert findings[0].found == "a gradient reaches each of 2 operations"
 
@@ -162,9 +162,9 @@ def test_the_margin_is_that_of_a_sample(tiny_config, healthy, make_run, monkeypa
     for images, margin in margins.items():
         for score, state in ((0.8 - margin + 1e-6, "good"), (0.8 - margin - 1e-6, "wrong")):
             found = SimpleNamespace(scores={"accuracy": score})
-            monkeypatch.setattr(examination, "evaluate", lambda *_, found=found: found)
-            with closing(examination._some_test_images(session, images)) as sample:
-                assert examination._teacher(session, sample).state == state
+            monkeypatch.setattr(doctor_checks, "evaluate", lambda *_, found=found: found)
+            with closing(doctor_checks._some_test_images(session, images)) as sample:
+                assert doctor_checks._teacher(session, sample).state == state
 
 
 def test_other_crops_than_the_published_are_told(tiny_config, healthy, make_run):
@@ -173,21 +173,21 @@ def test_other_crops_than_the_published_are_told(tiny_config, healthy, make_run)
         "--student.arguments={depth: 1, img_size: 16, embed_dim: 16, num_heads: 2}",
     )
     session = make_run(tiny_config(*healthy, *flags)).session
-    assert list(examination._preparation(session, "student")) == []  # it has no weights of anyone's
+    assert list(doctor_checks._preparation(session, "student")) == []  # it has no weights of anyone's
     session.config.student.checkpoint = Path("student.pth")
-    (finding,) = examination._preparation(session, "student")
+    (finding,) = doctor_checks._preparation(session, "student")
     assert finding.found.endswith("is published for 224 px, resized to 248 px, bicubic")
     assert "try --data.image_size 224, --data.interpolation bicubic, --data.resize 248" in finding.remedy
-    assert list(examination._preparation(session, "teacher")) == []  # ours, of which nothing is published
+    assert list(doctor_checks._preparation(session, "teacher")) == []  # ours, of which nothing is published
 
 
 def test_the_sample_of_test_images_is_of_every_class(tiny_config, healthy, make_run):
     session = make_run(tiny_config(*healthy)).session
-    with closing(examination._some_test_images(session, 200)) as sample:
+    with closing(doctor_checks._some_test_images(session, 200)) as sample:
         labels = torch.cat([batch.labels for batch in sample])
     assert len(labels) == 200
     assert labels.bincount().min() >= 15
-    with closing(examination._some_test_images(session, 5000)) as sample:
+    with closing(doctor_checks._some_test_images(session, 5000)) as sample:
         assert len(sample.dataset) == 1397
 
 
@@ -195,7 +195,7 @@ def test_a_level_without_a_gradient_is_found(tiny_config, healthy, make_run, mon
     levels = Policy.levels
     monkeypatch.setattr(Policy, "levels", lambda self: levels(self).detach())
     session = make_run(tiny_config(*healthy)).session
-    (finding,) = examination._policy(session, examination._training_batches(session, itertools.count()))
+    (finding,) = doctor_checks._policy(session, doctor_checks._training_batches(session, itertools.count()))
     assert (finding.state, "level of ShearX, ShearY" in finding.found) == ("wrong", True)
 
 

@@ -8,7 +8,7 @@ import pytest
 from torch import distributed
 
 from tests.tst_fast.processes import only, start, start_ranks
-from tst_fast import one_voice
+from tst_fast import rank_errors
 
 PROGRAM = str(Path(__file__).with_name("failing.py"))
 
@@ -43,10 +43,10 @@ class _Process:
         with self.monkeypatch.context() as patch:
             patch.setattr(distributed.distributed_c10d, "_get_default_store", lambda: self.store)
             patch.setattr(distributed, "get_rank", lambda: rank)
-            patch.setattr(one_voice.socket, "gethostname", lambda: machine)
-            patch.setattr(one_voice, "PATIENCE", 0.2)
+            patch.setattr(rank_errors.socket, "gethostname", lambda: machine)
+            patch.setattr(rank_errors, "PATIENCE", 0.2)
             patch.setenv("LOCAL_RANK", str(local))
-            return one_voice.message_to_show(message, knows_less)
+            return rank_errors.message_to_show(message, knows_less)
 
 
 def test_the_first_message_is_the_one_of_all(monkeypatch):
@@ -67,7 +67,7 @@ def test_who_knows_less_speaks_if_nobody_else_does(monkeypatch):
 def test_who_knows_less_waits_for_who_knows_more(monkeypatch):
     store = distributed.HashStore()
     said = json.dumps([["one", "0", 1], "a bug"])
-    late = threading.Timer(0.05, lambda: store.set(one_voice.KEY, said))
+    late = threading.Timer(0.05, lambda: store.set(rank_errors.KEY, said))
     late.start()
     assert _Process(monkeypatch, store)("one", 0, 0, "gone", knows_less=True) is None
     late.join()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from tst_fast.commands.examination import examine
+from tst_fast.commands.doctor_checks import examine
 from tst_fast.run.stopwatch import Stopwatch
 from tst_pipelines import CachedLoader
 

@@ -18,7 +18,7 @@ Kind = TypeVar("Kind", bound=Event)
 
 
 @dataclass(frozen=True)
-class OperationCourse:
+class OperationTrajectory:
     """One operation over the search.
 
     Attributes:
@@ -37,7 +37,7 @@ class OperationCourse:
 
 
 @dataclass(frozen=True)
-class PolicyCourse:
+class PolicyTrajectory:
     """The policy over the search.
 
     Attributes:
@@ -46,7 +46,7 @@ class PolicyCourse:
     """
 
     steps: list[int]
-    operations: dict[str, OperationCourse]
+    operations: dict[str, OperationTrajectory]
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,10 @@ class Run:
         """Images/s of each pass of a stage."""
         return [event.images_per_second for event in self.of(PassEnded, stage)]
 
-    def policy_course(self) -> PolicyCourse | None:
+    def policy_trajectory(self) -> PolicyTrajectory | None:
         """The policy before and after each pass in which it learned; None if it never did.
 
-        What it was before is in policy.json alone: without, the course begins after the first pass.
+        What it was before is in policy.json alone: without, the trajectory begins after the first pass.
         """
         moves = self.of(PolicyMoved)
         if not moves:
@@ -100,10 +100,10 @@ class Run:
         history = (self.policy or {}).get("history", {})
         operations = {name: self._operation(name, moves, history) for name in moves[0].operations}
         steps = _steps_of_policy(self.events)
-        longest = max(len(course.probabilities) for course in operations.values())
-        return PolicyCourse([0, *steps] if longest > len(steps) else steps, operations)
+        longest = max(len(trajectory.probabilities) for trajectory in operations.values())
+        return PolicyTrajectory([0, *steps] if longest > len(steps) else steps, operations)
 
-    def _operation(self, name: str, moves: Sequence[PolicyMoved], history: Mapping[str, Any]) -> OperationCourse:
+    def _operation(self, name: str, moves: Sequence[PolicyMoved], history: Mapping[str, Any]) -> OperationTrajectory:
         values: dict[str, list[float]] = {}
         for key in ("probability", "level", "magnitude"):
             values[key] = [move.operations[name][key] for move in moves if move.operations[name][key] is not None]  # type: ignore[misc]
@@ -111,7 +111,7 @@ class Run:
             if len(before) == len(moves) + 1:
                 values[key] = [before[0], *values[key]]
         unit, signed = self._unit(name)
-        return OperationCourse(values["probability"], values["level"], values["magnitude"], unit, signed)
+        return OperationTrajectory(values["probability"], values["level"], values["magnitude"], unit, signed)
 
     def _unit(self, name: str) -> tuple[str, bool]:
         """What an operation's magnitude counts, and whether its sign is drawn."""

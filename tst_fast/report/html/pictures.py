@@ -126,15 +126,15 @@ def _caption(end: SearchEnded, kind: str, image: int) -> list[str]:
 def _operations(run: Run, end: SearchEnded, quality: int, side: int) -> list[tuple[str, list[Picture]]]:
     """The first test images under each operation alone, at the magnitude that a search ended with."""
     moves = [move for move in run.of(PolicyMoved) if move.global_step <= end.global_step]
-    course = run.policy_course()
-    if not moves or course is None:
+    trajectory = run.policy_trajectory()
+    if not moves or trajectory is None:
         return []
     learned = moves[-1].operations
     count = len(next(iter(end.confidences.get("plain", {}).values()), []))
     rows = _cut(run.folder, end.pictures.get("operations"), len(learned), count)
     found = []
     for (name, values), row in zip(learned.items(), rows, strict=False):
-        magnitude, one = values["magnitude"], course.operations[name]
+        magnitude, one = values["magnitude"], trajectory.operations[name]
         strength = "" if magnitude is None else f"{'±' if one.signed else ''}{magnitude:.3g} {one.unit}"
         pictures = [Picture(_address(picture, quality, side), []) for picture in row[:OF_EACH_OPERATION]]
         found.append((f"{name} {strength}".strip(), pictures))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from tst_fast.report.html.data import OperationCourse, PolicyCourse, Run
+from tst_fast.report.html.data import OperationTrajectory, PolicyTrajectory, Run
 from tst_fast.report.html.drawing import (
     CURVES,
     OF_ROLE,
@@ -27,26 +27,26 @@ PANEL_POINTS = 60
 """Of a curve, in a small panel."""
 
 
-def operation_panels(courses: Mapping[str, PolicyCourse]) -> list[Drawing]:
+def operation_panels(trajectories: Mapping[str, PolicyTrajectory]) -> list[Drawing]:
     """A panel for each operation: its probability and below it its magnitude, a line a run.
 
     Several runs that took the same steps have their mean and a band of one standard deviation besides.
 
     Args:
-        courses: by label of the run.
+        trajectories: by label of the run.
     """
-    names = dict.fromkeys(name for course in courses.values() for name in course.operations)
+    names = dict.fromkeys(name for trajectory in trajectories.values() for name in trajectory.operations)
     return [
-        _panel(name, {run: course for run, course in courses.items() if name in course.operations}) for name in names
+        _panel(name, {run: trajectory for run, trajectory in trajectories.items() if name in trajectory.operations}) for name in names
     ]
 
 
-def _panel(name: str, courses: Mapping[str, PolicyCourse]) -> Drawing:
-    first = next(iter(courses.values())).operations[name]
+def _panel(name: str, trajectories: Mapping[str, PolicyTrajectory]) -> Drawing:
+    first = next(iter(trajectories.values())).operations[name]
     rows = 2 if first.magnitudes else 1
     figure = make_subplots(rows=rows, cols=1, shared_xaxes=True, vertical_spacing=0.08)
     for row, key in enumerate(("probabilities", "magnitudes")[:rows], start=1):
-        of_runs = {run: (course.steps, getattr(course.operations[name], key)) for run, course in courses.items()}
+        of_runs = {run: (trajectory.steps, getattr(trajectory.operations[name], key)) for run, trajectory in trajectories.items()}
         for trace in _lines(of_runs):
             figure.add_trace(trace, row=row, col=1)
     style(figure, 280)
@@ -58,10 +58,10 @@ def _panel(name: str, courses: Mapping[str, PolicyCourse]) -> Drawing:
     return Drawing(name, figure, note=_unit(first))
 
 
-def _unit(course: OperationCourse) -> str:
-    if not course.magnitudes:
+def _unit(trajectory: OperationTrajectory) -> str:
+    if not trajectory.magnitudes:
         return "without a magnitude"
-    return ("magnitude: ± " if course.signed else "magnitude: ") + course.unit
+    return ("magnitude: ± " if trajectory.signed else "magnitude: ") + trajectory.unit
 
 
 def _lines(of_runs: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> list[go.Scatter]:
@@ -95,20 +95,20 @@ def _band(steps: Sequence[int], values: Sequence[Sequence[float]]) -> list[go.Sc
     ]
 
 
-def agreement_maps(courses: Mapping[str, PolicyCourse]) -> list[Drawing]:
+def agreement_maps(trajectories: Mapping[str, PolicyTrajectory]) -> list[Drawing]:
     """Operations x runs, at the end of the search: probabilities, and levels."""
-    names = list(dict.fromkeys(name for course in courses.values() for name in course.operations))
+    names = list(dict.fromkeys(name for trajectory in trajectories.values() for name in trajectory.operations))
     return kept(
-        _map("Probability at the end, by run", courses, names, "probabilities", 0),
-        _map("Level at the end, by run (magnitude as a share of the strongest)", courses, names, "levels", -1),
+        _map("Probability at the end, by run", trajectories, names, "probabilities", 0),
+        _map("Level at the end, by run (magnitude as a share of the strongest)", trajectories, names, "levels", -1),
     )
 
 
 def _map(
-    title: str, courses: Mapping[str, PolicyCourse], names: Sequence[str], key: str, lowest: int
+    title: str, trajectories: Mapping[str, PolicyTrajectory], names: Sequence[str], key: str, lowest: int
 ) -> Drawing | None:
     cells = [
-        [getattr(course.operations[name], key)[-1:] if name in course.operations else [] for course in courses.values()]
+        [getattr(trajectory.operations[name], key)[-1:] if name in trajectory.operations else [] for trajectory in trajectories.values()]
         for name in names
     ]
     rows = [(name, [one[0] if one else None for one in row]) for name, row in zip(names, cells, strict=True)]
@@ -118,16 +118,16 @@ def _map(
     signed = any(value is not None and value < 0 for _, row in rows for value in row)
     heat = go.Heatmap(
         z=[row for _, row in rows],
-        x=labels(list(courses), 28),
+        x=labels(list(trajectories), 28),
         y=[name for name, _ in rows],
         zmin=lowest if signed else 0,
         zmax=1,
         colorscale="Viridis",
-        texttemplate="%{z:.2f}" if len(courses) <= CURVES else None,
+        texttemplate="%{z:.2f}" if len(trajectories) <= CURVES else None,
         hovertemplate="%{y}, %{x}: %{z:.3f}<extra></extra>",
         colorbar={"thickness": 10},
     )
-    found = drawing(title, [heat], height=120 + 24 * len(rows), wide=len(courses) > 6)
+    found = drawing(title, [heat], height=120 + 24 * len(rows), wide=len(trajectories) > 6)
     assert found is not None
     found.figure.update_xaxes(type="category", tickangle=-40)
     found.figure.update_yaxes(type="category", autorange="reversed")
@@ -161,10 +161,10 @@ def _over_searches(ends: Sequence[SearchEnded], policy: str, key: str, name: str
     return curve([end.epoch for end in ends], values, name, colour, 4, dash)  # type: ignore[arg-type]
 
 
-def policy_rows(course: PolicyCourse) -> list[list[str]]:
+def policy_rows(trajectory: PolicyTrajectory) -> list[list[str]]:
     """Rows of a table: operation, probability and magnitude before and after, unit."""
     rows = []
-    for name, one in course.operations.items():
+    for name, one in trajectory.operations.items():
         sign = "±" if one.signed else ""
         magnitude = f"{sign}{one.magnitudes[0]:.3g} → {sign}{one.magnitudes[-1]:.3g}" if one.magnitudes else ""
         rows.append([name, f"{one.probabilities[0]:.2f} → {one.probabilities[-1]:.2f}", magnitude, one.unit])

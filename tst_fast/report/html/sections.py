@@ -149,17 +149,17 @@ def _percent(evaluated: Evaluated | None, metric: str) -> str:
 def policy(runs: Sequence[Run]) -> Section:
     """Each operation over the search."""
     section = Section("The policy over the search", small=True)
-    courses = {run.label: course for run in runs if (course := run.policy_course())}
-    section.drawings = operation_panels(courses)
-    if len(courses) == 1:
-        rows = policy_rows(next(iter(courses.values())))
+    trajectories = {run.label: trajectory for run in runs if (trajectory := run.policy_trajectory())}
+    section.drawings = operation_panels(trajectories)
+    if len(trajectories) == 1:
+        rows = policy_rows(next(iter(trajectories.values())))
         section.tables.append(Table(["operation", "probability", "magnitude", "unit"], rows))
-    elif courses:
+    elif trajectories:
         section.text.append(
             "Grey, where all runs took the same steps: their mean, and one standard deviation to each side."
         )
-        section.legend = [(label, colour_of(number)) for number, label in enumerate(list(courses)[:CURVES])]
-    if any(course.steps[0] for course in courses.values()):
+        section.legend = [(label, colour_of(number)) for number, label in enumerate(list(trajectories)[:CURVES])]
+    if any(trajectory.steps[0] for trajectory in trajectories.values()):
         section.text.append(
             "Of a run that did not end, what the policy was before its first pass is not in the folder."
         )
@@ -172,9 +172,9 @@ def policy(runs: Sequence[Run]) -> Section:
 def agreement(runs: Sequence[Run]) -> Section:
     """Operations x runs, of several runs."""
     section = Section("Where policies agree")
-    courses = {run.label: course for run in runs if (course := run.policy_course())}
-    if len(courses) > 1:
-        section.drawings = agreement_maps(courses)
+    trajectories = {run.label: trajectory for run in runs if (trajectory := run.policy_trajectory())}
+    if len(trajectories) > 1:
+        section.drawings = agreement_maps(trajectories)
     return section.or_missing("It takes several runs: tst-fast report RUN RUN ...")
 
 

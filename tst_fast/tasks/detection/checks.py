@@ -9,7 +9,7 @@ from tst_fast.config.schema import Config
 from tst_fast.errors import Finding, UserError
 from tst_fast.models.detection import DenseOutput, DetectionOutput, Detector
 from tst_fast.models.frozen import frozen
-from tst_fast.tasks.absent import absent
+from tst_fast.tasks.absent_classes import absent
 from tst_fast.tasks.dense import check_crop, check_dense_options
 from tst_fast.tasks.task import Splits
 from tst_pipelines import Dataset, DetectionDataset

@@ -18,7 +18,7 @@ from tst_fast.tasks.detection.objects import moved_objects, object_weights, scor
 from tst_fast.tasks.detection.pictures import with_detections, with_targets
 from tst_fast.tasks.detection.predictions import write_predictions
 from tst_fast.tasks.metrics.detection import CocoScore
-from tst_fast.tasks.picture_table import draw_table
+from tst_fast.tasks.image_grid import draw_grid
 from tst_fast.tasks.task import Answered, Decisions, Metric, Role, Shown, Splits
 from tst_pipelines import Dataset, FitAndJitter, FitAndPad, Inspection, Targets
 
@@ -183,7 +183,7 @@ class Detection(DenseTask):
         columns: dict[str, Sequence[np.ndarray]] = {"objects": with_targets(images, targets, self.classes)}
         columns |= {role: self.pictures(images, targets, output) for role, output in outputs.items()}
         columns["augmented"] = with_targets(*augmented, self.classes)
-        draw_table(file, columns)
+        draw_grid(file, columns)
 
     def _scores(self, output: DetectionOutput, targets: Targets) -> Tensor:
         assert targets.boxes is not None  # as those of detection have

@@ -20,7 +20,7 @@ from tst_fast.policy.augmenter import Geometry
 from tst_fast.tasks.dense import DenseTask, check_crop, check_dense_options
 from tst_fast.tasks.metrics.segmentation import ConfusionMatrix
 from tst_fast.tasks.own_code import check_term, distillation_term, require_logits, shape_or_type
-from tst_fast.tasks.picture_table import draw_table
+from tst_fast.tasks.image_grid import draw_grid
 from tst_fast.tasks.segmentation.checks import absent_classes, check_batch, check_one_size
 from tst_fast.tasks.segmentation.data import inspection, load_splits
 from tst_fast.tasks.segmentation.pictures import colour_of, overlaid
@@ -251,7 +251,7 @@ class Segmentation(DenseTask):
         columns["augmented"] = overlaid(augmented[0], augmented[1].labels)
         present = targets.labels.unique().tolist()
         legend = {self.classes[label]: colour_of(label) for label in present if label != IGNORED}
-        draw_table(file, columns, legend)
+        draw_grid(file, columns, legend)
 
     def _weights(self, labels: Tensor) -> Tensor:
         return pixel_weights(labels, self.config.loss.pixel_weights)

@@ -11,20 +11,20 @@ from tst_fast.report.html.data import read_folders
 
 def test_the_course_of_the_policy_counts_the_steps_of_its_passes_alone(tmp_path):
     (run,), _ = read_folders([MadeUp(searches=3, epochs=5, steps=7).write(tmp_path / "run")])
-    course = run.policy_course()
-    assert course.steps == [0, 7, 14, 21]
-    assert course.operations["Rotate"].probabilities == pytest.approx([0.5, 0.5 - 0.1 / 3, 0.5 - 0.2 / 3, 0.4])
-    assert course.operations["Rotate"].magnitudes == [15, 7.5, 7.5, 7.5]
-    assert (course.operations["Rotate"].unit, course.operations["Rotate"].signed) == ("degrees", True)
-    assert course.operations["Invert"].magnitudes == course.operations["Invert"].levels == []
+    trajectory = run.policy_trajectory()
+    assert trajectory.steps == [0, 7, 14, 21]
+    assert trajectory.operations["Rotate"].probabilities == pytest.approx([0.5, 0.5 - 0.1 / 3, 0.5 - 0.2 / 3, 0.4])
+    assert trajectory.operations["Rotate"].magnitudes == [15, 7.5, 7.5, 7.5]
+    assert (trajectory.operations["Rotate"].unit, trajectory.operations["Rotate"].signed) == ("degrees", True)
+    assert trajectory.operations["Invert"].magnitudes == trajectory.operations["Invert"].levels == []
 
 
 def test_of_a_killed_run_the_course_begins_after_the_first_pass(tmp_path):
     (run,), _ = read_folders([MadeUp(ended=False, steps=7).write(tmp_path / "run")])
-    course = run.policy_course()
-    assert course.steps == [7, 14]
-    assert course.operations["Rotate"].probabilities == pytest.approx([0.45, 0.4])
-    assert (course.operations["Rotate"].unit, course.operations["Rotate"].signed) == ("degrees", True)
+    trajectory = run.policy_trajectory()
+    assert trajectory.steps == [7, 14]
+    assert trajectory.operations["Rotate"].probabilities == pytest.approx([0.45, 0.4])
+    assert (trajectory.operations["Rotate"].unit, trajectory.operations["Rotate"].signed) == ("degrees", True)
     assert (run.result, run.policy, run.headline()) == (None, None, "top1")
 
 
@@ -42,11 +42,11 @@ def test_half_a_file_is_no_file(tmp_path):
 
 def test_real_runs_are_read(whole_run):
     (run,), _ = read_folders([whole_run.folder])
-    course = run.policy_course()
+    trajectory = run.policy_trajectory()
     learned = json.loads((whole_run.folder / "policy.json").read_text())
-    assert course.steps == [0, 4, 8]
+    assert trajectory.steps == [0, 4, 8]
     for row in learned["operations"]:
-        assert course.operations[row["operation"]].probabilities[-1] == row["probability"]
+        assert trajectory.operations[row["operation"]].probabilities[-1] == row["probability"]
     assert run.evaluations("student")[-1].scores == whole_run.result["student"]
 
 

@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 
 from tests.tst_fast.processes import start
-from tst_fast.commands import side_by_side
+from tst_fast.commands import parallel_runs
 from tst_fast.commands.arms import ARMS
 from tst_fast.commands.compare import main
 from tst_fast.commands.comparison import Comparison, going_on_by
@@ -37,7 +37,7 @@ def students(folder):
     return {file.parent.name: file.read_bytes() for file in folder.glob("*/student.safetensors")}
 
 
-def test_side_by_side_gives_the_same_bytes_and_a_failure_leaves_the_others(tiny_config, tmp_path, capfd):
+def test_parallel_runs_give_the_same_bytes_and_a_failure_leaves_the_others(tiny_config, tmp_path, capfd):
     one = compared(tiny_config("--student_training.epochs=2"), tmp_path / "one", jobs=1)
     teacher = tmp_path / "one" / "teacher" / "teacher.safetensors"
     config = tiny_config("--student_training.epochs=2", f"--teacher.checkpoint={teacher}")
@@ -102,7 +102,7 @@ def test_gpus_are_taken_in_turns(given, count, seen, monkeypatch):
     monkeypatch.delenv(name, raising=False) if given is None else monkeypatch.setenv(name, given)
     found = []
     for place in range(3):
-        with side_by_side._seeing_one_gpu(place):
+        with parallel_runs._seeing_one_gpu(place):
             found.append(os.environ.get(name))
     assert found == seen and os.environ.get(name) == given
 

@@ -7,7 +7,7 @@ from scipy import stats
 
 from tst_fast.config.policy import PolicyConfig
 from tst_fast.policy.policy import Policy
-from tst_fast.run.signal import GradientSignal, Verdict, remedy_of_noise, steps_for_a_signal
+from tst_fast.run.gradient_noise import GradientSignal, Verdict, remedy_of_noise, steps_for_a_signal
 
 NAMES = ["Rotate", "Invert", "Solarize"]  # of which Invert has no level
 

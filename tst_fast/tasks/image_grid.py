@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 
-def draw_table(
+def draw_grid(
     file: Path,
     columns: Mapping[str, Sequence[np.ndarray]],
     legend: Mapping[str, tuple[float, float, float]] | None = None,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from tst_fast.commands.continuing import result_of
+from tst_fast.commands.resuming import result_of
 from tst_fast.config.schema import Config
 from tst_fast.errors import Interrupted, UserError, errors_as_messages
 from tst_fast.run.start import start_accelerator
@@ -45,7 +45,7 @@ class Planned:
         return self.folder.with_name(f"{self.folder.name}.log")
 
 
-def side_by_side(runs: Sequence[Planned], jobs: int, begun: Callable[[Planned], None]) -> Iterator[Planned]:
+def run_in_parallel(runs: Sequence[Planned], jobs: int, begun: Callable[[Planned], None]) -> Iterator[Planned]:
     """Make runs, `jobs` of them at a time, and give each as it has ended. They share the GPUs and the CPU's threads.
 
     A signal that asks to stop, and a run that fails, stop all of them with a checkpoint; each goes on when it is asked

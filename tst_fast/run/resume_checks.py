@@ -13,7 +13,7 @@ Changes = Mapping[str, tuple[Any, Any]]
 """What has changed, by key: what it was, and is; see `origin.differences`."""
 
 
-def require_same_course(changed: Changes, config: Config, progress: Progress, steps_per_epoch: int) -> None:
+def require_same_plan(changed: Changes, config: Config, progress: Progress, steps_per_epoch: int) -> None:
     """Refuse changes under which what is done would have been planned otherwise, or learned at other rates.
 
     Args:
