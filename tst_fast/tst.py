@@ -154,6 +154,7 @@ class TST:
         """
         asked = self.student if model is None else model
         batch = self._batch(images, labels)
+        self.teacher.eval()  # as a part of a larger module, it may have been put in train mode with that
         return self._from_teacher(lambda inputs: _logits(asked(inputs), "student", len(inputs)), batch)[0]
 
     def normalise(self, images: Tensor) -> Tensor:

@@ -113,6 +113,18 @@ def test_the_callers_modes_gradients_and_wrappers_stay_the_callers(tst):
     assert seen == [12]
 
 
+def test_a_teacher_that_was_put_in_train_mode_still_teaches_as_it_was_trained(tst):
+    """As a part of a module whose train() the loop calls."""
+    images, labels = _data()
+    statistics = tst.teacher[1].running_mean.clone()
+    torch.manual_seed(3)
+    expected = tst.loss(images, labels)
+    nn.ModuleList([tst.teacher, tst.student]).train()
+    torch.manual_seed(3)
+    assert torch.equal(tst.loss(images, labels), expected)
+    assert torch.equal(tst.teacher[1].running_mean, statistics)
+
+
 def test_it_goes_on_from_its_state(tst, tmp_path):
     images, labels = _data()
     tst.search(images, labels)
