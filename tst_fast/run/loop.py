@@ -21,7 +21,6 @@ from tst_fast.report.observer import Observer
 from tst_fast.run import checkpoint, origin
 from tst_fast.run.announcer import Announcer
 from tst_fast.run.artefacts import make_result, open_folder, write_artefacts
-from tst_fast.run.resume_checks import require_same_plan
 from tst_fast.run.folder import hold
 from tst_fast.run.interruption import Interruption, command_to_resume
 from tst_fast.run.milestones import Milestones
@@ -29,6 +28,7 @@ from tst_fast.run.not_finite import Dump, NotFinite
 from tst_fast.run.plan import Pass, Stage, policy_learns
 from tst_fast.run.progress import Progress
 from tst_fast.run.readings import Readings
+from tst_fast.run.resume_checks import require_same_plan
 from tst_fast.run.seeding import Stream, reseed
 from tst_fast.run.session import Session
 from tst_fast.run.stopwatch import Stopwatch

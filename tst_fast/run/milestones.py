@@ -10,12 +10,12 @@ from tst_fast.ranks import share_buffers
 from tst_fast.run.announcer import Announcer
 from tst_fast.run.artefacts import best_scores
 from tst_fast.run.evaluate import evaluate
+from tst_fast.run.gradient_noise import Verdict
 from tst_fast.run.held_out_gap import held_out_gaps
 from tst_fast.run.pictures import draw_search, fixed_images
 from tst_fast.run.plan import DRY_STEPS, Pass, search_ends, search_is_due, search_of
 from tst_fast.run.progress import Progress
 from tst_fast.run.session import Session
-from tst_fast.run.gradient_noise import Verdict
 from tst_fast.tasks.task import Role
 
 

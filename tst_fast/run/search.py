@@ -12,8 +12,8 @@ from tst_fast.policy.budget import Budget
 from tst_fast.policy.dither import dithered
 from tst_fast.policy.policy import Policy
 from tst_fast.ranks import Ranks, over_ranks
-from tst_fast.run.images import form_of, memory_format_of, size_of
 from tst_fast.run.gradient_noise import GradientSignal
+from tst_fast.run.images import form_of, memory_format_of, size_of
 from tst_fast.run.update import Scalars, gradient_norm, weighted_mean
 from tst_fast.tasks.task import Decisions, Task
 from tst_pipelines import Batch

@@ -16,9 +16,9 @@ from tst_fast.config.schema import Config
 from tst_fast.models.frozen import frozen
 from tst_fast.policy.augmenter import Augmenter
 from tst_fast.policy.policy import Policy
+from tst_fast.run.gradient_noise import STANDS_OUT
 from tst_fast.run.held_out_gap import confidences, untrained
 from tst_fast.run.search import PolicySearch
-from tst_fast.run.gradient_noise import STANDS_OUT
 from tst_fast.tasks.classification import Classification
 from tst_pipelines import Batch
 
