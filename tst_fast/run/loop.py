@@ -28,7 +28,7 @@ from tst_fast.run.not_finite import Dump, NotFinite
 from tst_fast.run.plan import Pass, Stage, policy_learns
 from tst_fast.run.progress import Progress
 from tst_fast.run.readings import Readings
-from tst_fast.run.resume_checks import require_same_plan
+from tst_fast.run.resume_checks import require_same_past
 from tst_fast.run.seeding import Stream, reseed
 from tst_fast.run.session import Session
 from tst_fast.run.stopwatch import Stopwatch
@@ -116,7 +116,7 @@ class Run:
         changed = origin.differences(state["origin"], self.origin)
         origin.require_stated(changed, overrides or {}, self.folder)
         progress = Progress.from_state(state["progress"])
-        require_same_plan(changed, self.config, progress, self.session.training_loader.steps_per_epoch)
+        require_same_past(changed, self.config, progress, self.session.training_loader.steps_per_epoch)
         try:
             self.learners.load_state_dict(state["learners"])
         except (RuntimeError, ValueError, KeyError) as error:
