@@ -179,11 +179,10 @@ class TST:
 
     def write_policy(self, file: str | Path) -> None:
         """Write a policy.json, which `tst-fast export` turns into a transform, and `--policy.init` starts from."""
-        result = {"teacher": None, "student": None}
-        learned = self.policy.learned()
-        PolicyFile.of_run(self.config, [learned], learned, "a loop's own", result, composes_warps=False).write(
-            Path(file)
-        )
+        networks = {"teacher": self.teacher, "student": self.student}
+        provenance = {role: {"name": type(network).__name__} for role, network in networks.items()}
+        config, mean = self.config.policy, self.config.data.mean
+        PolicyFile.of(config, mean, [self.policy.learned()], False, provenance).write(Path(file))
 
     def _batch(self, images: Tensor, labels: Tensor) -> Batch:
         if len(images) != len(labels):

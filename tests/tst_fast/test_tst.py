@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tst_fast import TST
+from tst_fast import TST, __version__
 from tst_fast.errors import UserError
 from tst_fast.policy.dither import dithered
 from tst_fast.policy.file import PolicyFile
@@ -138,7 +138,13 @@ def test_it_goes_on_from_its_state(tst, tmp_path):
     with pytest.raises(UserError, match=r"the state is of the operations ShearX, .*, in this order"):
         turned.load_state_dict(tst.state_dict())
     tst.write_policy(tmp_path / "policy.json")
-    assert PolicyFile.read(tmp_path / "policy.json").operations == tst.policy.learned()
+    written = PolicyFile.read(tmp_path / "policy.json")
+    assert written.operations == tst.policy.learned()
+    assert written.provenance == {
+        "program": f"tst-fast {__version__}",
+        "teacher": {"name": "Sequential"},
+        "student": {"name": "Sequential"},
+    }
 
 
 @pytest.mark.parametrize(
