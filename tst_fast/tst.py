@@ -35,7 +35,7 @@ class TST:
     Call `search` for some steps, now and then; and in each step of the student, minimise `loss` in place of the
     cross-entropy. Networks, their optimizers, precision (`torch.autocast` around the calls) and DDP stay the caller's;
     the policy and its optimizer are here. With `torch.distributed`, the policy's gradients are averaged over ranks, so
-    that it stays the same on each: build it after the process group, from the same seed.
+    that it stays the same on each; ranks with different random seeds draw different augmentations.
 
     Images are uint8 [B, H, W, 3], RGB, or floating [B, 3, H, W] in 0..1, on the networks' device; whatever is done with
     them, floating ones are rounded to 8 bits first. Labels are int64 [B], or floating [B, C], the probability of each

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tests.tst_fast.processes import output_of_ranks
 from tst_fast import TST, __version__
 from tst_fast.errors import UserError
 from tst_fast.policy.dither import dithered
@@ -240,6 +241,10 @@ def test_labels_that_are_none(kind, tst):
             call(images, change(labels))
     with pytest.raises(UserError, match="images are of type ndarray: give"):
         tst.augment(images.numpy())
+
+
+def test_the_policy_stays_the_same_in_several_processes():
+    output_of_ranks([str(Path(__file__).with_name("loop_of_two_processes.py"))])
 
 
 def test_the_example(tmp_path):
