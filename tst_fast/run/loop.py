@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tst_fast.config import reading
-from tst_fast.config.imports import own_code
+from tst_fast.config.imports import import_flags
 from tst_fast.errors import ToldByAnother, UserError, keep_tracebacks_in, reason
 from tst_fast.models import load_weights
 from tst_fast.ranks import share_buffers
@@ -50,7 +50,7 @@ class Run:
         self.origin = origin.origin_of(session)
         self.progress = Progress([session.policy.learned()])
         self.readings, self.stopwatch = Readings(self.accelerator), Stopwatch(self.accelerator.device)
-        self.interruption = Interruption(self.accelerator, folder, own_code(self.config))
+        self.interruption = Interruption(self.accelerator, folder, import_flags(self.config))
         self.log: MetricsLog | None = None
         self._lock: TextIO | None = None
         self.observers: list[Observer] = []
@@ -232,7 +232,7 @@ class Run:
         if self.accelerator.is_main_process:
             dump.write(self.folder)
         kind = UserError if dump.files else ToldByAnother
-        return kind(dump.message(self.folder, own_code(self.config)))
+        return kind(dump.message(self.folder, import_flags(self.config)))
 
     def _without_room(self, error: OSError) -> str:
         """What the user is told of a full disk: what there is, and how the run goes on."""
@@ -241,7 +241,7 @@ class Run:
         newest = max((self.folder / "checkpoints").glob("*.pt"), default=None)
         if newest is None:
             return f"{found}: make room, and start it anew, for it has no checkpoint yet"
-        command = command_to_resume(self.folder, self.accelerator, own_code(self.config))
+        command = command_to_resume(self.folder, self.accelerator, import_flags(self.config))
         return f"{found}; its checkpoint {newest.name} is whole: make room, and go on with\n{command}"
 
     def _save_checkpoint(self) -> None:
