@@ -1,4 +1,4 @@
-"""The method for a training loop of one's own: no configuration, no Accelerator, no loaders."""
+"""The method for your own training loop: no configuration, no Accelerator, no loaders."""
 
 import reprlib
 from collections.abc import Sequence
@@ -58,7 +58,7 @@ class TST:
         tau: its temperature.
 
     Attributes:
-        policy: `policy.learned()` is what it knows, an entry for each operation.
+        policy: `policy.learned()` lists the current probability and magnitude of each operation.
 
     Raises:
         UserError: a value that cannot work, which the message names as the command line does; a network without

@@ -1,4 +1,4 @@
-"""Alignment of the encoders to their operations, how well each then follows, and a cache of what was aligned."""
+"""Alignment of encoders with their operations, the error of each fit, and a cache of both."""
 
 import hashlib
 import inspect

@@ -1,4 +1,4 @@
-"""What a run leaves behind: result.json, the student, and what the policy learned."""
+"""The files of a finished run: result.json, the student's weights, and what the policy learned."""
 
 import csv
 import importlib.metadata

@@ -1,4 +1,4 @@
-"""Whether a network takes images of the size that it will be given: asked before anything is trained."""
+"""Checks of a network's forward pass, made before anything is trained."""
 
 import copy
 from typing import Any, Literal

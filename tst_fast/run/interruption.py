@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: it writes a checkpoint first, and says how it goes on."""
+"""Signals that ask a run to stop: it first writes a checkpoint, and prints the command that resumes it."""
 
 import os
 import shlex

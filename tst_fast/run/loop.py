@@ -225,7 +225,7 @@ class Run:
             raise self._explain(error) from None
 
     def _explain(self, found: NotFinite) -> UserError:
-        """What the user is told, and a dump to look into it with."""
+        """The message for the user; the main process also writes a dump to replay the step from."""
         progress, session = self.progress, self.session
         epoch = session.passes[progress.pass_index].epoch
         dump = Dump.of(found, epoch, progress.pass_index, session.splits.train, self.accelerator.num_processes)
@@ -235,7 +235,7 @@ class Run:
         return kind(dump.message(self.folder, import_flags(self.config)))
 
     def _without_room(self, error: OSError) -> str:
-        """What the user is told of a full disk: what there is, and how the run goes on."""
+        """The message for a full disk: what was saved, and how to resume."""
         why, step = reason(error), self.progress.global_step
         found = f"{why}, after step {step:,} of the run in {self.folder}"
         newest = max((self.folder / "checkpoints").glob("*.pt"), default=None)

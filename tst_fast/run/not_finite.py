@@ -1,4 +1,4 @@
-"""What becomes of a run whose values are NaN or infinite: a message, and a dump with which the step can be taken again.
+"""NaN and infinity in a run: the message, and a dump from which the step can be replayed.
 
 A dump is a folder like a run's: the configuration, the newest checkpoint if there is one, and the teacher if it was
 trained; `dump.json` says which step it was. `tst-fast replay` reads it.
