@@ -67,7 +67,7 @@ def aligned_encoders(
         UserError: the cache cannot be written.
     """
     with torch.random.fork_rng([]):
-        torch.random.default_generator.manual_seed(config.seed)
+        torch.default_generator.manual_seed(config.seed)
         encoders = Encoders(config.policy.operations)
     fits: list[dict[str, Fit]] = [{}]
     if accelerator.is_main_process and len(encoders):
