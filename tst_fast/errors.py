@@ -1,4 +1,4 @@
-"""What the user can put right: shown as one message, without a traceback; and what a check found."""
+"""Errors that the user can fix, shown as one message without a traceback; and the findings of checks."""
 
 import difflib
 import os
@@ -33,11 +33,11 @@ class UserError(Exception):
 
 
 class ToldByAnother(UserError):
-    """What another process knows more of, and says: this one says it only if that does not."""
+    """An error that another process can explain better: this one reports it only if that one does not."""
 
 
 class Interrupted(Exception):
-    """A signal asked the program to stop, and it has put everything away.
+    """A signal asked the program to stop, and everything has been saved.
 
     Attributes:
         signal: its number; the exit status is 128 more, as a shell has it.
@@ -63,7 +63,7 @@ _PLACE = _Place()
 
 
 def keep_tracebacks_in(folder: Path) -> None:
-    """From now on, the traceback of an error that nobody foresaw goes into this folder, a run's."""
+    """From now on, tracebacks of unexpected errors are written to this folder, a run's."""
     _PLACE.folder = folder
 
 
@@ -76,8 +76,8 @@ def printable(text: str) -> str:
 def errors_as_messages(stopped: str = "stopped") -> Iterator[None]:
     """Whatever goes wrong ends the program with a message alone, with status 1; and Ctrl-C with status 130.
 
-    The traceback of what the user cannot put right, or not by what the message says, goes into a file that it names. Of
-    several processes, the one that failed first says why, and no other.
+    The traceback of an unexpected error is written to a file that the message names. Of several processes, only the
+    first that failed says why.
 
     Args:
         stopped: the message of Ctrl-C.
@@ -164,7 +164,7 @@ def _unforeseen(error: Exception) -> str:
 
 
 def in_short(error: Exception) -> str:
-    """An error that nobody foresaw, for a message."""
+    """An unexpected error, for a message."""
     return f"{type(error).__name__}: {str(error).strip()[:300]}"
 
 
@@ -174,7 +174,7 @@ def reason(error: OSError) -> str:
 
 
 def _keep_traceback() -> str:
-    """Write the traceback of the error at hand; where to, or the whole if there is no place for it."""
+    """Write the traceback of the current error to a file; says where, or is the traceback if no file can be written."""
     text = traceback.format_exc()
     for folder in filter(None, (_PLACE.folder, Path(tempfile.gettempdir()))):
         file = folder / f"traceback-{os.getpid()}.txt"

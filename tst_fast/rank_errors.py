@@ -1,4 +1,4 @@
-"""Several processes that end because of one error say so once: in the words of the one that it happened to.
+"""One message for an error that ends several processes: that of the process in which it happened.
 
 The first to fail leaves its message in the store that the processes met in. The others, which lose contact with it or
 meet the same error, find it there.
@@ -24,7 +24,7 @@ def is_met() -> bool:
 
 
 def message_to_show(message: str, knows_less: bool = False) -> str | None:
-    """What this process prints, which is about to end.
+    """The message that this process, which is about to end, should print.
 
     Args:
         message: its own.

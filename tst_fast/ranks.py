@@ -1,4 +1,4 @@
-"""What all ranks hold together."""
+"""Operations over all ranks."""
 
 from contextlib import AbstractContextManager
 from typing import Any, Literal, Protocol
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Ranks(Protocol):
-    """What of an `Accelerator` the method asks for: so that it also runs in a loop that has none."""
+    """The part of `Accelerator` that the method needs, so that it also runs in a loop without one."""
 
     @property
     def device(self) -> torch.device:

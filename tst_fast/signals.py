@@ -1,4 +1,4 @@
-"""Who is told of the operating system's signals, for a while."""
+"""Signal handlers that are installed for a while."""
 
 import signal
 import threading

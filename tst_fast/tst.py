@@ -1,4 +1,4 @@
-"""The method for a training loop of one's own: no configuration, no Accelerator, no loaders."""
+"""The method for your own training loop: no configuration, no Accelerator, no loaders."""
 
 import reprlib
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class TST:
     Call `search` for some steps, now and then; and in each step of the student, minimise `loss` in place of the
     cross-entropy. Networks, their optimizers, precision (`torch.autocast` around the calls) and DDP stay the caller's;
     the policy and its optimizer are here. With `torch.distributed`, the policy's gradients are averaged over ranks, so
-    that it stays the same on each: build it after the process group, from the same seed.
+    that it stays the same on each; ranks with different random seeds draw different augmentations.
 
     Images are uint8 [B, H, W, 3], RGB, or floating [B, 3, H, W] in 0..1, on the networks' device; whatever is done with
     them, floating ones are rounded to 8 bits first. Labels are int64 [B], or floating [B, C], the probability of each
@@ -58,7 +58,7 @@ class TST:
         tau: its temperature.
 
     Attributes:
-        policy: `policy.learned()` is what it knows, an entry for each operation.
+        policy: `policy.learned()` lists the current probability and magnitude of each operation.
 
     Raises:
         UserError: a value that cannot work, which the message names as the command line does; a network without
@@ -154,6 +154,7 @@ class TST:
         """
         asked = self.student if model is None else model
         batch = self._batch(images, labels)
+        self.teacher.eval()  # as a part of a larger module, it may have been put in train mode with that
         return self._from_teacher(lambda inputs: _logits(asked(inputs), "student", len(inputs)), batch)[0]
 
     def normalise(self, images: Tensor) -> Tensor:
@@ -178,11 +179,10 @@ class TST:
 
     def write_policy(self, file: str | Path) -> None:
         """Write a policy.json, which `tst-fast export` turns into a transform, and `--policy.init` starts from."""
-        result = {"teacher": None, "student": None}
-        learned = self.policy.learned()
-        PolicyFile.of_run(self.config, [learned], learned, "a loop's own", result, composes_warps=False).write(
-            Path(file)
-        )
+        networks = {"teacher": self.teacher, "student": self.student}
+        provenance = {role: {"name": type(network).__name__} for role, network in networks.items()}
+        config, mean = self.config.policy, self.config.data.mean
+        PolicyFile.of(config, mean, [self.policy.learned()], False, provenance).write(Path(file))
 
     def _batch(self, images: Tensor, labels: Tensor) -> Batch:
         if len(images) != len(labels):

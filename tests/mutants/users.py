@@ -41,7 +41,7 @@ MUTANTS = [
     Mutant(
         "a run is made longer on any schedule",
         "tst_fast/run/resume_checks.py",
-        'taken and schedule != "multi_step"',
+        'key in changed and schedule != "multi_step"',
         "False",
         "tst_fast/run/test_own_weights.py::test_what_is_past_is_not_changed",
     ),

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tst_fast import TST
+from tests.tst_fast.processes import output_of_ranks
+from tst_fast import TST, __version__
 from tst_fast.errors import UserError
 from tst_fast.policy.dither import dithered
 from tst_fast.policy.file import PolicyFile
@@ -113,6 +114,18 @@ def test_the_callers_modes_gradients_and_wrappers_stay_the_callers(tst):
     assert seen == [12]
 
 
+def test_a_teacher_that_was_put_in_train_mode_still_teaches_as_it_was_trained(tst):
+    """As a part of a module whose train() the loop calls."""
+    images, labels = _data()
+    statistics = tst.teacher[1].running_mean.clone()
+    torch.manual_seed(3)
+    expected = tst.loss(images, labels)
+    nn.ModuleList([tst.teacher, tst.student]).train()
+    torch.manual_seed(3)
+    assert torch.equal(tst.loss(images, labels), expected)
+    assert torch.equal(tst.teacher[1].running_mean, statistics)
+
+
 def test_it_goes_on_from_its_state(tst, tmp_path):
     images, labels = _data()
     tst.search(images, labels)
@@ -126,7 +139,13 @@ def test_it_goes_on_from_its_state(tst, tmp_path):
     with pytest.raises(UserError, match=r"the state is of the operations ShearX, .*, in this order"):
         turned.load_state_dict(tst.state_dict())
     tst.write_policy(tmp_path / "policy.json")
-    assert PolicyFile.read(tmp_path / "policy.json").operations == tst.policy.learned()
+    written = PolicyFile.read(tmp_path / "policy.json")
+    assert written.operations == tst.policy.learned()
+    assert written.provenance == {
+        "program": f"tst-fast {__version__}",
+        "teacher": {"name": "Sequential"},
+        "student": {"name": "Sequential"},
+    }
 
 
 @pytest.mark.parametrize(
@@ -222,6 +241,10 @@ def test_labels_that_are_none(kind, tst):
             call(images, change(labels))
     with pytest.raises(UserError, match="images are of type ndarray: give"):
         tst.augment(images.numpy())
+
+
+def test_the_policy_stays_the_same_in_several_processes():
+    output_of_ranks([str(Path(__file__).with_name("loop_of_two_processes.py"))])
 
 
 def test_the_example(tmp_path):

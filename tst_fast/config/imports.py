@@ -54,10 +54,10 @@ def load_object(path: str, flag: str) -> Any:
     return getattr(found, name)
 
 
-def own_code(config: object) -> list[str]:
-    """The import paths in a configuration, each once."""
+def import_flags(config: object) -> list[str]:
+    """What a command on a run with this configuration must repeat: `--import` for each import path in it, once."""
     values = [operator.attrgetter(name)(config) for name in SETTINGS]
-    return list(dict.fromkeys(value for value in values if is_import_path(str(value))))
+    return saying(list(dict.fromkeys(value for value in values if is_import_path(str(value)))))
 
 
 def saying(paths: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Alignment of the encoders to their operations, how well each then follows, and a cache of what was aligned."""
+"""Alignment of encoders with their operations, the error of each fit, and a cache of both."""
 
 import hashlib
 import inspect
@@ -66,8 +66,8 @@ def aligned_encoders(
     Raises:
         UserError: the cache cannot be written.
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(config.seed)
+    with torch.random.fork_rng([]):
+        torch.default_generator.manual_seed(config.seed)
         encoders = Encoders(config.policy.operations)
     fits: list[dict[str, Fit]] = [{}]
     if accelerator.is_main_process and len(encoders):

@@ -1,4 +1,4 @@
-"""What a policy's draw makes of images; search and distillation share it, so that the two never differ.
+"""Augmentation by a policy's draw; search and distillation share it, so that the two never differ.
 
 Additive, as in the paper: x + sum_k g_k (T_k(x) - x); the sum is not clamped. Sequential: x <- x + g_k (T_k(x) - x)
 for one operation after the other, in the order of the draw. There nothing need be clamped: with a gate in 0..1 each

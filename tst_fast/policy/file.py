@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tst_fast import __version__
-from tst_fast.config.schema import Config
+from tst_fast.config.policy import PolicyConfig
 from tst_fast.errors import UserError, reason
 from tst_kernels.operations import OPERATIONS, find_operation
 from tst_pipelines.writing import write_text_whole
@@ -73,48 +73,33 @@ class PolicyFile:
     composes_warps: bool = False
 
     @classmethod
-    def of_run(
+    def of(
         cls,
-        config: Config,
+        config: PolicyConfig,
+        fill: Sequence[float],
         history: Sequence[Sequence[LearnedOperation]],
-        learned: Sequence[LearnedOperation],
-        fingerprint: str,
-        result: Mapping[str, Any],
         composes_warps: bool,
+        provenance: Mapping[str, Any],
     ) -> "PolicyFile":
-        """What a run leaves.
+        """What was learned under a configuration.
 
         Args:
-            config: the run's.
-            history: what was known before the search and after each of its passes.
-            learned: what is known now.
-            fingerprint: of the training images.
-            result: what `result.json` holds.
+            config: of the policy.
+            fill: as above.
+            history: what was known before the search and after each of its passes; the last is what is known now.
             composes_warps: as above.
+            provenance: as above, but for the program.
         """
-        policy, data = config.policy, config.data
-        size = list(data.crop_size) if data.crop in ("scale", "fit") else data.image_size
-        networks = {
-            role: {"name": getattr(config, role).name, "scores": result[role]} for role in ("teacher", "student")
-        }
         return cls(
-            operations=list(learned),
-            operations_per_image=policy.operations_per_image,
-            shared_draw=policy.shared_draw,
-            composition=policy.composition,
-            sign=policy.sign,
-            temperature=policy.temperature,
-            fill=list(data.mean),
+            operations=list(history[-1]),
+            operations_per_image=config.operations_per_image,
+            shared_draw=config.shared_draw,
+            composition=config.composition,
+            sign=config.sign,
+            temperature=config.temperature,
+            fill=list(fill),
             history=history_of(history),
-            provenance={
-                "program": f"tst-fast {__version__}",
-                "config": config.name,
-                "seed": config.seed,
-                "prior": policy.prior,
-                "task": config.task,
-                "data": {"name": data.name, "fingerprint": fingerprint, "image_size": size},
-                **networks,
-            },
+            provenance={"program": f"tst-fast {__version__}", **provenance},
             composes_warps=composes_warps,
         )
 

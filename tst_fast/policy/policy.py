@@ -1,4 +1,4 @@
-"""The policy: what it knows of each operation, and how it draws (TST, section 3; docs/design.md, section 1)."""
+"""The augmentation policy: its parameters, and how it draws (TST, section 3; docs/design.md, section 1)."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -112,7 +112,7 @@ class Policy(nn.Module):
 
     @torch.no_grad()
     def learned(self) -> list[LearnedOperation]:
-        """What it knows now, an entry for each operation."""
+        """Its current probability and level of each operation."""
         columns = self.probabilities(), self.levels(), self._random_sign
         values = zip(self.operations, *(column.tolist() for column in columns), strict=True)
         return [

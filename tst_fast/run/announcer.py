@@ -1,4 +1,4 @@
-"""What a run says as it goes: events with the place in the run at which they happen, to everyone who listens."""
+"""Events of a run, each with its place in the run, for all observers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from tst_fast.tasks.metrics import Evaluation
 
 
 class Announcer:
-    """Makes events of what a run finds, and tells its observers.
+    """Turns what a run finds into events, and sends them to its observers.
 
     Args:
         session: of the run.

@@ -1,4 +1,4 @@
-"""What a run leaves behind: result.json, the student, and what the policy learned."""
+"""The files of a finished run: result.json, the student's weights, and what the policy learned."""
 
 import csv
 import importlib.metadata
@@ -66,6 +66,21 @@ def _versions() -> dict[str, str]:
     return found
 
 
+def _provenance(session: Session, result: dict[str, Any]) -> dict[str, Any]:
+    """What a policy was learned with, for `policy.json`."""
+    config, data = session.config, session.config.data
+    size = list(data.crop_size) if data.crop in ("scale", "fit") else data.image_size
+    networks = {role: {"name": getattr(config, role).name, "scores": result[role]} for role in ("teacher", "student")}
+    return {
+        "config": config.name,
+        "seed": config.seed,
+        "prior": config.policy.prior,
+        "task": config.task,
+        "data": {"name": data.name, "fingerprint": session.splits.train.fingerprint, "image_size": size},
+        **networks,
+    }
+
+
 def _drop_stale(file: Path, best: dict[str, float] | None) -> None:
     """Remove weights of an epoch that is not the best: of a run that went on otherwise from a checkpoint before it."""
     if file.exists() and (best is None or saved_epoch(file) != best["epoch"]):
@@ -83,17 +98,11 @@ def write_confusion(file: Path, counts: Sequence[Sequence[int]], classes: Sequen
 
 def write_artefacts(session: Session, progress: Progress, result: dict[str, Any], folder: Path) -> None:
     """Write what a finished run leaves in its folder."""
-    learned = PolicyFile.of_run(
-        session.config,
-        progress.history,
-        session.policy.learned(),
-        session.splits.train.fingerprint,
-        result,
-        session.task.composes_warps,
-    )
+    config, warps = session.config, session.task.composes_warps
+    learned = PolicyFile.of(config.policy, config.data.mean, progress.history, warps, _provenance(session, result))
     learned.write(folder / "policy.json")
     student = session.learners.student.evaluated
-    save_weights(student, folder / "student.safetensors", session.config.student.name, session.splits.train.classes)
+    save_weights(student, folder / "student.safetensors", config.student.name, session.splits.train.classes)
     _drop_stale(folder / "student_best.safetensors", result["student_best"])
     write_text_whole(folder / "result.json", json.dumps(result, indent=2) + "\n")
     for role, found in progress.evaluations.items():

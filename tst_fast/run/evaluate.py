@@ -1,4 +1,4 @@
-"""How good a network is on the test images."""
+"""Evaluation of networks on the test images."""
 
 from collections.abc import Callable
 from contextlib import closing

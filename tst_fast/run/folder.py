@@ -1,4 +1,4 @@
-"""The folder of a run: made for it alone, and held by one process while that is alive."""
+"""The folder of a run: made for it alone, and locked by one process as long as that is alive."""
 
 import fcntl
 import itertools

@@ -1,4 +1,4 @@
-"""Whether a network takes images of the size that it will be given: asked before anything is trained."""
+"""Checks of a network's forward pass, made before anything is trained."""
 
 import copy
 from typing import Any, Literal
@@ -55,7 +55,7 @@ def check_training_output(
     """
     images = torch.zeros(2, 3, *size, device=next(network.parameters()).device)
     tried = copy.deepcopy(network)  # whose batch-norm statistics may change
-    with torch.random.fork_rng():
+    with torch.random.fork_rng([images.device] if images.is_cuda else []):  # by default, of every GPU of the machine
         kinds = [type(tried.train(mode).forward(images)) for mode in (True, False)]
     if kinds[0] is not kinds[1]:
         raise UserError(

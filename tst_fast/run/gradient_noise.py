@@ -1,4 +1,4 @@
-"""Whether a search learned something: the policy's gradients beside their noise."""
+"""Whether a search learned something: the policy's gradients, compared with their noise."""
 
 import math
 from dataclasses import dataclass

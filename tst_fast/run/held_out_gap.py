@@ -1,4 +1,4 @@
-"""Whether a search did what it is for: on images that nothing was trained on, is the teacher more confident?"""
+"""The gap between teacher and student on held-out images: whether a search did what it is for."""
 
 import copy
 import dataclasses

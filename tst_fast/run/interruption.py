@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: it writes a checkpoint first, and says how it goes on."""
+"""Signals that ask a run to stop: it first writes a checkpoint, and prints the command that resumes it."""
 
 import os
 import shlex
@@ -11,7 +11,6 @@ from types import FrameType
 import torch
 from accelerate import Accelerator
 
-from tst_fast.config.imports import saying
 from tst_fast.errors import Interrupted
 from tst_fast.ranks import over_ranks
 from tst_fast.signals import SIGNALS, handled_by
@@ -23,11 +22,11 @@ class Interruption:
     Args:
         accelerator: the processes, which stop together.
         folder: the run's.
-        own_code: import paths in its configuration.
+        imports: `import_flags` of its configuration.
     """
 
-    def __init__(self, accelerator: Accelerator, folder: Path, own_code: Sequence[str]) -> None:
-        self.accelerator, self.folder, self.own_code = accelerator, folder, own_code
+    def __init__(self, accelerator: Accelerator, folder: Path, imports: Sequence[str]) -> None:
+        self.accelerator, self.folder, self.imports = accelerator, folder, imports
         self.received: signal.Signals | None = None
 
     def __enter__(self) -> "Interruption":
@@ -55,7 +54,7 @@ class Interruption:
         """What ends every process, once the main one has its checkpoint; which says how the run goes on."""
         self.accelerator.wait_for_everyone()  # a launcher may kill the others as soon as one has ended
         message = f"{received.name}: stopped after step {step:,}, with a checkpoint. To go on:\n"
-        message += command_to_resume(self.folder, self.accelerator, self.own_code)
+        message += command_to_resume(self.folder, self.accelerator, self.imports)
         return Interrupted(received, message if self.accelerator.is_main_process else "")
 
     def _note(self, number: int, frame: FrameType | None) -> None:
@@ -66,10 +65,10 @@ class Interruption:
             os.write(2, f"\n{self.received.name}: stopping at the next step, with a checkpoint\n".encode())
 
 
-def command_to_resume(folder: Path, accelerator: Accelerator, own_code: Sequence[str]) -> str:
-    """The command line that continues a run as this process was started; code of the user's own is to be said again."""
+def command_to_resume(folder: Path, accelerator: Accelerator, imports: Sequence[str]) -> str:
+    """The command line that resumes a run as this process was started; `imports` are its `import_flags`."""
     program = sys.argv[0]
-    resumed = [program, "--resume", str(folder), *saying(own_code)]
+    resumed = [program, "--resume", str(folder), *imports]
     if Path(program).suffix != ".py":
         return shlex.join([Path(program).name, "train", *resumed[1:]])
     if "ACCELERATE_MIXED_PRECISION" not in os.environ:  # which `accelerate launch` sets

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tst_fast.config import reading
-from tst_fast.config.imports import own_code
+from tst_fast.config.imports import import_flags
 from tst_fast.errors import ToldByAnother, UserError, keep_tracebacks_in, reason
 from tst_fast.models import load_weights
 from tst_fast.ranks import share_buffers
@@ -28,7 +28,7 @@ from tst_fast.run.not_finite import Dump, NotFinite
 from tst_fast.run.plan import Pass, Stage, policy_learns
 from tst_fast.run.progress import Progress
 from tst_fast.run.readings import Readings
-from tst_fast.run.resume_checks import require_same_plan
+from tst_fast.run.resume_checks import require_same_past
 from tst_fast.run.seeding import Stream, reseed
 from tst_fast.run.session import Session
 from tst_fast.run.stopwatch import Stopwatch
@@ -50,7 +50,7 @@ class Run:
         self.origin = origin.origin_of(session)
         self.progress = Progress([session.policy.learned()])
         self.readings, self.stopwatch = Readings(self.accelerator), Stopwatch(self.accelerator.device)
-        self.interruption = Interruption(self.accelerator, folder, own_code(self.config))
+        self.interruption = Interruption(self.accelerator, folder, import_flags(self.config))
         self.log: MetricsLog | None = None
         self._lock: TextIO | None = None
         self.observers: list[Observer] = []
@@ -116,7 +116,7 @@ class Run:
         changed = origin.differences(state["origin"], self.origin)
         origin.require_stated(changed, overrides or {}, self.folder)
         progress = Progress.from_state(state["progress"])
-        require_same_plan(changed, self.config, progress, self.session.training_loader.steps_per_epoch)
+        require_same_past(changed, self.config, progress, self.session.training_loader.steps_per_epoch)
         try:
             self.learners.load_state_dict(state["learners"])
         except (RuntimeError, ValueError, KeyError) as error:
@@ -225,23 +225,23 @@ class Run:
             raise self._explain(error) from None
 
     def _explain(self, found: NotFinite) -> UserError:
-        """What the user is told, and a dump to look into it with."""
+        """The message for the user; the main process also writes a dump to replay the step from."""
         progress, session = self.progress, self.session
         epoch = session.passes[progress.pass_index].epoch
         dump = Dump.of(found, epoch, progress.pass_index, session.splits.train, self.accelerator.num_processes)
         if self.accelerator.is_main_process:
             dump.write(self.folder)
         kind = UserError if dump.files else ToldByAnother
-        return kind(dump.message(self.folder, own_code(self.config)))
+        return kind(dump.message(self.folder, import_flags(self.config)))
 
     def _without_room(self, error: OSError) -> str:
-        """What the user is told of a full disk: what there is, and how the run goes on."""
+        """The message for a full disk: what was saved, and how to resume."""
         why, step = reason(error), self.progress.global_step
         found = f"{why}, after step {step:,} of the run in {self.folder}"
         newest = max((self.folder / "checkpoints").glob("*.pt"), default=None)
         if newest is None:
             return f"{found}: make room, and start it anew, for it has no checkpoint yet"
-        command = command_to_resume(self.folder, self.accelerator, own_code(self.config))
+        command = command_to_resume(self.folder, self.accelerator, import_flags(self.config))
         return f"{found}; its checkpoint {newest.name} is whole: make room, and go on with\n{command}"
 
     def _save_checkpoint(self) -> None:

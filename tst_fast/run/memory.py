@@ -1,4 +1,4 @@
-"""How much memory a run has taken."""
+"""Peak memory use."""
 
 import resource
 import sys

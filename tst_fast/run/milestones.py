@@ -1,4 +1,4 @@
-"""What there is to do between two passes: evaluate networks, look at what a search did, and plan the next."""
+"""The work between two passes: evaluate networks, examine what a search did, and plan the next."""
 
 from pathlib import Path
 

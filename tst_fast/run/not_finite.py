@@ -1,4 +1,4 @@
-"""What becomes of a run whose values are NaN or infinite: a message, and a dump with which the step can be taken again.
+"""NaN and infinity in a run: the message, and a dump from which the step can be replayed.
 
 A dump is a folder like a run's: the configuration, the newest checkpoint if there is one, and the teacher if it was
 trained; `dump.json` says which step it was. `tst-fast replay` reads it.
@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from tst_fast.config.imports import saying
 from tst_fast.config.kinds import from_json
 from tst_fast.errors import UserError, printable
 from tst_fast.run.origin import RECORD
@@ -104,14 +103,14 @@ class Dump:
         except (ValueError, RecursionError) as error:
             raise UserError(f"{file} is no dump of a run that was not finite: {error}") from None
 
-    def message(self, run: Path, own_code: Sequence[str]) -> str:
+    def message(self, run: Path, imports: Sequence[str]) -> str:
         """What the user is told: every rank stops, and those that made the NaN name the batch.
 
         Args:
             run: its folder.
-            own_code: import paths in its configuration, which both commands must be told again.
+            imports: `import_flags` of its configuration, which both commands must repeat.
         """
-        said = "".join(f" {word}" for word in saying(own_code))
+        said = "".join(f" {word}" for word in imports)
         where = "a batch of another process"
         if self.files:
             first, more = ", ".join(map(printable, self.files[:3])), max(len(self.files) - 3, 0)

@@ -1,4 +1,4 @@
-"""What steps a network, and its rate at each step."""
+"""Optimizers and learning-rate schedules."""
 
 import math
 from typing import TypedDict

@@ -1,4 +1,4 @@
-"""What a student answers to images of a folder, for which there are no targets."""
+"""Predictions of a student for a folder of unlabelled images."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path

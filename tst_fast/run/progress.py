@@ -1,4 +1,4 @@
-"""How far a run has come, and what it has found: with the learners and the loader, what a checkpoint holds."""
+"""The progress and results of a run: a checkpoint holds these, the learners and the position of the loader."""
 
 import dataclasses
 from dataclasses import dataclass, field
@@ -49,7 +49,7 @@ class Clock:
 
 @dataclass
 class Progress:
-    """How far a run has come, and what it has found.
+    """How far a run has come, and its results so far.
 
     Attributes:
         pass_index: of the pass that is under way.

@@ -1,4 +1,4 @@
-"""Values that steps leave on the device, read together now and then, so that a step waits for nothing."""
+"""Scalars that steps leave on the device, read together now and then, so that no step waits for the device."""
 
 from dataclasses import dataclass
 

@@ -127,8 +127,8 @@ class PolicySearch:
     def _count(self, loss: Tensor) -> None:
         """At the end of a window, tell the plateau rule its mean loss over all ranks."""
         self.window_loss, self.window_steps = self.window_loss + loss, self.window_steps + 1
-        if self.window_steps == self.window:
-            self.end_window(over_ranks(self.accelerator, self.window_loss / self.window, "mean").item())
+        if self.window_steps >= self.window:  # above, where a run goes on with a shorter one
+            self.end_window(over_ranks(self.accelerator, self.window_loss / self.window_steps, "mean").item())
             self.window_loss, self.window_steps = torch.zeros_like(self.window_loss), 0
 
     def end_window(self, loss: float) -> None:

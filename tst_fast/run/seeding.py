@@ -1,4 +1,4 @@
-"""All randomness of a step from a few numbers, so that it can be repeated."""
+"""Random seeds: those of a step are a function of a few numbers, so that it can be repeated."""
 
 from enum import IntEnum
 

@@ -38,7 +38,7 @@ SECOND_CROP = 1_000_003
 
 @dataclass
 class Learners:
-    """What is trained, each by the one that updates it.
+    """What updates student, policy and teacher.
 
     Attributes:
         student: its update.
@@ -141,7 +141,7 @@ class Session:
         return self.student_loader if stage == "student" else self.training_loader
 
     def settle_teacher(self) -> None:
-        """A teacher that no longer learns is frozen for good; on a CPU its batch norms go into its convolutions."""
+        """Freeze a teacher that has been trained; on a CPU its batch norms are folded into its convolutions."""
         if self.teacher is None:
             return
         if self.learners.teacher is not None:
@@ -212,7 +212,7 @@ class Session:
         return Learners(student, search, teacher)
 
     def _taught(self) -> tuple[nn.Module, Loss]:
-        """The student as it is trained, and what it learns from the teacher."""
+        """The student as it is trained, and its loss."""
         config, learner, guide = self.config, self.student, self.require_teacher()
         self.task.check_pair(learner, guide, len(self.splits.train.classes))
         if (loss := config.loss).features:

@@ -1,4 +1,4 @@
-"""What every command that runs networks begins with."""
+"""Start-up of every command that runs networks."""
 
 import os
 import sys

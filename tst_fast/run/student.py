@@ -1,4 +1,4 @@
-"""What a network learns from: labels alone, or a teacher, on plain and on augmented images (TST, section 3.3).
+"""The losses that networks are trained with: from labels alone, or from a teacher (TST, section 3.3).
 
 Each is called with (model, batch) and returns a scalar loss and scalars to report.
 """

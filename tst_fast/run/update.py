@@ -1,4 +1,4 @@
-"""The update of a network's weights: accumulation, clipping and the moving average."""
+"""Training steps of a network: gradient accumulation, clipping and the moving average of its weights."""
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -72,7 +72,7 @@ class ModelUpdate:
 
     @property
     def evaluated(self) -> nn.Module:
-        """What is evaluated and saved: the moving average if there is one, else the network itself, unwrapped."""
+        """The network that is evaluated and saved: the moving average if there is one, else the network, unwrapped."""
         return self.kept if self.average is None else self.average.module
 
     @property

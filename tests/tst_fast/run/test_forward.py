@@ -39,6 +39,11 @@ def test_the_remedy_helps_and_nothing_changes():
         assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_of_several_gpus_none_is_asked_but_the_networks_own(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)  # torch would look at each, and warn
+    check_training_output(build_model("resnet20", 5, {}), "student", Config(), (32, 32))
+
+
 def test_answers_of_auxiliary_classifiers_are_refused_before_anything_is_trained(tiny_config, make_run, steps):
     flags = "--student.name=torchvision/googlenet", "--data.image_size=64"
     with pytest.raises(UserError, match=r"--student.name torchvision/googlenet puts out GoogLeNetOutputs in training"):

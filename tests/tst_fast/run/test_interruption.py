@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from tests.kills import differing
 from tests.tst_fast.processes import ROOT, only, output_of_ranks, start
 from tests.tst_fast.recording import record_batches
-from tst_fast.config.imports import own_code
+from tst_fast.config.imports import import_flags
 from tst_fast.config.schema import Config, replace
 from tst_fast.errors import Interrupted, errors_as_messages
 from tst_fast.run.interruption import command_to_resume
@@ -114,7 +114,7 @@ def test_two_processes_stop_together(tmp_path, tiny_flags, monkeypatch):
 def test_the_command_that_goes_on_says_own_code_again(monkeypatch):
     monkeypatch.setattr("sys.argv", ["/bin/tst-fast", "train"])
     config = replace(Config(), student__name="mine:net", teacher__name="mine:net", loss__name="mine.losses:own")
-    command = command_to_resume(Path("runs/one"), Accelerator(cpu=True), own_code(config))
+    command = command_to_resume(Path("runs/one"), Accelerator(cpu=True), import_flags(config))
     assert command == "tst-fast train --resume runs/one --import mine:net --import mine.losses:own"
 
 

@@ -130,6 +130,10 @@ REFUSED = {
     "student_training.epochs=9": "the student has begun on a schedule of 3 epochs, and one_cycle brings",
     "teacher_training.epochs=9": "the teacher has begun on a schedule of 2 epochs, and one_cycle brings",
     "policy.search_at=[0]": r"cannot go on with another policy.search_at \(\[1\] before, now \[0\]\)",
+    "data.batch_size=50": "the run began with 100, and epochs and learning rates are counted in steps",
+    "policy.operations=[Rotate, ShearX, Invert, Cutout]": "the policy has learned a probability and a level of each",
+    "policy.sign=learned": "the run began with random, and it decides what the numbers mean",
+    "student_training.optimizer.name=adamw": "the student has begun with sgd, whose state adamw cannot use",
 }
 
 

@@ -185,6 +185,17 @@ def test_the_plateau_rule_is_asked_once_a_window():
     assert rates == pytest.approx([0.1] * 5 + [0.09] * 3 + [0.081])
 
 
+def test_a_search_goes_on_with_a_shorter_window():
+    first = _search(["Color"], window=9, learning_rate=0.1)
+    for _ in range(4):
+        first.step(_bright())
+    resumed = _search(["Color"], window=3, learning_rate=0.1)
+    resumed.load_state_dict(first.state_dict())
+    mean = (first.window_loss + resumed.step(_bright())["loss"]) / 5
+    assert resumed.last_loss == pytest.approx(mean.item())
+    assert resumed.window_steps == 0
+
+
 def _certain_search(**settings):
     """One whose gates are the probability itself, the same for every image: nothing is left to chance."""
     search = _search(["Invert"], learning_rate=1.0, momentum=0.0, **settings)
