@@ -17,8 +17,8 @@ from tst_fast.tasks.detection.imitation import dense_distance, two_stage_distanc
 from tst_fast.tasks.detection.objects import moved_objects, object_weights, score_logits
 from tst_fast.tasks.detection.pictures import with_detections, with_targets
 from tst_fast.tasks.detection.predictions import write_predictions
-from tst_fast.tasks.metrics.detection import CocoScore
 from tst_fast.tasks.image_grid import draw_grid
+from tst_fast.tasks.metrics.detection import CocoScore
 from tst_fast.tasks.task import Answered, Decisions, Metric, Role, Shown, Splits
 from tst_pipelines import Dataset, FitAndJitter, FitAndPad, Inspection, Targets
 

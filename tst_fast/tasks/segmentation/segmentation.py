@@ -18,9 +18,9 @@ from tst_fast.models.frozen import frozen
 from tst_fast.models.segmentation import SegmentationNetwork, SegmentationOutput, build_segmenter, without_published
 from tst_fast.policy.augmenter import Geometry
 from tst_fast.tasks.dense import DenseTask, check_crop, check_dense_options
+from tst_fast.tasks.image_grid import draw_grid
 from tst_fast.tasks.metrics.segmentation import ConfusionMatrix
 from tst_fast.tasks.own_code import check_term, distillation_term, require_logits, shape_or_type
-from tst_fast.tasks.image_grid import draw_grid
 from tst_fast.tasks.segmentation.checks import absent_classes, check_batch, check_one_size
 from tst_fast.tasks.segmentation.data import inspection, load_splits
 from tst_fast.tasks.segmentation.pictures import colour_of, overlaid
