@@ -176,6 +176,19 @@ def test_what_is_not_there_is_refused(name, arguments, message):
         build_detector(name, CLASSES, arguments)
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("fcos", {"backbone": "resnet18", "pretrained": True}),
+        ("fcos", {"backbone": "timm/resnet18", "pretrained": True}),
+        ("fcos_resnet50_fpn", {"weights_backbone": "DEFAULT"}),
+    ],
+)
+def test_weights_of_backbones_that_cannot_be_had(name, arguments, no_internet):
+    with pytest.raises(UserError, match=r"published weights of .* could not be downloaded .*or give a checkpoint"):
+        build_detector(name, CLASSES, arguments)
+
+
 OWN = """
 from torch import nn
 from tst_fast.models.detection.build import faster_rcnn, fcos, retinanet
