@@ -69,7 +69,7 @@ class TwoStageOutput(NamedTuple):
             Logits, float32 [sum of R, 1 + C], background first; and each class's box in pixels, [sum of R, 1 + C, 4].
         """
         logits, regression = self._second_stage(boxes)
-        return logits, self.detector.roi_heads.box_coder.decode(regression, boxes).view(len(logits), -1, 4)
+        return logits, self.detector.roi_heads.box_coder.decode(regression, boxes).view(*logits.shape, 4)
 
     def loss(self, targets: Targets) -> Tensor:
         """The detector's own loss, as torchvision computes it, with torch's global generator: a scalar."""
