@@ -1,4 +1,4 @@
-"""A network that no longer learns, without its batch norms: each becomes part of the convolution before it."""
+"""Folding batch norms of frozen networks into the convolutions before them."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Classes of which there is nothing to learn from, whatever the data set is read from."""
+"""Classes without training examples."""
 
 from collections.abc import Sequence
 

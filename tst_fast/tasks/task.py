@@ -1,4 +1,4 @@
-"""What a run asks of a task. Nothing outside `tasks` knows more of one than this."""
+"""The interface of a task. Nothing outside `tasks` depends on more than this."""
 
 from __future__ import annotations
 

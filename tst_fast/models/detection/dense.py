@@ -1,4 +1,4 @@
-"""Detectors with an answer at each location of a pyramid of features: torchvision's FCOS and RetinaNet.
+"""Dense (one-stage) detectors: torchvision's FCOS and RetinaNet.
 
 They are never called as torchvision's models are: in eval mode these resize images, whatever they are told, and they
 normalise them once more. Here images go through backbone and head as they come.
@@ -24,7 +24,7 @@ SMALLEST_SIDE = 1e-2
 
 
 class DenseOutput(NamedTuple):
-    """What a detector says at each of A locations: an anchor of a cell of a level.
+    """A detector's output at each of A locations: the anchors of the cells of all levels.
 
     Attributes:
         logits: of each class, on its own against background, floating [B, A, C].

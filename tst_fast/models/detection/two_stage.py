@@ -1,4 +1,4 @@
-"""Detectors that propose regions and then look at each: torchvision's Faster R-CNN.
+"""Two-stage detectors: torchvision's Faster R-CNN.
 
 Never called as torchvision's model is; see `dense`.
 """
@@ -25,7 +25,7 @@ SAME = 0.5
 
 
 class TwoStageOutput(NamedTuple):
-    """What a detector has before it looks at regions, and the regions that it proposes.
+    """The output of a detector's first stage: features, anchors and the regions that it proposes.
 
     Attributes:
         features: of each level, floating [B, C, h, w], by name.

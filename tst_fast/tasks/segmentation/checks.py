@@ -1,4 +1,4 @@
-"""What a segmentation network cannot be trained on, refused before anything is; and what the data lacks."""
+"""Checks of segmentation's networks and data, before anything is trained."""
 
 from functools import partial
 
@@ -19,7 +19,7 @@ SAMPLED = 500
 
 
 def check_batch(network: nn.Module, size: tuple[int, int], images: int, role: str) -> None:
-    """Refuse a single image where batch norm has one value for each channel: after pooling over the whole image.
+    """Refuse batches of one image for networks with batch norm after global pooling: it sees one value a channel.
 
     Args:
         network: images [B, 3, H, W] to anything, on its device.
