@@ -1,1 +1,1 @@
-"""What is minimised, as functions of tensors alone."""
+"""Losses and objectives, as functions of tensors alone."""

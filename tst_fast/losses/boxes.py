@@ -1,20 +1,20 @@
-"""How well boxes agree, and what a network's answer to an object is worth: one number in 0..1."""
+"""Areas and overlaps (IoU) of boxes, and the score of a detected object, in 0..1."""
 
 import torch
 from torch import Tensor
 
 SMALLEST = 1e-6
-"""What probabilities and overlaps are raised to: a power below 1 has no derivative at 0."""
+"""Lower bound of probabilities and overlaps: a power below 1 has no derivative at 0."""
 
 
 def area(boxes: Tensor) -> Tensor:
-    """Of boxes [..., 4] (left, top, right, bottom): [...]; 0 of those that are none."""
+    """Area of boxes [..., 4] (left, top, right, bottom): [...]; 0 for degenerate ones."""
     left, top, right, bottom = boxes.unbind(dim=-1)
     return (right - left).clamp(min=0) * (bottom - top).clamp(min=0)
 
 
 def intersection(one: Tensor, other: Tensor) -> Tensor:
-    """The area that boxes [..., 4] share, broadcast."""
+    """Area of the intersection of boxes [..., 4], broadcast."""
     left, top, right, bottom = zip(one.unbind(dim=-1), other.unbind(dim=-1), strict=True)  # a CPU is slow in twos
     width = torch.minimum(*right) - torch.maximum(*left)
     height = torch.minimum(*bottom) - torch.maximum(*top)
@@ -28,7 +28,7 @@ def overlap(one: Tensor, other: Tensor) -> Tensor:
 
 
 def object_score(probability: Tensor, shared: Tensor, quality_weight: float) -> Tensor:
-    """p^(1 - beta) q^beta: how well an object is found, of its class and where it is.
+    """p^(1 - beta) q^beta: how well an object is classified and located.
 
     Unlike the losses of detectors it is bounded, so that a search gains nothing from pushing a box ever further away.
 

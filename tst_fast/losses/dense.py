@@ -1,4 +1,4 @@
-"""Distillation of maps: what a student's logits have in common with a teacher's at every place.
+"""Distillation losses on maps of logits, for segmentation.
 
 All take logits, floating [B, C, h, w], at the student's stride, and weights of their cells, floating [B, h, w], not
 negative, as `pixels.cell_weights` gives them. Each image counts with the sum of its cells' weights, and is compared by

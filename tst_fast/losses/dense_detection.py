@@ -1,4 +1,4 @@
-"""What a dense detector imitates at each of its locations: a teacher's classes, centreness and boxes.
+"""Distillation losses of dense detectors: classes, centreness and boxes, location by location.
 
 The teacher's highest class probability weighs a location, for nearly all of them are background. Sums are divided by
 the sum of these weights, but at least 1: the number of objects that the teacher sees.

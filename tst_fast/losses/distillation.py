@@ -1,4 +1,4 @@
-"""What the student minimises besides the task's own loss: a distillation term of choice.
+"""Distillation terms: what the student minimises besides the task's own loss.
 
 A term is a function (student, teacher, labels, weights, *, ...) to a scalar; `LOSSES` gives it its name in
 `--loss.name`, and its keyword parameters are values of `LossConfig`. All take rows of logits, floating [N, C] (a row is

@@ -1,4 +1,4 @@
-"""What features of a student and a teacher have to do with each other."""
+"""Feature distillation losses."""
 
 from collections.abc import Callable
 

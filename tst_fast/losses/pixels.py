@@ -1,4 +1,4 @@
-"""What each pixel of a label map counts: every image the same, so that the parts and ranks of a batch add up."""
+"""Weights and losses of the pixels of label maps; images count equally, so that parts and ranks of a batch add up."""
 
 from typing import Literal
 
@@ -34,7 +34,7 @@ def pixel_weights(labels: Tensor, by: Literal["images", "classes"] = "images", i
 
 
 def cell_weights(weights: Tensor, size: tuple[int, int]) -> Tensor:
-    """What the cells of a network's map count: their pixels together.
+    """Weights of the cells of a network's map: the sums of their pixels'.
 
     Args:
         weights: floating [B, H, W], of pixels, as `pixel_weights` gives them.

@@ -1,4 +1,4 @@
-"""What the policy minimises, and how sure a network is, over rows of answers: images, pixels or objects."""
+"""The policy's objectives, and a network's confidence, over rows of logits: of images, pixels or objects."""
 
 import torch.nn.functional as F
 from torch import Tensor

@@ -8,7 +8,7 @@ from torch import nn
 from tst_fast.config.imports import is_import_path, load_object
 from tst_fast.errors import UserError, in_short, nearest
 from tst_fast.models import cifar
-from tst_fast.models.published import fresh_of_timm, published_classifier
+from tst_fast.models.published import fresh_of_timm, out_of_reach, published_classifier
 
 SOURCES = ("cifar", "torchvision", "timm")
 """Where a plain name is looked for, in this order; SOURCE/NAME takes it from that source alone."""
@@ -47,6 +47,10 @@ def build_model(
         return fresh_of_timm(plain, num_classes, arguments)
     except TypeError as error:
         raise UserError(f"model {name} does not take the arguments {arguments}: {error}") from None
+    except OSError as error:  # of weights that the arguments ask for
+        raise out_of_reach(name, error) from None
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise UserError(f"model {name} cannot be made with the arguments {arguments} ({in_short(error)})") from None
 
 
 def own_model(name: str, num_classes: int, arguments: dict[str, Any], pretrained: bool) -> nn.Module:

@@ -1,4 +1,4 @@
-"""How images are prepared for a network that someone published: its crop and interpolation, by its metadata."""
+"""Evaluation preprocessing: the crop and interpolation of published networks, by their metadata."""
 
 from typing import Any, Literal, NamedTuple
 
@@ -12,7 +12,7 @@ Interpolation = Literal["bilinear", "bicubic"]
 
 
 class Preparation(NamedTuple):
-    """What becomes of an image before a network of recognition is evaluated on it.
+    """How images are resized and cropped before a classifier is evaluated on them.
 
     Attributes:
         size: side of the crop in pixels.

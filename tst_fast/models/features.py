@@ -1,4 +1,4 @@
-"""What lies between a network's input and its output: seen by module path, and made comparable."""
+"""Intermediate features of networks, by module path, and connectors that make them comparable."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -1,8 +1,8 @@
-"""A network that no longer learns, without its batch norms: each becomes part of the convolution before it."""
+"""Folding batch norms of frozen networks into the convolutions before them."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 from weakref import ref
 
 import torch
@@ -12,6 +12,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from tst_fast.models.frozen import frozen
+
+NORMS = ("torch.nn.modules.batchnorm.BatchNorm2d", "timm.layers.norm_act.BatchNormAct2d")
+"""Classes that are folded, by name: to import timm takes seconds. timm's holds, as children, what comes after it."""
 
 
 @torch.no_grad()
@@ -30,7 +33,7 @@ def fold_batch_norms(network: nn.Module, size: tuple[int, int]) -> int:
     """
     layers = {layer: name for name, layer in network.named_modules() if not _has_hooks(layer)}
     convolutions = [layer for layer in layers if type(layer) is nn.Conv2d]
-    norms = [layer for layer in layers if type(layer) is nn.BatchNorm2d and layer.track_running_stats]
+    norms = [layer for layer in layers if _is_batch_norm(layer)]
     if not convolutions or not norms:
         return 0
     pairs = _pairs(network, convolutions, norms, size)
@@ -42,8 +45,14 @@ def fold_batch_norms(network: nn.Module, size: tuple[int, int]) -> int:
         convolution.weight.copy_(weight)  # and not replaced: an optimizer that has ended may still hold it
         convolution.bias = bias.requires_grad_(False)
         parent, _, last = layers[norm].rpartition(".")
-        setattr(network.get_submodule(parent), last, nn.Identity())
+        setattr(network.get_submodule(parent), last, nn.Sequential(*norm.children()))
     return len(pairs)
+
+
+def _is_batch_norm(layer: nn.Module) -> TypeGuard[nn.BatchNorm2d]:
+    """Whether a layer only applies statistics that it has, and then its children in turn."""
+    name = f"{type(layer).__module__}.{type(layer).__qualname__}"
+    return name in NORMS and isinstance(layer, nn.BatchNorm2d) and layer.track_running_stats
 
 
 def _has_hooks(layer: nn.Module) -> bool:

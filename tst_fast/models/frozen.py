@@ -1,4 +1,4 @@
-"""Networks that are asked and do not learn."""
+"""Freezing networks for a while."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

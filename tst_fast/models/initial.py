@@ -1,4 +1,4 @@
-"""Weights to begin with."""
+"""Weight initialisation."""
 
 from torch import nn
 

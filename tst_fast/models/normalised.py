@@ -1,4 +1,4 @@
-"""Networks that were trained on images normalised otherwise than those that they are given."""
+"""Networks trained with another normalisation of their images than the one of the data."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""In which precision answers are compared and resized, whatever the networks compute in."""
+"""Full precision for losses and resizing, whatever the networks compute in."""
 
 import torch
 from torch import Tensor

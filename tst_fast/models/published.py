@@ -37,10 +37,12 @@ def published_classifier(
 
 
 def out_of_reach(name: str, error: Exception) -> UserError:
-    """What the user is told of weights that cannot be downloaded."""
+    """What the user is told of weights, whole or of an encoder or backbone, that cannot be downloaded."""
+    why = str(error).partition("\n")[0]
     return UserError(
-        f"the published weights of {name} could not be downloaded ({str(error).splitlines()[0]}): fetch them where "
-        "there is internet and give the file as checkpoint"
+        f"the published weights of {name} could not be downloaded ({why}): fetch them "
+        "where there is internet and copy the cache here (TORCH_HOME has torchvision's, HF_HOME timm's), or give a "
+        "checkpoint of the whole network"
     )
 
 

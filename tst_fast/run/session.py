@@ -250,7 +250,9 @@ def make_network(config: Config, role: Role, task: Task, dataset: Dataset, devic
 def _with_synchronised_norms(network: nn.Module, device: torch.device) -> nn.Module:
     """Batch norm over all processes, where there are several."""
     if device.type == "cuda":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        from timm.layers.norm_act import convert_sync_batchnorm  # torch's loses the activations in timm's norms
+
+        return convert_sync_batchnorm(network)
     if torch.distributed.is_initialized():
         raise UserError("--sync_batch_norm needs GPUs: give --sync_batch_norm false for several processes on CPUs")
     return network

@@ -1,4 +1,4 @@
-"""What tasks have in common whose targets have places in the image: label maps and boxes."""
+"""What segmentation and detection share: targets, label maps or boxes, that move with the image."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -26,7 +26,7 @@ class DenseTask(ABC):
     @property
     @abstractmethod
     def training_transform(self) -> PlacingTransform:
-        """What becomes of an image and its targets before a network learns from them."""
+        """How images and their targets are transformed for training."""
 
     @property
     @abstractmethod
@@ -35,13 +35,13 @@ class DenseTask(ABC):
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """Of the crops."""
+        """Height and width of the training crops, in pixels."""
         height, width = self.config.data.crop_size
         return height, width
 
     @property
     def fill(self) -> tuple[int, int, int]:
-        """What is beside or beyond an image: its colour is the mean, 0 once it is normalised."""
+        """Colour of the padding: the mean, which is 0 once it is normalised."""
         red, green, blue = (round(255 * value) for value in self.config.data.mean)
         return red, green, blue
 
@@ -69,12 +69,12 @@ class DenseTask(ABC):
 
 
 def check_dense_options(config: Config, names: tuple[str, ...], crop: str, targets: str) -> None:
-    """Refuse what has no meaning where targets have places in the image.
+    """Refuse options that have no meaning for targets that move with the image.
 
     Args:
         config: of the run.
         names: of the data sets with such targets.
-        crop: the one that moves them.
+        crop: the value of `data.crop` that crops them, too.
         targets: what they are called.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What every task's loaders are told by the configuration and by Accelerate."""
+"""How tasks open their loaders, by the configuration and Accelerate."""
 
 import os
 from pathlib import Path
@@ -25,18 +25,18 @@ from tst_pipelines.datasets.files import ImageFiles
 from tst_pipelines.transforms import PlacingTransform, Transform
 
 Placed = TypeVar("Placed", PairDataset, DetectionDataset)
-"""Image files whose targets have places in the image."""
+"""Image files with label maps or boxes."""
 MOST_THREADS = 16
-"""That decode where nothing is said: each has buffers of its own."""
+"""Decoding threads by default, at most: each has buffers of its own."""
 
 
 def own_share(accelerator: Accelerator, training: bool, seed: int) -> Share:
-    """What this process loads."""
+    """The share of the images that this process loads."""
     return Share(training, seed, accelerator.process_index, accelerator.num_processes, accelerator.device)
 
 
 def decoding_threads(data: DataConfig) -> int:
-    """How many a process has: as the configuration says, else its share of the cores, from 1 to `MOST_THREADS`."""
+    """Decoding threads of a process: as configured, else its share of the cores, from 1 to `MOST_THREADS`."""
     if data.threads is not None:
         return data.threads
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1")))  # of this machine
@@ -68,7 +68,7 @@ def open_loader(
     batch_size: int,
     share: Share,
 ) -> Loader:
-    """What loads images with targets in places, cached or by DALI, as `data.loader` says.
+    """A loader of images with label maps or boxes, cached or DALI's, as `data.loader` says.
 
     Args:
         data: of the configuration.

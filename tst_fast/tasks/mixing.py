@@ -1,4 +1,4 @@
-"""Mixup, cutmix and label smoothing: what happens to a batch before anything learns from it."""
+"""Mixup, cutmix and label smoothing of a batch, before anything learns from it."""
 
 import dataclasses
 

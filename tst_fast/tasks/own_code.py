@@ -1,4 +1,4 @@
-"""What a task takes of the user's own code, each asked before anything is trained: a loss, a network, a data set."""
+"""The user's own losses, networks and data sets, checked before anything is trained."""
 
 import inspect
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ def _require_keywords(name: str, function: Any, settings: dict[str, Any]) -> Non
 
 
 def check_term(term: Term, loss: LossConfig, classes: int, weighted: bool) -> None:
-    """Ask a term of the user's own for its value of two rows.
+    """Call a distillation term of the user's own on two rows, to see that it works.
 
     Args:
         term: see `distillation_term`.
@@ -81,7 +81,7 @@ def check_term(term: Term, loss: LossConfig, classes: int, weighted: bool) -> No
 
 
 def require_logits(logits: Any, shape: Sequence[int | None], network: str) -> None:
-    """Refuse what a network puts out in place of logits.
+    """Refuse an output that is not logits of the expected shape.
 
     Args:
         logits: of the network, or what it gives for them.
@@ -89,7 +89,7 @@ def require_logits(logits: Any, shape: Sequence[int | None], network: str) -> No
         network: the flag and the value that it is from.
 
     Raises:
-        UserError: with what it is, and what it should be.
+        UserError: with what there is, and what there should be.
     """
     found = list(logits.shape) if isinstance(logits, Tensor) else []
     if len(found) != len(shape) or any(wanted not in (None, side) for wanted, side in zip(shape, found, strict=True)):

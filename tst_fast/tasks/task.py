@@ -1,4 +1,4 @@
-"""What a run asks of a task. Nothing outside `tasks` knows more of one than this."""
+"""The interface of a task. Nothing outside `tasks` depends on more than this."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ class Task(Protocol):
         ...
 
     def absent(self, splits: Splits) -> str:
-        """Classes without a training example and what to do about them, where that is known at once; else empty."""
+        """Classes without a training example, as far as can be told in seconds, and what to do; empty without any."""
         ...
 
     def scrambled(self, output: Any) -> Any:

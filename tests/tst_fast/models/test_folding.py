@@ -42,10 +42,11 @@ def _images():
         (lambda: build_model("wrn_40_2", CLASSES, {}), 18),  # before activations, most norms follow a sum
         (lambda: build_model("torchvision/mobilenet_v3_small", CLASSES, {}), 0),
         (lambda: build_model("torchvision/densenet121", CLASSES, {}), 62),
+        (lambda: build_model("timm/efficientnet_b0", CLASSES, {}), 0),  # its norms hold their activations
         (lambda: build_segmenter("deeplabv3/resnet18", CLASSES, {}), 0),
         (lambda: fcos(CLASSES, convs=1), 0),
     ],
-    ids=["resnet20", "wrn_40_2", "mobilenet_v3", "densenet121", "deeplabv3", "fcos"],
+    ids=["resnet20", "wrn_40_2", "mobilenet_v3", "densenet121", "efficientnet", "deeplabv3", "fcos"],
 )
 def test_outputs_and_gradients_to_images_stay(make, left):
     torch.manual_seed(0)

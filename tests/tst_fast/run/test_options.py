@@ -11,7 +11,7 @@ from torch import nn
 
 from tests.tst_fast.events import events_of
 from tst_fast.errors import UserError
-from tst_fast.models import ConvNet
+from tst_fast.models import ConvNet, build_model
 from tst_fast.policy.file import PolicyFile
 from tst_fast.run.session import _with_synchronised_norms
 from tst_fast.run.start import open_run
@@ -127,6 +127,15 @@ def test_a_teacher_of_another_architecture_is_refused(tiny_config, make_run, tmp
     save(ConvNet(7, channels=[4, 8, 16]).state_dict(), file)
     with pytest.raises(UserError, match=r"another architecture .*6 unexpected .*of another shape \(classifier.weight"):
         make_run(tiny_config(f"--teacher.checkpoint={file}"))
+
+
+def test_batch_norm_over_processes_keeps_the_activations_in_timms_norms():
+    network, images = build_model("timm/mobilenetv3_small_050", 10, {}).eval(), torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        expected = network(images)
+        network = _with_synchronised_norms(network, torch.device("cuda"))
+        torch.testing.assert_close(network(images), expected)
+    assert any(isinstance(layer, nn.SyncBatchNorm) for layer in network.modules())
 
 
 def test_batch_norm_over_processes_is_for_gpus(tiny_config, make_run, monkeypatch):

@@ -1,4 +1,4 @@
-"""Networks that find objects."""
+"""Object detectors."""
 
 from tst_fast.models.detection.build import build_detector
 from tst_fast.models.detection.dense import DenseDetector, DenseOutput

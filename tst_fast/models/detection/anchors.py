@@ -1,4 +1,4 @@
-"""What detectors of both kinds need: where they look, and their targets in torchvision's form."""
+"""Anchors, and targets in torchvision's form, for dense and two-stage detectors."""
 
 from collections.abc import Sequence
 

@@ -189,6 +189,8 @@ def _unfilled(name: str, classes: Sequence[str], arguments: dict[str, Any]) -> n
     fresh = {"weights": None, "weights_backbone": None, "num_classes": len(classes) + extra}
     try:
         return torchvision.models.get_model(name, **{**fresh, **arguments})
+    except OSError as error:
+        raise out_of_reach(name, error) from None
     except TypeError as error:
         raise UserError(f"detector {name} does not take the arguments {arguments}: {error}") from None
 

@@ -1,4 +1,4 @@
-"""Detectors with an answer at each location of a pyramid of features: torchvision's FCOS and RetinaNet.
+"""Dense (one-stage) detectors: torchvision's FCOS and RetinaNet.
 
 They are never called as torchvision's models are: in eval mode these resize images, whatever they are told, and they
 normalise them once more. Here images go through backbone and head as they come.
@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection import FCOS, RetinaNet
+from torchvision.ops import remove_small_boxes
 
 from tst_fast.losses.boxes import object_score, overlap
 from tst_fast.models.detection.anchors import grid_anchors, listed
@@ -18,9 +19,12 @@ from tst_fast.models.detection.published import taken_over
 from tst_fast.models.precision import in_full_precision
 from tst_pipelines import Targets
 
+SMALLEST_SIDE = 1e-2
+"""Pixels that a detected box has on each side, at least; torchvision's, of detectors of two stages."""
+
 
 class DenseOutput(NamedTuple):
-    """What a detector says at each of A locations: an anchor of a cell of a level.
+    """A detector's output at each of A locations: the anchors of the cells of all levels.
 
     Attributes:
         logits: of each class, on its own against background, floating [B, A, C].
@@ -70,6 +74,8 @@ class DenseOutput(NamedTuple):
     def detections(self, sizes: list[tuple[int, int]]) -> list[dict[str, Tensor]]:
         """After torchvision's thresholds and non-maximum suppression, of each image the best first.
 
+        Boxes without an area in the picture are left out, as torchvision does in its detectors of two stages.
+
         Args:
             sizes: height and width of each picture in its image, to which boxes are clipped.
 
@@ -78,7 +84,9 @@ class DenseOutput(NamedTuple):
         """
         heads = {name: list(values.split(self.levels, dim=1)) for name, values in self._heads().items()}
         anchors = [list(self.anchors.split(self.levels))] * len(sizes)
-        return self.detector.model.postprocess_detections(heads, anchors, sizes)
+        found = self.detector.model.postprocess_detections(heads, anchors, sizes)
+        kept = [remove_small_boxes(one["boxes"], SMALLEST_SIDE) for one in found]
+        return [{name: one[name][rows] for name in one} for one, rows in zip(found, kept, strict=True)]
 
     def object_scores(self, boxes: Tensor, labels: Tensor, quality_weight: float) -> Tensor:
         """How well each object is found, `object_score` at the location where it is found best: [B, M] in 0..1.

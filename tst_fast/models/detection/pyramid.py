@@ -12,6 +12,7 @@ from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, LastLevelP6P7
 
 from tst_fast.errors import UserError, nearest
 from tst_fast.models.features import timm_features
+from tst_fast.models.published import out_of_reach
 
 RESNETS = tuple(name for name in torchvision.models.list_models(torchvision.models) if "resne" in name)
 
@@ -169,7 +170,7 @@ def _resnet_pyramid(
             extra_blocks=extra(512 if name in ("resnet18", "resnet34") else 2048, width),
         )
     except (OSError, RuntimeError) as error:
-        raise _unreachable(name, error) from None
+        raise out_of_reach(name, error) from None
 
 
 def _timm_pyramid(
@@ -190,7 +191,7 @@ def _timm_pyramid(
         indices = [known_strides.index(2**level) for level in levels]
         body = timm.create_model(name, features_only=True, pretrained=pretrained, out_indices=indices, **arguments)
     except OSError as error:
-        raise _unreachable(name, error) from None
+        raise out_of_reach(name, error) from None
     except (TypeError, ValueError, RuntimeError, NotImplementedError, AttributeError) as error:
         raise UserError(
             f"timm's {name} cannot be a backbone with features at strides {[2**level for level in levels]} "
@@ -198,13 +199,6 @@ def _timm_pyramid(
         ) from None
     channels = timm_features(body).channels()
     return Pyramid(body, channels, width, [2**level for level in levels], extra(channels[-1], width))
-
-
-def _unreachable(name: str, error: Exception) -> UserError:
-    return UserError(
-        f"the published weights of {name} could not be downloaded ({str(error).splitlines()[0]}): fetch them where "
-        "there is internet"
-    )
 
 
 def _convolution(before: int, after: int, stride: int) -> nn.Sequential:

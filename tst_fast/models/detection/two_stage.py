@@ -1,4 +1,4 @@
-"""Detectors that propose regions and then look at each: torchvision's Faster R-CNN.
+"""Two-stage detectors: torchvision's Faster R-CNN.
 
 Never called as torchvision's model is; see `dense`.
 """
@@ -25,7 +25,7 @@ SAME = 0.5
 
 
 class TwoStageOutput(NamedTuple):
-    """What a detector has before it looks at regions, and the regions that it proposes.
+    """The output of a detector's first stage: features, anchors and the regions that it proposes.
 
     Attributes:
         features: of each level, floating [B, C, h, w], by name.
@@ -69,7 +69,7 @@ class TwoStageOutput(NamedTuple):
             Logits, float32 [sum of R, 1 + C], background first; and each class's box in pixels, [sum of R, 1 + C, 4].
         """
         logits, regression = self._second_stage(boxes)
-        return logits, self.detector.roi_heads.box_coder.decode(regression, boxes).view(len(logits), -1, 4)
+        return logits, self.detector.roi_heads.box_coder.decode(regression, boxes).view(*logits.shape, 4)
 
     def loss(self, targets: Targets) -> Tensor:
         """The detector's own loss, as torchvision computes it, with torch's global generator: a scalar."""

@@ -1,4 +1,4 @@
-"""Networks that give a class to each pixel."""
+"""Segmentation networks."""
 
 from tst_fast.models.segmentation.build import build_segmenter, without_published
 from tst_fast.models.segmentation.network import SegmentationNetwork

@@ -59,7 +59,7 @@ def build_segmenter(
             return torchvision_segmenter(plain, num_classes, pretrained, new_head, **arguments)
         if plain and kind == "smp":
             return smp_segmenter(plain, num_classes, **arguments)
-    except TypeError as error:
+    except (TypeError, NotImplementedError) as error:
         raise UserError(f"model {name} does not take the arguments {arguments}: {error}") from None
     raise UserError(
         f"there is no segmentation network {name!r}{nearest(kind, ['dilated', *KINDS])} Known are dilated, "

@@ -1,4 +1,4 @@
-"""What lets a cell see beyond itself: atrous convolutions (DeepLabV3) or a pyramid of averages (PSPNet)."""
+"""Context modules: atrous spatial pyramid pooling (DeepLabV3) and pyramid pooling (PSPNet)."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""A small network for small images, without an encoder of someone else's."""
+"""A small network for small images, without a library's encoder."""
 
 from collections.abc import Sequence
 

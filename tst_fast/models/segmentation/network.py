@@ -1,4 +1,4 @@
-"""What all segmentation networks have in common."""
+"""The base class of segmentation networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every segmentation network puts out."""
+"""The output of segmentation networks."""
 
 from __future__ import annotations
 

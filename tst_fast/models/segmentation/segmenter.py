@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from tst_fast.errors import UserError, nearest
 from tst_fast.models.features import timm_features
 from tst_fast.models.initial import initialise_convolutions
+from tst_fast.models.published import out_of_reach
 from tst_fast.models.segmentation.contexts import Aspp, Psp, convolution
 from tst_fast.models.segmentation.network import SegmentationNetwork
 from tst_fast.models.segmentation.output import SegmentationOutput
@@ -69,7 +70,7 @@ def make_segmenter(
         align_corners: how averages and logits are resized: true in CIRKD and DIST_KD, false in mmsegmentation.
 
     Raises:
-        UserError: timm has no such encoder, or it cannot give features at stride 8.
+        UserError: timm has no such encoder, it cannot give features at stride 8, or its weights are out of reach.
     """
     import timm  # only where it is needed: it takes seconds to import
 
@@ -79,6 +80,8 @@ def make_segmenter(
     settings = {"features_only": True, "output_stride": STRIDE, "out_indices": (-2, -1), **(encoder or {})}
     try:
         made = timm.create_model(name, **settings)
+    except OSError as error:
+        raise out_of_reach(name, error) from None
     except (TypeError, NotImplementedError, AssertionError, AttributeError, RuntimeError) as error:
         raise UserError(
             f"timm's {name} cannot be an encoder of stride {settings['output_stride']} "

@@ -60,9 +60,16 @@ def torchvision_segmenter(
     if pretrained:
         network = TorchvisionSegmenter(_published(name, num_classes, arguments, new_head))
         return network if auxiliary else network.without_auxiliary()
+    return TorchvisionSegmenter(_fresh(name, num_classes, auxiliary, arguments))
+
+
+def _fresh(name: str, num_classes: int, auxiliary: bool, arguments: dict[str, Any]) -> nn.Module:
     heads = {} if name.startswith("lraspp") else {"aux_loss": auxiliary}
-    fresh = {"weights": None, "weights_backbone": None, "num_classes": num_classes}
-    return TorchvisionSegmenter(torchvision.models.get_model(name, **fresh, **heads, **arguments))
+    settings = {"weights_backbone": None, "num_classes": num_classes, **heads, **arguments}
+    try:
+        return torchvision.models.get_model(name, weights=None, **settings)
+    except OSError as error:
+        raise out_of_reach(f"torchvision's {name}", error) from None
 
 
 def _published(name: str, num_classes: int, arguments: dict[str, Any], new_head: bool) -> nn.Module:
@@ -77,9 +84,7 @@ def _published(name: str, num_classes: int, arguments: dict[str, Any], new_head:
         raise out_of_reach(f"torchvision's {name}", error) from None
     if classes == num_classes:
         return published
-    heads = {} if name.startswith("lraspp") else {"aux_loss": True}  # as in the published weights
-    fresh = {"weights": None, "weights_backbone": None, "num_classes": num_classes}
-    return with_new_head(published, torchvision.models.get_model(name, **fresh, **{**heads, **arguments}))
+    return with_new_head(published, _fresh(name, num_classes, True, arguments))  # an auxiliary head as the published
 
 
 class SmpSegmenter(SegmentationNetwork):
@@ -129,7 +134,7 @@ def smp_segmenter(name: str, num_classes: int, **arguments: Any) -> SmpSegmenter
         arguments: such as encoder_name; encoder_weights is null by default.
 
     Raises:
-        UserError: the library is not installed, or there is no such architecture.
+        UserError: the library is not installed, there is no such architecture, or weights are out of reach.
     """
     try:
         import segmentation_models_pytorch as smp
@@ -138,6 +143,8 @@ def smp_segmenter(name: str, num_classes: int, **arguments: Any) -> SmpSegmenter
         raise UserError(f"smp/{name} needs segmentation_models_pytorch: pip install 'tst-fast[smp]'") from None
     try:
         model = smp.create_model(name, **{"encoder_weights": None, **arguments}, classes=num_classes)
+    except OSError as error:
+        raise out_of_reach(f"smp/{name}", error) from None
     except (KeyError, RuntimeError, ValueError) as error:
         raise UserError(f"segmentation_models_pytorch cannot make {name!r}: {error}") from None
     if type(model).forward is not SegmentationModel.forward:

@@ -1,4 +1,4 @@
-"""What a detector cannot be trained on, refused before anything is; and what the data lacks."""
+"""Checks of detection's options, networks and data, before anything is trained."""
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from tst_pipelines import Dataset, DetectionDataset
 
 
 def check_options(config: Config) -> None:
-    """Refuse what has no meaning for boxes.
+    """Refuse options that have no meaning for boxes.
 
     Raises:
         UserError: with the flag and the remedy.
@@ -37,7 +37,7 @@ def check_options(config: Config) -> None:
 
 
 def look(network: Detector, size: tuple[int, int], role: str) -> DetectionOutput:
-    """What a detector puts out for a blank image of the training images' size.
+    """A detector's output for a blank image of the training images' size, which must suit its strides.
 
     Args:
         network: in any mode, which it keeps.
@@ -65,7 +65,7 @@ def _sides(feature: Tensor) -> tuple[int, int]:
 
 
 def check_pair(config: Config, student: DetectionOutput, teacher: DetectionOutput) -> None:
-    """Refuse to compare answers that are not to the same questions.
+    """Refuse to compare detectors whose outputs do not correspond.
 
     Args:
         config: of the run.

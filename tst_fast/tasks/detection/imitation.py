@@ -1,4 +1,4 @@
-"""How far a student's detections are from its teacher's, for detectors of one kind."""
+"""Distillation losses between two dense or two two-stage detectors."""
 
 from torch import Tensor
 from torchvision.ops import generalized_box_iou_loss

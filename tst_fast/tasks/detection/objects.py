@@ -1,4 +1,4 @@
-"""The objects of a batch where a draw has moved them, and as what the search asks of a network."""
+"""The objects of a batch moved by a draw, and their weights and logits in the search."""
 
 import torch
 from torch import Tensor

@@ -33,15 +33,13 @@ def with_boxes(image: Tensor, boxes: Tensor, labels: Tensor, classes: tuple[str,
     """
     factor = max(SIDE // max(image.shape[:2]), 1)
     large = image[..., :3].cpu().repeat_interleave(factor, dim=0).repeat_interleave(factor, dim=1).permute(2, 0, 1)
-    boxes = boxes.detach().cpu().float() * factor
-    sound = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
-    shown = labels.cpu()[sound].tolist()
-    if not shown:
+    if not len(boxes):
         return large.permute(1, 2, 0).numpy()
-    colours = [COLOURS[label % len(COLOURS)] for label in shown]
-    names = [classes[label] for label in shown]
+    colours = [COLOURS[label % len(COLOURS)] for label in labels.tolist()]
+    names = [classes[label] for label in labels.tolist()]
     words = {"font": FONT, "font_size": 13, "label_colors": "black", "fill_labels": True}
-    drawn = draw_bounding_boxes(large.contiguous(), boxes[sound], names, colours, width=2, **words)
+    placed = boxes.detach().cpu().float() * factor
+    drawn = draw_bounding_boxes(large.contiguous(), placed, names, colours, width=2, **words)
     return drawn.permute(1, 2, 0).numpy()
 
 

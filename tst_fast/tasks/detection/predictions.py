@@ -1,4 +1,4 @@
-"""Answers to images without boxes: one file in COCO's format, and pictures of what was found."""
+"""Predictions for unlabelled images: one file in COCO's format, and pictures of what was found."""
 
 import json
 from collections.abc import Iterable, Sequence

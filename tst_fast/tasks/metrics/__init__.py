@@ -1,4 +1,4 @@
-"""How good a network is: what is counted over the test images of all ranks, and what comes out."""
+"""Evaluation metrics: what is counted over the test images of all ranks, and the scores."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol

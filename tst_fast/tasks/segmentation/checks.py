@@ -1,7 +1,5 @@
-"""What a segmentation network cannot be trained on, refused before anything is; and what the data lacks."""
+"""Checks of segmentation's networks and data, before anything is trained."""
 
-from collections.abc import Callable
-from contextlib import closing
 from functools import partial
 
 import numpy as np
@@ -9,18 +7,19 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from tst_fast.errors import Finding, State, UserError
+from tst_fast.errors import Finding, UserError
 from tst_fast.losses.pixels import IGNORED
 from tst_fast.models.frozen import frozen
+from tst_fast.tasks.absent_classes import absent
 from tst_fast.tasks.task import Splits
-from tst_pipelines import Dataset, Loader, PairDataset
+from tst_pipelines import DataError, Dataset, PairDataset
 
 SAMPLED = 500
 """Label maps of each split in which classes are looked for."""
 
 
 def check_batch(network: nn.Module, size: tuple[int, int], images: int, role: str) -> None:
-    """Refuse a single image where batch norm has one value for each channel: after pooling over the whole image.
+    """Refuse batches of one image for networks with batch norm after global pooling: it sees one value a channel.
 
     Args:
         network: images [B, 3, H, W] to anything, on its device.
@@ -75,36 +74,60 @@ def check_one_size(dataset: Dataset, images: int) -> None:
         )
 
 
-def absent_classes(splits: Splits, open_loader: Callable[[Dataset], Loader]) -> Finding:
-    """Whether each class has pixels, as far as a sample of the label maps of both splits shows.
+def require_labels(splits: Splits) -> None:
+    """Refuse a split in which every pixel is ignored. Label maps are read until one has a label: most often one.
 
-    Args:
-        splits: the images.
-        open_loader: of whole images and label maps.
+    Raises:
+        DataError: there is nothing to learn from, or nothing to evaluate on; or a label map cannot be read.
     """
+    for kind, dataset in (("training", splits.train), ("test", splits.test)):
+        assert isinstance(dataset, PairDataset)  # as of `load_splits`
+        if all((dataset.label_map(index) == IGNORED).all() for index in range(len(dataset))):
+            raise DataError(
+                f"none of the {len(dataset):,} {kind} images has a pixel with a label: all are ignored, in "
+                f"{dataset.label_path(0)} and the others",
+                "ids",
+                "ignored",
+            )
+
+
+def absent_from_training(splits: Splits) -> str:
+    """Classes without a training pixel in a sample of the label maps, as `absent` tells them."""
+    counts, seen = _pixels_by_class(splits.train, until_all=True)
+    return absent("training pixel", splits.train.classes, counts, f" in {seen:,} label maps")
+
+
+def absent_classes(splits: Splits) -> Finding:
+    """Whether each class has pixels, as far as a sample of the label maps of both splits shows."""
     names = splits.train.classes
-    counts = [_pixels_by_class(dataset, open_loader) for dataset in (splits.train, splits.test)]
-    share = counts[0] / max(counts[0].sum(), 1)
+    (learned, seen), (tested, others) = map(_pixels_by_class, (splits.train, splits.test))
+    share = learned / max(learned.sum(), 1)
     found = (
         f"{len(names)} classes; in training, {names[share.argmax()]} has {100 * share.max():.0f} % of the pixels and "
         f"{names[share.argmin()]} {100 * share.min():.2g} %"
     )
-    of_splits: list[tuple[str, np.ndarray, State, str]] = [
-        ("training", counts[0], "wrong", "add some, or leave the class out"),
-        ("test", counts[1], "doubtful", "its IoU does not count unless it is answered"),
-    ]
-    for kind, count, state, remedy in of_splits:
-        if (count == 0).any():
-            absent = ", ".join(names[label] for label in np.flatnonzero(count == 0)[:5])
-            return Finding("classes", state, found, f"no pixel of {absent} in {SAMPLED} {kind} label maps: {remedy}")
+    if remedy := absent("training pixel", names, learned, f" in {seen:,} label maps"):
+        return Finding("classes", "wrong", found, remedy)
+    if (tested == 0).any():
+        untested = ", ".join(names[label] for label in np.flatnonzero(tested == 0)[:5])
+        remedy = f"no test pixel of {untested} in {others:,} label maps: its IoU does not count unless it is answered"
+        return Finding("classes", "doubtful", found, remedy)
     return Finding("classes", "good", found)
 
 
-def _pixels_by_class(dataset: Dataset, open_loader: Callable[[Dataset], Loader]) -> np.ndarray:
-    """Pixels of each class in label maps at equal distances: int64 [C]."""
+def _pixels_by_class(dataset: Dataset, until_all: bool = False) -> tuple[np.ndarray, int]:
+    """Pixels of each class, int64 [C], in up to `SAMPLED` label maps at equal distances; and how many these are.
+
+    Args:
+        dataset: images with label maps.
+        until_all: whether to read no further once every class has been seen.
+    """
+    assert isinstance(dataset, PairDataset)  # as of `load_splits`
     positions = np.unique(np.linspace(0, len(dataset) - 1, min(SAMPLED, len(dataset))).astype(np.int64))
-    counts = torch.zeros(IGNORED + 1, dtype=torch.int64)
-    with closing(open_loader(dataset.select(positions))) as loader:
-        for batch in loader:
-            counts += torch.bincount(batch.labels.flatten(), minlength=len(counts)).cpu()
-    return counts[: len(dataset.classes)].numpy()
+    counts = np.zeros(len(dataset.classes), np.int64)
+    for position in positions.tolist():
+        pixels = np.bincount(dataset.label_map(position).reshape(-1), minlength=IGNORED + 1)
+        counts += pixels[: len(counts)]
+        if until_all and counts.all():
+            break
+    return counts, len(positions)

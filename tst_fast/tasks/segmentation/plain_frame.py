@@ -1,4 +1,4 @@
-"""The search sees answers where the plain image's pixels are, so that its gradient knows that labels move along.
+"""Logits of augmented images at the pixels of the plain ones, so that the search's gradient knows that labels move.
 
 A label map that is resampled with the image has no gradient: what is left says how answers change when the image moves
 and its labels do not, which for a translation may have the wrong sign. So the labels stay, and the logits come back.

@@ -1,4 +1,4 @@
-"""Answers to images without labels: label maps, and pictures of them."""
+"""Predictions for unlabelled images: label maps, and overlays."""
 
 import csv
 from collections.abc import Iterable, Sequence

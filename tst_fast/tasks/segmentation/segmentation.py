@@ -21,7 +21,13 @@ from tst_fast.tasks.dense import DenseTask, check_crop, check_dense_options
 from tst_fast.tasks.image_grid import draw_grid
 from tst_fast.tasks.metrics.segmentation import ConfusionMatrix
 from tst_fast.tasks.own_code import check_term, distillation_term, require_logits, shape_or_type
-from tst_fast.tasks.segmentation.checks import absent_classes, check_batch, check_one_size
+from tst_fast.tasks.segmentation.checks import (
+    absent_classes,
+    absent_from_training,
+    check_batch,
+    check_one_size,
+    require_labels,
+)
 from tst_fast.tasks.segmentation.data import inspection, load_splits
 from tst_fast.tasks.segmentation.pictures import colour_of, overlaid
 from tst_fast.tasks.segmentation.plain_frame import augmented_positions, pulled_back, seen_labels
@@ -52,8 +58,10 @@ class Segmentation(DenseTask):
         check_dense_options(self.config, LABEL_MAPS, "scale", "label maps")
 
     def splits(self) -> Splits:
-        """See `load_splits`."""
-        return load_splits(self.config.data)
+        """See `load_splits` and `require_labels`."""
+        splits = load_splits(self.config.data)
+        require_labels(splits)
+        return splits
 
     def inspection(self) -> Inspection:
         """See `data.inspection`."""
@@ -88,14 +96,13 @@ class Segmentation(DenseTask):
             self.classes, self.stride = dataset.classes, network.stride
         if loss.auxiliary_weight == 0 and loss.auxiliary_alpha == 0:
             network = self.kept(network)  # a head that nothing learns from: processes would wait for its gradient
-        check_batch(network, self.image_size, self._images_at_once(role), role)
+        if role == "student" or not config.trained:
+            check_batch(network, self.image_size, self._images_at_once(role), role)
         return network
 
     def _images_at_once(self, role: Role) -> int:
         """Images over which batch norm computes its statistics in a step of this network's training."""
         config = self.config
-        if role == "teacher" and config.teacher.trained:
-            return config.data.batch_size  # it is not trained
         parts = getattr(config, f"{role}_training").accumulate
         views = config.distillation.views if role == "student" else 1
         processes = 1 if config.sync_batch_norm else self.accelerator.num_processes
@@ -211,11 +218,11 @@ class Segmentation(DenseTask):
 
     def checks(self, splits: Splits) -> Iterator[Finding]:
         """Classes without a pixel in a sample of the label maps."""
-        yield absent_classes(splits, self.evaluation_loader)
+        yield absent_classes(splits)
 
     def absent(self, splits: Splits) -> str:
-        """Nothing: every label map would have to be read."""
-        return ""
+        """Classes without a training pixel in a sample of the label maps."""
+        return absent_from_training(splits)
 
     def scrambled(self, output: SegmentationOutput) -> SegmentationOutput:
         """Random logits."""

@@ -1,4 +1,4 @@
-"""Answers for large images, a window at a time."""
+"""Sliding-window inference."""
 
 from collections.abc import Callable, Iterator
 
@@ -14,7 +14,7 @@ def slide(
     window: tuple[int, int],
     step: tuple[int, int],
 ) -> SegmentationOutput:
-    """Answer windows that cover the images, and average the logits where they overlap.
+    """Apply a network to windows that cover the images, and average the logits where they overlap.
 
     The last window of a row or column is moved back inside, as in mmsegmentation; an image smaller than the window is
     one window.

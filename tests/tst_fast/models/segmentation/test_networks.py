@@ -132,12 +132,26 @@ def test_outputs_split_and_resize():
         ("pspnet/vgg11", {}, r"cannot be an encoder of stride 8 \(AssertionError\)"),
         ("deeplabv3/resnet18", {"rates": [1]}, "does not take the arguments {'rates'"),
         ("torchvision/deeplab_resnet50", {}, "did you mean 'deeplabv3_resnet50'"),
+        ("torchvision/lraspp_mobilenet_v3_large", {"aux_loss": True}, "does not take the arguments {'aux_loss'"),
         ("smp/Nothing", {}, "cannot make 'Nothing'"),
         ("smp/DPT", {"encoder_name": "tu-vit_tiny_patch16_224"}, "a forward pass of its own"),
     ],
 )
 def test_what_cannot_be_made_is_refused(name, arguments, message):
     with pytest.raises(UserError, match=message):
+        build_segmenter(name, CLASSES, arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("deeplabv3/resnet18", {"encoder": {"pretrained": True}}),
+        ("torchvision/fcn_resnet50", {"weights_backbone": "DEFAULT"}),
+        ("smp/Unet", {"encoder_weights": "imagenet"}),
+    ],
+)
+def test_weights_of_encoders_that_cannot_be_had(name, arguments, no_internet):
+    with pytest.raises(UserError, match=r"published weights of .* could not be downloaded .*or give a checkpoint"):
         build_segmenter(name, CLASSES, arguments)
 
 

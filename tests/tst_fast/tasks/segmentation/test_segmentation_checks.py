@@ -18,6 +18,7 @@ from tst_fast.run.session import make_network
 from tst_fast.tasks import make_task
 from tst_fast.tasks.dense import check_crop
 from tst_fast.tasks.segmentation.checks import check_batch
+from tst_pipelines import DataError
 
 POOLED = {"deeplabv3/resnet18": "context.pool.1", "pspnet/mobilenetv2_100": "context.branches.0.1"}
 
@@ -69,6 +70,10 @@ def test_a_step_of_one_image_holds_a_second_crop_or_an_augmented_one(tmp_path):
     make(plain, "--distillation.second_crop=true")
     with pytest.raises(UserError, match="two images or more"):
         make(plain)
+    pooled = "--teacher.name=deeplabv3/resnet18", "--teacher.arguments={}", "--data.batch_size=1"
+    with pytest.raises(UserError, match="two images or more"):
+        _task(root, *pooled).network("teacher", _task(root).splits().train)
+    _task(root, *pooled, "--teacher.checkpoint=a.pt").network("teacher", _task(root).splits().train)  # not trained
 
 
 def test_test_images_of_several_sizes_are_refused_before_anything_is_trained(tmp_path):
@@ -120,7 +125,10 @@ class Unsaid(Cells):
 
 @pytest.mark.parametrize(
     ("split", "state", "remedy"),
-    [("train", "wrong", "in 500 training label maps: add some"), ("test", "doubtful", "its IoU does not count unless")],
+    [
+        ("train", "wrong", "no training pixel of disc in 8 label maps: add some, or leave the class out"),
+        ("test", "doubtful", "no test pixel of disc in 4 label maps: its IoU does not count unless it is answered"),
+    ],
 )
 def test_classes_without_a_pixel_are_named(tmp_path, split, state, remedy):
     root = write_pairs(tmp_path / "pairs")
@@ -132,9 +140,24 @@ def test_classes_without_a_pixel_are_named(tmp_path, split, state, remedy):
     least, most = CLASSES[counts.argmin()], CLASSES[counts.argmax()]
     shares = f"{most} has {100 * counts.max() / counts.sum():.0f} % of the pixels and {least} "
     assert finding.state == "good" and shares in finding.found
+    assert _task(root).absent(_task(root).splits()) == ""
     for file in (root / split / "labels").iterdir():
         labels = np.asarray(Image.open(file)).copy()
         labels[labels == 1] = 0
         Image.fromarray(labels).save(file)
     (finding,) = _task(root).checks(_task(root).splits())
-    assert finding.state == state and "no pixel of disc in" in finding.remedy and remedy in finding.remedy
+    assert (finding.state, finding.remedy) == (state, remedy)
+    assert _task(root).absent(_task(root).splits()) == (remedy if split == "train" else "")
+
+
+@pytest.mark.parametrize(("split", "count"), [("train", 8), ("test", 4)])
+def test_a_split_without_a_label_is_refused_when_it_is_read(tmp_path, split, count):
+    root = write_pairs(tmp_path / "pairs")
+    for number in range(count):
+        Image.fromarray(np.full((32, 48), 255, np.uint8)).save(root / split / f"labels/{number}.png")
+    with pytest.raises(DataError, match=rf"none of the {count} {split}.* images has a pixel with a label: all are ig"):
+        _task(root).splits()
+    labels = np.full((32, 48), 255, np.uint8)
+    labels[3, 4] = 0
+    Image.fromarray(labels).save(root / split / f"labels/{count - 1}.png")
+    _task(root).splits()
