@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tst_pipelines.datasets.arrays import ArrayDataset
-from tst_pipelines.datasets.files import ImageDataset
+from tst_pipelines.datasets.files import ImageDataset, reason
 from tst_pipelines.datasets.folders import image_folder
 from tst_pipelines.protocol import DataError
 
@@ -176,7 +176,7 @@ def _binary_files(about: _Binary, root: Path) -> dict[str, bytes]:
             return {name: (folder / name).read_bytes() for name in wanted}
         except OSError as error:
             raise DataError(
-                f"{error.filename} cannot be read ({error.strerror}): unpack {about.archive} from {_SITE} again"
+                f"{error.filename} cannot be read ({reason(error)}): unpack {about.archive} from {_SITE} again"
             ) from None
     _require_md5(archive, about.md5)
     with tarfile.open(archive) as members:

@@ -15,7 +15,7 @@ import numpy as np
 
 from tst_pipelines.datasets.cache import IndexCache, stamp
 from tst_pipelines.datasets.detections import DetectionDataset
-from tst_pipelines.datasets.files import is_inside, read_bytes, shortened
+from tst_pipelines.datasets.files import is_inside, read_bytes, reason, shortened
 from tst_pipelines.datasets.names import Names, is_name
 from tst_pipelines.protocol import DataError
 
@@ -112,7 +112,7 @@ def _held(file: Path) -> dict[str, np.ndarray]:
             return kept
         content = json.loads(read_bytes(os.fspath(file)).tobytes())
     except OSError as error:
-        raise DataError(f"the annotations {file} cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise DataError(f"the annotations {file} cannot be read: {reason(error)}") from None
     except (ValueError, RecursionError):
         raise DataError(
             f"{file} is not JSON: give annotations in COCO's format, to which globox, among others, converts Pascal "

@@ -166,6 +166,11 @@ def is_inside(name: str, root: str) -> bool:
     return os.path.abspath(os.path.join(root, name)).startswith(os.path.join(root, ""))
 
 
+def reason(error: OSError) -> str:
+    """What the operating system says of its error, for a message."""
+    return (error.strerror or str(error)).lower()
+
+
 def shown(name: str) -> str:
     """A name in a message, on one line: what cannot be printed is escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in name)

@@ -7,9 +7,9 @@ import struct
 import zlib
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from tst_pipelines.datasets.files import PIXEL_LIMIT, open_regular, read_bytes
+from tst_pipelines.datasets.files import PIXEL_LIMIT, open_regular, read_bytes, reason
 from tst_pipelines.protocol import DataError
 
 IGNORED = 255
@@ -38,8 +38,8 @@ def read_label_map(path: str) -> np.ndarray:
         with Image.open(io.BytesIO(encoded), formats=["PNG"]) as image:
             values = np.asarray(image)
     except OSError as error:
-        reason = None if isinstance(error, UnidentifiedImageError) else error.strerror
-        raise DataError(f"{path}: {(reason or 'truncated or damaged image').lower()}") from None
+        why = reason(error) if error.strerror else "truncated or damaged image"
+        raise DataError(f"{path}: {why}") from None
     except Image.DecompressionBombError:
         raise DataError(f"{path}: more than {PIXEL_LIMIT:,} pixels") from None
     except (SyntaxError, ValueError) as error:
@@ -59,7 +59,7 @@ def label_map_shape(path: str) -> tuple[int, int]:
         with open_regular(path) as file:
             header = file.read(24)
     except OSError as error:
-        raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+        raise DataError(f"{path}: {reason(error)}") from None
     if len(header) < 24 or not header.startswith(_SIGNATURE):
         raise DataError(f"{path} is not a PNG file: give label maps as PNG, of class numbers")
     width, height = struct.unpack(">II", header[16:])

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from tst_pipelines.datasets.files import ImageFiles, shortened
-from tst_pipelines.datasets.folders import files_below, is_image
+from tst_pipelines.datasets.folders import is_image, names_below
 from tst_pipelines.datasets.label_maps import IGNORED, label_map_shape, read_label_map
 from tst_pipelines.datasets.names import Names
 from tst_pipelines.placement import Placement
@@ -193,12 +193,8 @@ def image_pairs(
 
 def _by_key(root: Path, suffix: str) -> dict[str, str]:
     """The images below a folder that have the suffix, by their names without suffix and extension."""
-    try:
-        listed = [os.path.join(folder, name) for folder, names in files_below(root, "") for name in names]
-    except OSError as error:
-        raise DataError(f"{error.filename} cannot be read: {(error.strerror or str(error)).lower()}") from None
     found: dict[str, str] = {}
-    for name in filter(is_image, listed):
+    for name in filter(is_image, names_below(root)):
         stem = os.path.splitext(name)[0]
         if not stem.endswith(suffix):
             continue

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from tst_pipelines.datasets.cache import IndexCache, stamp
-from tst_pipelines.datasets.files import IMAGE_EXTENSIONS, ImageDataset, open_regular, shortened
+from tst_pipelines.datasets.files import IMAGE_EXTENSIONS, ImageDataset, open_regular, reason, shortened
 from tst_pipelines.datasets.label_words import LabelWords
 from tst_pipelines.datasets.names import Names, is_name
 from tst_pipelines.protocol import DataError
@@ -149,7 +149,7 @@ def shard_index(shard: str) -> ShardIndex:
             return ShardIndex(names, kept["places"], words, kept["codes"])
         index = _scan(shard)
     except OSError as error:
-        raise DataError(f"{shard}: {(error.strerror or str(error)).lower()}") from None
+        raise DataError(f"{shard}: {reason(error)}") from None
     index_cache.keep(_arrays(index) | {"stamps": stamps}, stamps)
     return index
 

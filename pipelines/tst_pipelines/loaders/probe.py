@@ -11,8 +11,8 @@ from threading import Lock
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from tst_pipelines.datasets.files import ImageDataset, ImageFiles
-from tst_pipelines.datasets.folders import files_below, is_image
+from tst_pipelines.datasets.files import ImageDataset, ImageFiles, reason
+from tst_pipelines.datasets.folders import is_image, names_below
 from tst_pipelines.datasets.names import Names
 from tst_pipelines.datasets.shards import ShardDataset, shard_index
 from tst_pipelines.loaders.pillow import PILLOW_ERRORS, eight_bits, fault_of
@@ -31,16 +31,21 @@ class Probe:
     def __init__(self) -> None:
         self._pipeline = None
 
-    def fault(self, dataset: ImageFiles, index: int) -> str | None:
-        """What stops the loader at an image, in short; None if it decodes."""
+    def fault(self, dataset: ImageFiles, index: int, strict: bool = False) -> str | None:
+        """What is wrong with an image, in short; None if it decodes.
+
+        Args:
+            dataset: whose image.
+            index: its position.
+            strict: also report what gives wrong pixels, not only what stops the loader; see `damage`.
+        """
         try:
             encoded = dataset.read(index)
         except OSError as error:
-            return (error.strerror or str(error)).lower()
-        return self.decoding_fault(encoded)
+            return reason(error)
+        return self._decoding_fault(encoded) or (damage(encoded.tobytes()) if strict else None)
 
-    def decoding_fault(self, encoded: np.ndarray) -> str | None:
-        """The same for an image, uint8 [bytes], that has been read."""
+    def _decoding_fault(self, encoded: np.ndarray) -> str | None:
         if not len(encoded):
             return "empty file"
         if self._pipeline is None:
@@ -57,11 +62,6 @@ class Probe:
             unknown = "nvImageCodec failure: '#4'" in str(error)  # no parser knows the first bytes
             return "not an image in a format that DALI decodes" if unknown else _undecoded(encoded.tobytes())
         return None
-
-
-def image_fault(dataset: ImageFiles, index: int, probe: Probe) -> str | None:
-    """What stops the loader at an image or gives it wrong pixels, in short; None if neither is found."""
-    return probe.fault(dataset, index) or damage(dataset.read(index).tobytes())
 
 
 def damage(encoded: bytes) -> str | None:
@@ -117,13 +117,8 @@ def images_below(root: str | Path) -> tuple[list[ImageDataset], dict[str, str]]:
         DataError: a folder cannot be read, or there are no images.
     """
     root = Path(root)
-    try:
-        files = [
-            os.path.normpath(os.path.join(folder, name)) for folder, names in files_below(root, "") for name in names
-        ]
-    except OSError as error:
-        raise DataError(f"{error.filename} cannot be read: {(error.strerror or str(error)).lower()}") from None
-    images = Names.of(name for name in files if is_image(name))
+    files = names_below(root)
+    images = Names.of(filter(is_image, files))
     found = [ImageDataset(root, images, np.zeros(len(images), np.int64), ("",))] if len(images) else []
     faults: dict[str, str] = {}
     for name in (name for name in files if name.endswith(".tar")):

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from tst_pipelines.datasets.files import read_bytes
-from tst_pipelines.datasets.folders import files_below, is_image
+from tst_pipelines.datasets.folders import is_image, names_below
 from tst_pipelines.loaders.pillow import PILLOW_ERRORS, fault_of, fitted, rgb
 from tst_pipelines.loaders.resizing import BatchResizer
 from tst_pipelines.placement import Placement
@@ -46,11 +46,7 @@ def images_at(path: str | Path) -> tuple[Path, list[str]]:
     path = Path(path)
     if path.is_file():
         return path.parent, [path.name]
-    try:
-        names = [os.path.join(folder, name) for folder, names in files_below(path, "") for name in names]
-    except OSError as error:
-        raise DataError(f"{error.filename} cannot be read: {(error.strerror or str(error)).lower()}") from None
-    if not (found := [name for name in names if is_image(name)]):
+    if not (found := list(filter(is_image, names_below(path)))):
         raise DataError(f"{path} holds no images")
     return path, found
 

@@ -146,7 +146,7 @@ def test_damaged_files_are_refused(python_form: Path, binary_form: Path, name: s
     with pytest.raises(DataError, match=r"test.*bin should hold .* bytes, not .*; unpack cifar-.*-binary.tar.gz from"):
         cifar(name, binary_form)
     test.unlink()
-    with pytest.raises(DataError, match=r"test.*bin cannot be read \(No such file or directory\): unpack cifar-"):
+    with pytest.raises(DataError, match=r"test.*bin cannot be read \(no such file or directory\): unpack cifar-"):
         cifar(name, binary_form)
 
 

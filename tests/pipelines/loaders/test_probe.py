@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tst_pipelines import DaliLoader, DataError, ImageDataset, ResizeCenterCrop, Share
-from tst_pipelines.loaders.probe import Probe, damage, image_fault, images_below
+from tst_pipelines.loaders.probe import Probe, damage, images_below
 
 
 def encoded(photo: Image.Image, kind: str, **options: object) -> bytes:
@@ -34,8 +34,8 @@ def test_a_jpeg_damaged_in_the_middle_loads_but_is_found(photos: list, dataset_o
         (batch,) = loader
     assert (batch.images[0] != batch.images[1]).any()
     probe = Probe()
-    assert image_fault(dataset, 0, probe) is None
-    assert image_fault(dataset, 1, probe).startswith("damaged: corrupt jpeg data")
+    assert probe.fault(dataset, 0, strict=True) is None
+    assert probe.fault(dataset, 1, strict=True).startswith("damaged: corrupt jpeg data")
 
 
 def test_most_damage_in_a_jpeg_is_found(photos: list) -> None:
@@ -71,7 +71,7 @@ SOUND = {
 
 @pytest.mark.parametrize("kind", SOUND)
 def test_sound_images_are_sound(kind: str, photos: list, dataset_of: Callable) -> None:
-    assert image_fault(dataset_of(("a.jpg", SOUND[kind](photos[0].resize((90, 60))))), 0, Probe()) is None
+    assert Probe().fault(dataset_of(("a.jpg", SOUND[kind](photos[0].resize((90, 60))))), 0, strict=True) is None
 
 
 def turned_webp(photo: Image.Image) -> bytes:
@@ -100,7 +100,7 @@ UNUSABLE = {
 def test_what_cannot_be_used_is_not_called_damaged(kind: str, photos: list, dataset_of: Callable) -> None:
     make, reason = UNUSABLE[kind]
     dataset = dataset_of(("a.png", make(photos[0].resize((90, 60)))))
-    assert image_fault(dataset, 0, Probe()).startswith(reason)
+    assert Probe().fault(dataset, 0, strict=True).startswith(reason)
 
 
 def test_what_dali_alone_cannot_decode_is_named_by_its_loader(photos: list, dataset_of: Callable) -> None:
@@ -113,7 +113,7 @@ def test_what_dali_alone_cannot_decode_is_named_by_its_loader(photos: list, data
 
 
 def test_damage_in_a_png_is_found(photos: list, dataset_of: Callable) -> None:
-    assert "damaged" in image_fault(dataset_of(("a.png", blanked(encoded(photos[0], "PNG")))), 0, Probe())
+    assert "damaged" in Probe().fault(dataset_of(("a.png", blanked(encoded(photos[0], "PNG")))), 0, strict=True)
 
 
 def test_a_probe_goes_on_after_a_fault(photos: list, dataset_of: Callable) -> None:
