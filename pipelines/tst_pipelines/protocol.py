@@ -119,10 +119,7 @@ class Loader(Protocol):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches that this rank gives in one epoch; 0 for a rank with no share of the images.
-
-        Only the epoch of an elastic restart with another global batch may have fewer.
-        """
+        """Batches that this rank gives in one epoch; 0 for a rank with no share of the images."""
         ...
 
     @property
@@ -152,7 +149,8 @@ class Loader(Protocol):
 
         Args:
             state: what `state_dict` gave.
-            elastic: accept that the world size changed (see `tst_pipelines.position.Position.load_state_dict`).
+            elastic: accept another world size with the same global batch (see `Position.load_state_dict` in
+                `tst_pipelines.position`).
 
         Raises:
             DataError: the state was made with other data, batch size, world size or seed; both values are shown.
@@ -166,11 +164,9 @@ class Loader(Protocol):
 
 def go_to_epoch(loader: Loader, epoch: int) -> None:
     """Move to the start of an epoch; one that is there already stays as it is, with what it has prefetched."""
-    start, state = {"epoch": epoch, "step": 0, "offset": 0}, loader.state_dict()
-    if not start.items() <= state.items():  # after an elastic restart step 0 may lie in the middle of an epoch
-        loader.load_state_dict({**state, **start})
+    loader.load_state_dict({**loader.state_dict(), "epoch": epoch, "step": 0})
 
 
 def skip_to_next_epoch(loader: Loader) -> None:
-    """Leave out the rest of the current epoch."""
-    loader.load_state_dict({**loader.state_dict(), "epoch": loader.epoch + 1, "step": 0, "offset": 0})
+    """Skip the rest of the current epoch."""
+    go_to_epoch(loader, loader.epoch + 1)

@@ -145,36 +145,26 @@ class Sampler:
     @property
     def steps(self) -> int:
         """Batches of this rank in one epoch."""
-        return self.steps_after(0)
-
-    def steps_after(self, offset: int) -> int:
-        """Batches of this rank in an epoch of which all ranks together have already given `offset` training images."""
         if self.share.training:
-            return max(self.size - offset, 0) // self.global_batch_size
+            return self.size // self.global_batch_size
         first, last = self._evaluation_share()
         return -(-(last - first) // self.batch_size)
 
-    def indices(self, epoch: int, step: int, offset: int = 0) -> np.ndarray:
-        """Positions in the data set of a batch: int64 [B], the caller's own.
-
-        Args:
-            epoch: from 0.
-            step: from 0.
-            offset: training images of the epoch that were given before step 0 (see `Position`).
-        """
-        first, last = self._positions(step, offset)
+    def indices(self, epoch: int, step: int) -> np.ndarray:
+        """Positions in the data set of a batch, by epoch and step from 0: int64 [B], the caller's own."""
+        first, last = self._positions(step)
         if self.share.training:
             return permutation(self.size, self.share.seed, epoch)[first:last].copy()
         return np.arange(first, last, dtype=np.int64)
 
-    def uniforms(self, epoch: int, step: int, offset: int, numbers: int) -> np.ndarray:
+    def uniforms(self, epoch: int, step: int, numbers: int) -> np.ndarray:
         """Uniform numbers in [0, 1) of a batch: float64 [B, numbers]."""
-        first, last = self._positions(step, offset)
+        first, last = self._positions(step)
         return uniforms(self.share.seed, epoch, first, last - first, numbers)
 
-    def _positions(self, step: int, offset: int) -> tuple[int, int]:
+    def _positions(self, step: int) -> tuple[int, int]:
         if self.share.training:
-            first = offset + step * self.global_batch_size + self.share.rank * self.batch_size
+            first = step * self.global_batch_size + self.share.rank * self.batch_size
             return first, first + self.batch_size
         start, end = self._evaluation_share()
         first = start + step * self.batch_size

@@ -72,9 +72,8 @@ class CachedLoader(PositionedLoader[ImageFiles | ArrayDataset]):
     def _load(self) -> Batch:
         if self._kept is None:
             self._kept = self._keep()
-        here = self._position.ahead()
-        indices = self._sampler.indices(*here)
-        images, targets = self._kept.batch(indices, self._sampler.uniforms(*here, self._transform.random_numbers))
+        indices = self._position.indices()
+        images, targets = self._kept.batch(indices, self._position.uniforms(self._transform.random_numbers))
         return Batch.of(to_device(images, self.device), targets, indices)
 
     def _keep(self) -> _Windows | Pictures:

@@ -107,7 +107,7 @@ class SyntheticLoader(PositionedLoader[SyntheticDataset]):
     def _load(self) -> Batch:
         if self._images is None:
             self._images = self._make().to(self.device)
-        indices = self._sampler.indices(*self._position.ahead())
+        indices = self._position.indices()
         rows = torch.from_numpy(indices % len(self._images)).to(self.device)
         return Batch.of(self._images.index_select(0, rows), self.dataset.targets(indices), indices)
 

@@ -39,7 +39,7 @@ class TwoCrops:
 
     def __iter__(self) -> Iterator[Batch]:
         """See `Loader`."""
-        where = {key: self.first.state_dict()[key] for key in ("epoch", "step", "offset")}
+        where = {key: self.first.state_dict()[key] for key in ("epoch", "step")}
         self.second.load_state_dict({**self.second.state_dict(), **where})
         for one, other in zip(self.first, self.second, strict=True):
             targets = Targets.cat([one.targets, other.targets])
