@@ -149,7 +149,12 @@ def _python(about: _Binary, root: Path, fetch: bool) -> tuple[ArrayDataset, Arra
 
 def _binary(about: _Binary, root: Path) -> tuple[ArrayDataset, ArrayDataset]:
     files = _binary_files(about, root)
-    classes = tuple(files[about.names].decode().split())
+    classes = tuple(files[about.names].decode(errors="replace").split())
+    if len(classes) != about.classes or "\ufffd" in "".join(classes):
+        raise DataError(
+            f"{root / about.folder} is not all of {about.title}: {about.names} should hold {about.classes} names of "
+            f"classes; unpack {about.archive} from {_SITE} again"
+        )
     splits = []
     for name, parts, count in zip(_split_names(about), (about.train, (about.test,)), (_TRAIN, _TEST), strict=True):
         content = b"".join(files[part] for part in parts)

@@ -23,8 +23,8 @@ TURNS = {
 """What an image is turned by, for EXIF's Orientation."""
 _BACK = {6: 8, 8: 6}
 """The orientation that undoes another; those that are not here undo themselves."""
-PILLOW_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-"""What Pillow, and `rgb`, raise of files that are damaged, huge or of no use."""
+PILLOW_ERRORS = (OSError, RuntimeError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow and `rgb` raise for files that are damaged, too large or of no use; RuntimeError for AVIF alone."""
 
 
 def rgb(encoded: np.ndarray, turned: bool) -> Image.Image:

@@ -126,7 +126,7 @@ def images_below(root: str | Path) -> tuple[list[ImageDataset], dict[str, str]]:
         try:
             index = shard_index(shard)
         except DataError as error:
-            faults[name] = str(error)
+            faults[name] = str(error).removeprefix(shard).lstrip(": ")
             continue
         members = Names.of(os.path.join(name, member) for member in index.names)
         places = np.column_stack([np.zeros(len(members), np.int64), index.places])

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from tst_pipelines import DaliLoader, DataError, ImageDataset, ResizeCenterCrop, Share
+from tst_pipelines.loaders.pillow import PILLOW_ERRORS, rgb
 from tst_pipelines.loaders.probe import Probe, damage, images_below
 
 
@@ -47,6 +48,15 @@ def test_most_damage_in_a_jpeg_is_found(photos: list) -> None:
 
 def test_what_pillow_does_not_know_is_not_called_damaged() -> None:
     assert damage(b"text") == "not an image in a format that Pillow decodes"
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="Pillow was built without AVIF")
+def test_an_avif_without_its_pixels_is_damaged(photos: list) -> None:
+    """Pillow raises a RuntimeError of it, and of no other format."""
+    content = encoded(photos[0].resize((90, 60)), "AVIF").replace(b"iloc", b"iIoc")
+    assert damage(content).startswith("damaged")
+    with pytest.raises(PILLOW_ERRORS):
+        rgb(np.frombuffer(content, np.uint8), turned=True)
 
 
 def test_threads_that_look_leave_warnings_as_they_were(photos: list) -> None:
@@ -142,7 +152,7 @@ def test_everything_below_a_folder_is_looked_at(tiles: ImageDataset, tmp_path: P
     found, faults = images_below(tmp_path)
     assert [name for dataset in found for name in dataset.files] == ["stray.png", "deep/er/1.jpg", "deep/1.tar/0.png"]
     assert [dataset.read(0).tobytes() for dataset in found] == [tiles.read(0).tobytes()] * 2
-    assert list(faults) == ["bad.tar"]
+    assert list(faults) == ["bad.tar"] and faults["bad.tar"].startswith("is not a whole, uncompressed tar file")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds neither images nor shards"):
         images_below(tmp_path / "empty")
