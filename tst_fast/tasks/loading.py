@@ -9,7 +9,6 @@ from accelerate import Accelerator
 from tst_fast.config.data import DataConfig
 from tst_fast.errors import UserError
 from tst_pipelines import (
-    CACHE_LIMIT,
     CachedLoader,
     DaliLoader,
     DetectionDataset,
@@ -17,7 +16,7 @@ from tst_pipelines import (
     Loader,
     PairDataset,
     Share,
-    cached_bytes,
+    fits_in_cache,
     leave_out,
     random_share,
 )
@@ -77,7 +76,7 @@ def open_loader(
         batch_size: of this process.
         share: what this process loads.
     """
-    if data.loader == "cached" or (data.loader == "auto" and cached_bytes(dataset, transform) <= CACHE_LIMIT):
+    if data.loader == "cached" or (data.loader == "auto" and fits_in_cache(dataset, transform)):
         return CachedLoader(dataset, transform, batch_size, share, threads=decoding_threads(data))
     return dali_loader(data, dataset, transform, batch_size, share)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import numpy as np
 import torch
 
@@ -17,7 +19,8 @@ from tst_pipelines.sampling import Share
 from tst_pipelines.targets import Targets
 from tst_pipelines.transforms import PadAndCrop, PlacingTransform, ResizeCenterCrop, Transform
 
-CACHE_LIMIT = 2 * 2**30  # bytes
+CACHE_LIMIT = 2 * 2**30
+"""What the cached loader keeps at most, in bytes."""
 
 
 class CachedLoader(PositionedLoader[ImageFiles | ArrayDataset]):
@@ -52,10 +55,10 @@ class CachedLoader(PositionedLoader[ImageFiles | ArrayDataset]):
         if threads < 1:
             raise DataError(f"threads ({threads}) must be positive")
         require_placing(dataset, transform)
-        if (size := cached_bytes(dataset, transform)) > CACHE_LIMIT:
+        if not fits_in_cache(dataset, transform):
             raise DataError(
-                f"{len(dataset):,} images take {size / 2**30:.1f} GiB as the cached loader keeps them for "
-                f"{type(transform).__name__}, and it keeps {CACHE_LIMIT / 2**30:.1f} GiB at most: use the DALI loader",
+                f"{len(dataset):,} images take more than {CACHE_LIMIT / 2**30:.1f} GiB as the cached loader keeps them "
+                f"for {type(transform).__name__}: use the DALI loader",
                 "loader",
             )
         super().__init__(dataset, batch_size, share)
@@ -140,16 +143,16 @@ def _decode(
     return kept.as_strided(shape, (mirrored, image, row, pixel, row, pixel, byte))
 
 
-def cached_bytes(dataset: Dataset, transform: Transform) -> int:
-    """Memory that the cached loader would take for the images.
+def fits_in_cache(dataset: Dataset, transform: Transform) -> bool:
+    """Whether the images, as the cached loader keeps them, take `CACHE_LIMIT` at most.
 
     Raises:
         DataError: the transform needs the images at full size, or a label map cannot be read.
     """
     if isinstance(dataset, Pictured):
-        return picture_bytes(dataset)
+        return all(size <= CACHE_LIMIT for size in accumulate(picture_bytes(dataset)))  # reads no more than it must
     size, padding, copies = _layout(transform)
-    return copies * len(dataset) * (size + 2 * padding) ** 2 * 3
+    return copies * len(dataset) * (size + 2 * padding) ** 2 * 3 <= CACHE_LIMIT
 
 
 def gather(windows: torch.Tensor, indices: np.ndarray) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 
@@ -70,15 +72,15 @@ class Pictures:
         self._resizer.close()
 
 
-def picture_bytes(dataset: Pictured) -> int:
-    """Memory that `Pictures` would take, by the annotations' sizes, or by those in the headers of label maps.
+def picture_bytes(dataset: Pictured) -> Iterator[int]:
+    """Bytes that `Pictures` would take for each image, by the annotated size or by the header of its label map.
 
     Raises:
         DataError: a label map cannot be read, by name.
     """
     if isinstance(dataset, DetectionDataset):
-        return 3 * int(dataset.shapes.astype(np.int64).prod(1).sum())
-    return sum(4 * height * width for height, width in map(dataset.label_shape, range(len(dataset))))
+        return (3 * height * width for height, width in dataset.shapes.tolist())
+    return (4 * height * width for height, width in map(dataset.label_shape, range(len(dataset))))
 
 
 def _region(image: torch.Tensor, placement: Placement, row: int) -> torch.Tensor:
