@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -11,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from tst_pipelines.datasets.files import fingerprint_of
 from tst_pipelines.datasets.labels import require_labels
 from tst_pipelines.placement import Placement
 from tst_pipelines.protocol import DataError
@@ -65,8 +65,5 @@ class ArrayDataset:
         return self._fingerprint
 
     @cached_property
-    def _fingerprint(self) -> str:  # pyright has no cached property satisfy a protocol's
-        digest = hashlib.sha256("\0".join(self.classes).encode())
-        digest.update(self.labels.astype("<i8").tobytes())
-        digest.update(np.ascontiguousarray(self.images))
-        return digest.hexdigest()[:16]
+    def _fingerprint(self) -> str:  # pyright does not accept a cached property for a protocol's
+        return fingerprint_of(self.classes, self.labels.astype("<i8"), np.ascontiguousarray(self.images))

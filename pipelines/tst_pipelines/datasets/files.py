@@ -49,9 +49,17 @@ class ImageFiles(ABC):
     targets_in_pixels: ClassVar[bool] = False
 
     @property
-    @abstractmethod
     def fingerprint(self) -> str:
-        """See `Dataset.fingerprint`."""
+        """16 hexadecimal digits made of names, classes and targets; the same wherever the files are."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:  # pyright does not accept a cached property for a protocol's
+        return fingerprint_of(self.classes, *self._content())
+
+    @abstractmethod
+    def _content(self) -> Sequence[bytes | memoryview | np.ndarray]:
+        """What the fingerprint is made of, beside the classes: names and targets."""
 
     @abstractmethod
     def select(self, positions: np.ndarray) -> Self:
@@ -118,17 +126,16 @@ class ImageDataset(ImageFiles):
         """See `Dataset.targets`."""
         return Targets(torch.from_numpy(self.labels[indices]))
 
-    @property
-    def fingerprint(self) -> str:
-        """16 hexadecimal digits made of names and labels; the same wherever `root` is."""
-        return self._fingerprint
+    def _content(self) -> Sequence[bytes | memoryview | np.ndarray]:
+        return memoryview(Names.of(self.files).block)[:-1], self.labels.astype("<i8")
 
-    @cached_property
-    def _fingerprint(self) -> str:  # pyright has no cached property satisfy a protocol's
-        digest = hashlib.sha256("\0".join(self.classes).encode(errors="surrogateescape"))
-        digest.update(memoryview(Names.of(self.files).block)[:-1])
-        digest.update(self.labels.astype("<i8").tobytes())
-        return digest.hexdigest()[:16]
+
+def fingerprint_of(classes: Sequence[str], *content: bytes | memoryview | np.ndarray) -> str:
+    """16 hexadecimal digits made of the names of classes and the bytes of contiguous arrays."""
+    digest = hashlib.sha256("\0".join(classes).encode(errors="surrogateescape"))
+    for part in content:
+        digest.update(part)
+    return digest.hexdigest()[:16]
 
 
 def read_bytes(path: str) -> np.ndarray:

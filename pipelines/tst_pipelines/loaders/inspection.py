@@ -84,8 +84,10 @@ def inspect_pairs(root: str | Path, splits: Sequence[PairDataset]) -> Inspection
         name = os.path.relpath(image, root)
         return [Fault(os.path.relpath(path, root), what, name) for path, what in found if what]
 
-    alone = [Fault(os.path.relpath(path, root), "has no counterpart", None) for split in splits for path in split.alone]
-    return _inspection(splits, look, alone)
+    unpaired = [
+        Fault(os.path.relpath(path, root), "has no counterpart", None) for split in splits for path in split.unpaired
+    ]
+    return _inspection(splits, look, unpaired)
 
 
 def inspect_boxes(
