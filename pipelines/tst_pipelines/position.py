@@ -19,7 +19,7 @@ Loaded = TypeVar("Loaded", bound=Dataset)
 """What a loader loads."""
 
 _VERSION = 2
-# What a position is only valid for, by its name in errors.
+# What a position is valid for, and its name in errors.
 _BOUND = {
     "dataset": "data set",
     "training": "training flag",
@@ -30,7 +30,7 @@ _BOUND = {
 
 
 class Position:
-    """The epoch and step of a loader, and what they are only valid for.
+    """The epoch and step of a loader, and what they are valid for.
 
     Args:
         sampler: which images make this process's batches.
@@ -72,7 +72,7 @@ class Position:
         return self.epoch + epochs, step
 
     def state_dict(self) -> dict[str, Any]:
-        """The position and what it is only valid for, in plain Python values."""
+        """The position and what it is valid for, in plain Python values."""
         return {"version": _VERSION, "epoch": self.epoch, "step": self.step, **self._bound()}
 
     def load_state_dict(self, state: dict[str, Any], elastic: bool = False) -> bool:

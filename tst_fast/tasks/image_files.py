@@ -1,4 +1,4 @@
-"""Image files as the configuration names them: class folders, lists or shards, without those to be left out."""
+"""The image files that the configuration names: class folders, lists or shards, without those to leave out."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ def image_files(config: DataConfig) -> tuple[ImageDataset, ImageDataset]:
     """The training and the test split.
 
     Raises:
-        UserError: the folder, or a split's folder in it, is missing or laid out otherwise.
+        UserError: the folder, or a split's folder in it, is missing or not laid out like that.
         tst_pipelines.DataError: a split is empty, malformed, or does not match the training split's classes.
     """
     root = root_folder(config)

@@ -1,4 +1,4 @@
-"""Data sets that are in memory already."""
+"""Data sets in memory."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ArrayDataset:
         return len(self.images)
 
     def path(self, index: int) -> str:
-        """What image `index` is called."""
+        """The name of image `index` in messages."""
         return f"{self.name} image {index}"
 
     def select(self, positions: np.ndarray) -> ArrayDataset:

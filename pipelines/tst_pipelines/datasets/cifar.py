@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100, in the forms that they are published in and as folders of images."""
+"""CIFAR-10 and CIFAR-100, in their published formats and as folders of images."""
 
 from __future__ import annotations
 

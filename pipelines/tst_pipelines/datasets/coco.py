@@ -22,7 +22,7 @@ from tst_pipelines.protocol import DataError
 logger = logging.getLogger(__name__)
 
 _FORM = 1  # of the arrays in the cache
-_WORTH_KEEPING = 10_000  # images: fewer are read in no time
+_WORTH_KEEPING = 10_000  # images; fewer are not cached
 
 
 def coco_detection(
@@ -103,7 +103,7 @@ def box_faults(annotations: str | Path) -> list[str]:
 
 
 def _held(file: Path) -> dict[str, np.ndarray]:
-    """What the file holds, from the cache if it is as it was."""
+    """What the file holds, from the cache if it has not changed."""
     cache = IndexCache(f"coco {_FORM} {os.path.abspath(file)}")
     try:
         stamps = np.array([stamp(file)])

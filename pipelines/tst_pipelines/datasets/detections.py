@@ -115,7 +115,7 @@ class DetectionDataset(ImageFiles):
 
 
 def _padded(labels: np.ndarray, boxes: np.ndarray, rows: np.ndarray, sizes: np.ndarray) -> Targets:
-    """The objects of each image in a row of their own, as many columns as a power of two: few shapes to compile for."""
+    """One row of objects for each image, padded to a power of two: few shapes to compile for."""
     count = len(sizes)
     columns = np.arange(len(rows)) - np.searchsorted(rows, np.arange(count))[rows]
     most = max(int(columns.max(initial=0)) + 1, 1)

@@ -1,4 +1,4 @@
-"""Images left out on purpose, by a list of their names."""
+"""Leaving out images that a list names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Files = TypeVar("Files", bound=ImageFiles)
 
 
 def leave_out(splits: Sequence[Files], root: Path, file: Path) -> list[Files]:
-    """Leave out exactly the images on a list, and say how many they are.
+    """Leave out exactly the images on a list, and log how many they are.
 
     Args:
         splits: data sets whose folders are `root` or below it.

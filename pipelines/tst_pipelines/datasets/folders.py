@@ -1,4 +1,4 @@
-"""Folders of class folders, listed once and remembered while their folders do not change."""
+"""Folders of class folders, whose list is cached until one of them changes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tst_pipelines.protocol import DataError
 
 logger = logging.getLogger(__name__)
 
-_WORTH_KEEPING = 10_000  # images: fewer are listed in no time
+_WORTH_KEEPING = 10_000  # images; the list of fewer is not cached
 
 
 @dataclass
@@ -32,8 +32,8 @@ class Listing:
         counts: images of each class.
         names: of the images, relative to the folder, class after class.
         ignored: other files, by extension.
-        folders: every folder that was looked into, relative to the folder.
-        stamps: the `stamp` of each of `folders` before it was looked into.
+        folders: every folder that was read, relative to the folder.
+        stamps: the `stamp` of each of `folders` before it was read.
     """
 
     classes: list[str] = field(default_factory=list)
@@ -62,8 +62,8 @@ def image_folder(root: str | Path, classes: Sequence[str] | None = None) -> Imag
     """List a folder of class folders, as torchvision's ImageFolder does.
 
     Classes are the sorted names of the folders in `root`, images all files below them with a known extension, sorted.
-    Hidden files and folders are passed over (torchvision takes them); other files too, with one warning. The list of a
-    large folder is kept in the user's cache, and listed anew when any folder in it has changed (see `IndexCache`).
+    Hidden files and folders are ignored (torchvision takes them); other files too, with one warning. The list of a
+    large folder is kept in the user's cache, and made anew when any folder in it has changed (see `IndexCache`).
 
     Args:
         root: the folder.
@@ -146,7 +146,7 @@ def is_image(name: str) -> bool:
 
 
 def _listed(root: Path) -> Listing:
-    """Look into every folder, and keep what was seen if that took long."""
+    """Read every folder, and cache the list if it is long."""
     index_cache = _index_cache(root)
     before, classes = _class_folders(root)
     listing, block = Listing(classes, folders=[""], stamps=[before]), bytearray()
@@ -167,7 +167,7 @@ def _listed(root: Path) -> Listing:
 
 
 def _recalled(root: Path) -> Listing | None:
-    """The list that was kept, if each of its folders is as it was."""
+    """The cached list, if none of its folders has changed."""
     arrays = _index_cache(root).recall()
     if arrays is None:
         return None
@@ -224,7 +224,7 @@ def _class_folders(root: Path) -> tuple[tuple[int, ...], list[str]]:
 
 
 def _positions(root: Path, found: Sequence[str], classes: Sequence[str]) -> list[int]:
-    """Where each of the classes found stands among those of the training split."""
+    """The position of each class found among those of the training split."""
     places = {name: position for position, name in enumerate(classes)}
     unknown = [name for name in found if name not in places]
     if unknown:

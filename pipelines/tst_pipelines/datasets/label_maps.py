@@ -1,4 +1,4 @@
-"""Label maps in PNG files: the number that the file holds for each pixel, whatever way it is written in."""
+"""Label maps in PNG files: the number of each pixel, however the file encodes it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tst_pipelines.datasets.files import PIXEL_LIMIT, open_regular, read_bytes, 
 from tst_pipelines.protocol import DataError
 
 IGNORED = 255
-"""The label of a pixel that nothing is learned from and nothing is judged by."""
+"""The label of pixels that are ignored in training and evaluation."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _DEPTH, _COLOUR_TYPE = 24, 25  # where a PNG holds its bits for each value, and its kind
@@ -67,7 +67,7 @@ def label_map_shape(path: str) -> tuple[int, int]:
 
 
 def _checksums_hold(encoded: bytes) -> bool:
-    """Whether every chunk of a PNG is as it was written, to its end; Pillow does not look at those of the pixels."""
+    """Whether the checksum of every chunk of a PNG is right, to its end; Pillow does not check those of the pixels."""
     at = len(_SIGNATURE)
     while at < len(encoded):
         (length,) = struct.unpack(">I", encoded[at : at + 4].ljust(4, b"\0"))
@@ -81,7 +81,7 @@ def _checksums_hold(encoded: bytes) -> bool:
 
 
 def _numbers(path: str, values: np.ndarray, depth: int, kind: int) -> np.ndarray:
-    """What was written, from what Pillow gives: [H, W] or [H, W, channels]."""
+    """The numbers that were written, from Pillow's values: [H, W] or [H, W, channels]."""
     if depth == 16:
         if values.ndim > 2:
             raise DataError(f"{path} is a picture of 16 bits with several channels: give a map of class numbers")

@@ -1,4 +1,4 @@
-"""The loader of data sets that fit in memory: decoded once, then shuffled, padded, cropped and flipped by the batch."""
+"""The loader of data sets that fit in memory: decoded once, then shuffled, cropped and flipped in batches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from tst_pipelines.datasets.arrays import ArrayDataset
 from tst_pipelines.datasets.files import ImageFiles
 from tst_pipelines.loaders.decode import decoded
-from tst_pipelines.loaders.pictures import Pictured, Pictures, picture_bytes
+from tst_pipelines.loaders.decoded_images import DecodedImages, DenseDataset, decoded_bytes
 from tst_pipelines.loaders.refusals import require_placing
 from tst_pipelines.loaders.transfer import to_device
 from tst_pipelines.position import PositionedLoader
@@ -64,7 +64,7 @@ class CachedLoader(PositionedLoader[ImageFiles | ArrayDataset]):
         super().__init__(dataset, batch_size, share)
         self._transform = transform
         self._threads = threads
-        self._kept: _Windows | Pictures | None = None
+        self._kept: _CropWindows | DecodedImages | None = None
 
     def close(self) -> None:
         """Release the images. Closing twice is allowed; iterating again decodes them again."""
@@ -79,16 +79,16 @@ class CachedLoader(PositionedLoader[ImageFiles | ArrayDataset]):
         images, targets = self._kept.batch(indices, self._position.uniforms(self._transform.random_numbers))
         return Batch.of(to_device(images, self.device), targets, indices)
 
-    def _keep(self) -> _Windows | Pictures:
+    def _keep(self) -> _CropWindows | DecodedImages:
         dataset, transform = self.dataset, self._transform
-        if isinstance(dataset, Pictured):
+        if isinstance(dataset, DenseDataset):
             assert isinstance(transform, PlacingTransform)  # as `require_placing` demands
-            return Pictures(dataset, transform, self._threads)
-        return _Windows(dataset, transform, self._threads, self.device)
+            return DecodedImages(dataset, transform, self._threads)
+        return _CropWindows(dataset, transform, self._threads, self.device)
 
 
-class _Windows:
-    """Images of one size, and every place in them that a batch may take one from.
+class _CropWindows:
+    """Padded images of one size, with a view for every crop that a batch may take.
 
     Args:
         dataset: image files or an `ArrayDataset`.
@@ -120,11 +120,10 @@ class _Windows:
 def _decode(
     dataset: ImageFiles | ArrayDataset, transform: Transform, threads: int, memory: torch.device
 ) -> torch.Tensor:
-    """Every place that a batch may take an image from, without a copy for each.
+    """Every crop that a batch may take, as views of the padded images.
 
     Returns:
-        uint8 [C, N, 2 p + 1, 2 p + 1, size, size, 3] by mirrored or not, image, top and left: overlapping views of the
-        padded images.
+        uint8 [C, N, 2 p + 1, 2 p + 1, size, size, 3] by mirrored or not, image, top and left: they overlap.
     """
     size, padding, copies = _layout(transform)
     side = size + 2 * padding
@@ -149,8 +148,8 @@ def fits_in_cache(dataset: Dataset, transform: Transform) -> bool:
     Raises:
         DataError: the transform needs the images at full size, or a label map cannot be read.
     """
-    if isinstance(dataset, Pictured):
-        return all(size <= CACHE_LIMIT for size in accumulate(picture_bytes(dataset)))  # reads no more than it must
+    if isinstance(dataset, DenseDataset):
+        return all(size <= CACHE_LIMIT for size in accumulate(decoded_bytes(dataset)))  # reads no more than it must
     size, padding, copies = _layout(transform)
     return copies * len(dataset) * (size + 2 * padding) ** 2 * 3 <= CACHE_LIMIT
 

@@ -136,7 +136,7 @@ class DaliLoader(PositionedLoader[ImageFiles]):
         return Batch.of(to_device(images, self.device), self._targets(indices, placement), indices)
 
     def _placement(self, indices: np.ndarray, outputs: Sequence[Any]) -> Placement | None:
-        """Where the images of the batch went, if targets may follow."""
+        """How the images of the batch were placed, if the transform is one that targets can follow."""
         if not isinstance(self._transform, PlacingTransform):
             return None
         shapes = outputs[1].as_array()
@@ -152,7 +152,7 @@ class DaliLoader(PositionedLoader[ImageFiles]):
         return self._label_reader(indices.tolist(), placement, self._position.indices(ahead=1).tolist())
 
     def _start(self) -> Pipeline:
-        """A pipeline that is built and begins at the current position, and what works beside it."""
+        """Build a pipeline that begins at the current position, and the helpers beside it."""
         device = "cpu" if self._gpu is None else "mixed"
         gpu = {} if self._gpu is None else dataclasses.asdict(self._gpu_decoding)
         decoder = {"device": device, "adjust_orientation": not self.dataset.targets_in_pixels, **gpu}
@@ -174,13 +174,13 @@ class DaliLoader(PositionedLoader[ImageFiles]):
         return pipeline
 
     def _indices_ahead(self) -> list[list[int]]:
-        """The images of the batch that is due, then of those that DALI may be preparing."""
+        """The images of the current batch, then of those that DALI may be preparing."""
         return [self._position.indices(ahead).tolist() for ahead in range(self._prefetch + 2)]
 
     def _sources(self) -> Any:
         """DALI's inputs from the position on. They must not hold the loader, or neither would ever be freed."""
         dataset, count, start = self.dataset, self._transform.random_numbers, copy.copy(self._position)
-        regular = bytearray(len(dataset))  # images whose files have been looked at: once is enough, and costs on NFS
+        regular = bytearray(len(dataset))  # images whose files were checked: once, as it is slow on NFS
 
         def numbers(iteration: int) -> np.ndarray:
             return start.uniforms(count, iteration)
@@ -188,7 +188,7 @@ class DaliLoader(PositionedLoader[ImageFiles]):
         def name(index: int) -> str:
             path = dataset.path(index)
             regular[index] = regular[index] or _is_regular(path)
-            return path if regular[index] else os.path.join(path, "")  # DALI would wait for a pipe; its batch now fails
+            return path if regular[index] else os.path.join(path, "")  # DALI would block on a pipe; so its batch fails
 
         def names(iteration: int) -> list[np.ndarray]:
             return [np.frombuffer(os.fsencode(name(index)), np.uint8) for index in start.indices(iteration).tolist()]
@@ -204,7 +204,7 @@ class DaliLoader(PositionedLoader[ImageFiles]):
 
 
 def _read(dataset: ShardDataset, index: int) -> np.ndarray:
-    """The encoded image, or nothing: its batch then fails in its turn, and the image is named."""
+    """The encoded image, or nothing if it cannot be read: its batch then fails when it is due, and names the image."""
     try:
         return dataset.read(index)
     except OSError:
@@ -212,7 +212,7 @@ def _read(dataset: ShardDataset, index: int) -> np.ndarray:
 
 
 def _is_regular(path: str) -> bool:
-    """Whether a file can be read without waiting for one who writes."""
+    """Whether it is a regular file, which can be read without blocking."""
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
     except OSError:

@@ -1,4 +1,4 @@
-"""What is wrong with an image: whether it can be read and decoded at all, and whether its pixels can be trusted."""
+"""What is wrong with an image: whether it can be read and decoded, and whether its pixels are right."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tst_pipelines.protocol import DataError
 
 _JPEG = b"\xff\xd8"
 _STRICT = Lock()
-"""What makes errors of warnings does so in the whole process."""
+"""Held while warnings are errors, which they then are in the whole process."""
 _STRICT_ERRORS = (*PILLOW_ERRORS, Warning)
 
 
@@ -56,7 +56,7 @@ class Probe:
         try:
             self._pipeline.run(encoded=[encoded])
         except RuntimeError as error:
-            self._pipeline = None  # of no more use
+            self._pipeline = None  # an error leaves it unusable
             if TOO_LARGE in str(error):
                 return TOO_LARGE
             unknown = "nvImageCodec failure: '#4'" in str(error)  # no parser knows the first bytes
@@ -65,7 +65,7 @@ class Probe:
 
 
 def damage(encoded: bytes) -> str | None:
-    """What a strict decoder objects to in an image that decodes, or why its pixels come out wrong; None if nothing.
+    """What a strict decoder rejects in an image that decodes, or why its pixels come out wrong; None if nothing.
 
     A JPEG that was damaged in the middle decodes without an error, to wrong pixels from there on. libjpeg only warns,
     which `simplejpeg` takes for an error. PNG has checksums, which DALI and Pillow check; of other formats little more

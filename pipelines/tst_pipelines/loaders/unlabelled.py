@@ -1,4 +1,4 @@
-"""Images without targets, from any folder: in batches, once, those that cannot be read left out."""
+"""Batches of the images in any folder, without targets; those that cannot be read are reported and left out."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tst_pipelines.transforms import FitAndPad, ResizeCenterCrop, Whole
 
 @dataclass(frozen=True, eq=False)
 class UnlabelledBatch:
-    """Some images.
+    """A batch of images without targets.
 
     Attributes:
         files: their names, relative to the folder.
@@ -67,7 +67,7 @@ def unlabelled_batches(
     Args:
         root: the folder.
         files: names relative to it.
-        transform: what becomes of each image.
+        transform: what to do to each image.
         batch_size: images of a batch, at most; one for `Whole` holds images of one size.
         threads: how many decode.
         report: told the name of an image that cannot be read, and what is wrong with it.
