@@ -18,7 +18,7 @@ from tst_pipelines.datasets.lists import image_list
 from tst_pipelines.datasets.pairs import PairDataset, image_pairs
 from tst_pipelines.datasets.scenes import scene_boxes, scenes
 from tst_pipelines.datasets.shards import ShardDataset, image_shards
-from tst_pipelines.loaders.cached import CACHE_LIMIT, CachedLoader, cached_bytes
+from tst_pipelines.loaders.cached import CachedLoader, fits_in_cache
 from tst_pipelines.loaders.dali import DaliLoader, GpuDecoding
 from tst_pipelines.loaders.inspection import Inspection, inspect_boxes, inspect_images, inspect_pairs
 from tst_pipelines.loaders.synthetic import SyntheticDataset, SyntheticLoader
@@ -46,7 +46,6 @@ from tst_pipelines.transforms import (
 )
 
 __all__ = [
-    "CACHE_LIMIT",
     "CITYSCAPES_IDS",
     "IGNORED",
     "ArrayDataset",
@@ -76,11 +75,11 @@ __all__ = [
     "TwoCrops",
     "UnlabelledBatch",
     "Whole",
-    "cached_bytes",
     "cifar",
     "cityscapes",
     "coco_detection",
     "digits",
+    "fits_in_cache",
     "go_to_epoch",
     "image_folder",
     "image_list",

@@ -1,4 +1,4 @@
-"""Where the pixels of a batch come from: whole numbers, which images, label maps and boxes all follow exactly."""
+"""Where the pixels of a batch come from, in whole numbers: images, label maps and boxes all follow them exactly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _VISIBLE = 0.25  # share of a box's area
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """For each image a region, resized to a size, perhaps mirrored, and put at the top left of a canvas.
+    """For each image, a region that is resized, perhaps mirrored, and put at the top left of a canvas.
 
     Attributes:
         whole: int32 [B, 2], height and width of the image.
@@ -32,7 +32,7 @@ class Placement:
     fill: tuple[int, int, int] = (0, 0, 0)
 
     def label_map(self, labels: np.ndarray, row: int, fill: int) -> np.ndarray:
-        """What becomes of the label map of image number `row`: each pixel takes the label that is nearest.
+        """The label map of image number `row` on the canvas, resized by nearest neighbour.
 
         Args:
             labels: [H, W], of the size of the image.
@@ -52,7 +52,7 @@ class Placement:
         return placed
 
     def boxes(self, boxes: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What becomes of boxes.
+        """Boxes on the canvas.
 
         Args:
             boxes: float64 [K, 4], left, top, right and bottom in the pixels of the image.

@@ -1,11 +1,12 @@
-"""Where a loader is in its stream of epochs, and the iteration from there: one implementation for every loader."""
+"""The position of a loader in its stream of epochs, and iteration from there: shared by all loaders."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import numpy as np
 import torch
 
 from tst_pipelines.protocol import Batch, DataError, Dataset
@@ -18,7 +19,7 @@ Loaded = TypeVar("Loaded", bound=Dataset)
 """What a loader loads."""
 
 _VERSION = 2
-# What a position is only valid for, and how to call it in an error.
+# What a position is valid for, and its name in errors.
 _BOUND = {
     "dataset": "data set",
     "training": "training flag",
@@ -29,59 +30,61 @@ _BOUND = {
 
 
 class Position:
-    """The epoch, the batches of it already given, and what both are bound to.
+    """The epoch and step of a loader, and what they are valid for.
 
     Args:
-        sampler: the images of this process's batches.
+        sampler: which images make this process's batches.
         dataset: what is loaded; its fingerprint is read when a state is made or loaded.
 
     Attributes:
         epoch: the current epoch, from 0.
         step: batches of the current epoch already given.
-        offset: images of the current epoch, over all ranks, that were given before its step 0; above 0 only after an
-            elastic restart with another global batch, and until the end of that epoch.
     """
 
     def __init__(self, sampler: Sampler, dataset: Dataset) -> None:
         self._sampler, self._dataset = sampler, dataset
-        self.epoch = self.step = self.offset = 0
+        self.epoch = self.step = 0
 
     @property
     def steps(self) -> int:
-        """Batches of this rank in the current epoch."""
-        return self._sampler.steps_after(self.offset)
+        """Batches of this rank in one epoch."""
+        return self._sampler.steps
 
     def advance(self) -> None:
-        """A batch was given."""
+        """Count a batch that was given."""
         self.step += 1
 
     def next_epoch(self) -> None:
         """Move to the start of the next epoch."""
-        self.epoch, self.step, self.offset = self.epoch + 1, 0, 0
+        self.epoch, self.step = self.epoch + 1, 0
 
-    def ahead(self, batches: int = 0) -> tuple[int, int, int]:
-        """Epoch, step and offset, as `Sampler.indices` takes them, of the batch due after this many others."""
-        step = self.step + batches
-        if step < self.steps:
-            return self.epoch, step, self.offset
-        epochs, step = divmod(step - self.steps, self._sampler.steps)
-        return self.epoch + 1 + epochs, step, 0
+    def indices(self, ahead: int = 0) -> np.ndarray:
+        """Positions in the data set of the batch that follows `ahead` others: int64 [B], the caller's own."""
+        return self._sampler.indices(*self._after(ahead))
+
+    def uniforms(self, numbers: int, ahead: int = 0) -> np.ndarray:
+        """The uniform numbers in [0, 1) of that batch: float64 [B, numbers]."""
+        return self._sampler.uniforms(*self._after(ahead), numbers)
+
+    def _after(self, batches: int) -> tuple[int, int]:
+        """Epoch and step after this many more batches."""
+        epochs, step = divmod(self.step + batches, self.steps)
+        return self.epoch + epochs, step
 
     def state_dict(self) -> dict[str, Any]:
-        """The position and what it is only valid for, in plain Python values."""
-        return {"version": _VERSION, "epoch": self.epoch, "step": self.step, "offset": self.offset, **self._bound()}
+        """The position and what it is valid for, in plain Python values."""
+        return {"version": _VERSION, "epoch": self.epoch, "step": self.step, **self._bound()}
 
     def load_state_dict(self, state: dict[str, Any], elastic: bool = False) -> bool:
         """Move to the position of a `state_dict`.
 
         Args:
             state: what `state_dict` gave.
-            elastic: accept another world size. If the global batch is the same, the same global batches follow; if the
-                batch of each rank is, the epoch goes on after the images that were given, none twice and none left out
-                but the epoch's remainder.
+            elastic: in training, accept another world size if the global batch is the same: the same global batches
+                follow.
 
         Returns:
-            Whether the position is another one than before.
+            Whether the position changed.
 
         Raises:
             DataError: the state is of another version, or was made with other data, batch size, world size or seed.
@@ -89,39 +92,30 @@ class Position:
         if state.get("version") != _VERSION:
             raise DataError(f"the loader state has version {state.get('version')}; this loader reads {_VERSION}")
         self._require_same(state, elastic)
-        epoch, step, offset = state["epoch"], state["step"], state["offset"]
-        theirs = state["batch_size"] * state["world_size"]
-        if theirs != self._sampler.global_batch_size:  # only the elastic restart gets here
-            step, offset = 0, offset + step * theirs
-        if epoch < 0 or offset < 0 or not 0 <= step <= self._sampler.steps_after(offset):
-            raise DataError(f"no step {step} in epoch {epoch}: an epoch has {self._sampler.steps_after(offset)} steps")
-        before = self.epoch, self.step, self.offset
-        self.epoch, self.step, self.offset = epoch, step, offset
-        return before != (epoch, step, offset)
+        before, after = (self.epoch, self.step), (state["epoch"], state["step"])
+        if after[0] < 0 or not 0 <= after[1] <= self.steps:
+            raise DataError(f"no step {after[1]} in epoch {after[0]}: an epoch has {self.steps} steps")
+        self.epoch, self.step = after
+        return before != after
 
     def _require_same(self, state: dict[str, Any], elastic: bool) -> None:
         """Refuse a state that this position cannot continue, with every value that differs."""
         ours = self._bound()
-        changed = {key for key in _BOUND if state.get(key) != ours[key]}
-        only_world = self._only_world_changed(changed, state)
-        if not changed or (elastic and only_world):
+        changed = [key for key in _BOUND if state.get(key) != ours[key]]
+        same_batches = self._sampler.share.training and self._same_global_batches(changed, state)
+        if not changed or (elastic and same_batches):
             return
-        values = "; ".join(
-            f"{name} {state.get(key)!r}, now {ours[key]!r}" for key, name in _BOUND.items() if key in changed
-        )
+        values = "; ".join(f"{_BOUND[key]} {state.get(key)!r}, now {ours[key]!r}" for key in changed)
         message = f"the loader state was made with {values}: resume with what it was made with"
-        if only_world:
-            raise DataError(f"{message} or elastically, as the world alone changed", "elastic")
+        if same_batches:
+            raise DataError(f"{message} or elastically, as the global batch is the same", "elastic")
         raise DataError(message)
 
-    def _only_world_changed(self, changed: set[str], state: dict[str, Any]) -> bool:
-        """Whether an elastic restart can go on: the batch of each rank may have changed if the global one did not."""
-        if "world_size" not in changed or changed - {"world_size", "batch_size"}:
+    def _same_global_batches(self, changed: Sequence[str], state: dict[str, Any]) -> bool:
+        """Whether the same images are only shared out among another number of ranks."""
+        if not {"world_size"} <= set(changed) <= {"world_size", "batch_size"}:
             return False
-        if "batch_size" in changed and state["batch_size"] * state["world_size"] != self._sampler.global_batch_size:
-            return False
-        # In evaluation each rank is somewhere else in its share, so only the start of an epoch is common to all.
-        return self._sampler.share.training or state["step"] == 0
+        return state["batch_size"] * state["world_size"] == self._sampler.global_batch_size
 
     def _bound(self) -> dict[str, Any]:
         share = self._sampler.share
@@ -135,7 +129,7 @@ class Position:
 
 
 class PositionedLoader(ABC, Generic[Loaded]):
-    """What every loader has: a position, the iteration from it, and its state.
+    """Base of all loaders: position, iteration and state.
 
     Args:
         dataset: what is loaded.
@@ -149,8 +143,8 @@ class PositionedLoader(ABC, Generic[Loaded]):
     def __init__(self, dataset: Loaded, batch_size: int, share: Share) -> None:
         self.dataset = dataset
         self.device = torch.device(share.device)
-        self._sampler = Sampler(len(dataset), batch_size, share)
-        self._position = Position(self._sampler, dataset)
+        self._batch_size = batch_size
+        self._position = Position(Sampler(len(dataset), batch_size, share), dataset)
 
     @abstractmethod
     def _load(self) -> Batch:
@@ -166,7 +160,7 @@ class PositionedLoader(ABC, Generic[Loaded]):
     @property
     def steps_per_epoch(self) -> int:
         """See `Loader.steps_per_epoch`."""
-        return self._sampler.steps
+        return self._position.steps
 
     @property
     def epoch(self) -> int:

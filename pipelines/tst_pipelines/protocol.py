@@ -1,4 +1,4 @@
-"""What every loader gives, and the one error that they raise."""
+"""The protocols of data sets and loaders, the batches that loaders give, and the error that they raise."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tst_pipelines.targets import Targets
 
 
 class DataError(ValueError):
-    """Something is wrong with the data on disk, or with what a loader was asked for.
+    """The data on disk or the arguments of a loader are wrong.
 
     Args:
-        message: what, and what to do.
-        options: names of the arguments that would put it right, such as `download`: a program names its own flags.
+        message: what is wrong, and what to do about it.
+        options: names of arguments that would help, such as `download`; a program shows its own flags for them.
     """
 
     def __init__(self, message: str, *options: str) -> None:
@@ -28,10 +28,10 @@ class DataError(ValueError):
 
 @runtime_checkable
 class Dataset(Protocol):
-    """Images and what is known of them, wherever they are: what a loader asks of them."""
+    """Images and their targets, as loaders need them."""
 
     targets_in_pixels: ClassVar[bool]
-    """Whether targets say something of single pixels, and follow them where a transform moves them."""
+    """Whether targets are label maps or boxes, which follow the pixels where a transform moves them."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -48,7 +48,7 @@ class Dataset(Protocol):
         ...
 
     def path(self, index: int) -> str:
-        """What to call image `index` in a message: its file, where it has one."""
+        """The name of image `index` in messages: its file, where it has one."""
         ...
 
     def select(self, positions: np.ndarray) -> Dataset:
@@ -60,8 +60,7 @@ class Dataset(Protocol):
 
         Args:
             indices: int64 [B], their positions.
-            placement: what a transform makes of these images, if it moves their pixels in a way that targets follow;
-                None: nothing.
+            placement: how a transform places these images, for targets that follow; None: they stay where they are.
 
         Raises:
             DataError: a target cannot be read or does not fit its image, by name.
@@ -98,7 +97,7 @@ class Batch:
 
     @property
     def targets(self) -> Targets:
-        """What is known of the images."""
+        """The targets of the images."""
         return Targets(self.labels, self.boxes, self.sizes)
 
     def split(self, parts: int) -> list[Batch]:
@@ -110,19 +109,16 @@ class Batch:
 
 @runtime_checkable
 class Loader(Protocol):
-    """An endless stream of epochs that knows its position."""
+    """An endless stream of epochs, which can be resumed from any position."""
 
     @property
     def dataset(self) -> Dataset:
-        """What is loaded."""
+        """The data set that is loaded."""
         ...
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches that this rank gives in one epoch; 0 for a rank with no share of the images.
-
-        Only the epoch of an elastic restart with another global batch may have fewer.
-        """
+        """Batches that this rank gives in one epoch; 0 for a rank with no share of the images."""
         ...
 
     @property
@@ -144,7 +140,7 @@ class Loader(Protocol):
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """The position, `epoch` and `step`, and what it is only valid for, in plain Python values."""
+        """The position (`epoch` and `step`) and what it is valid for, in plain Python values."""
         ...
 
     def load_state_dict(self, state: dict[str, Any], elastic: bool = False) -> None:
@@ -152,7 +148,8 @@ class Loader(Protocol):
 
         Args:
             state: what `state_dict` gave.
-            elastic: accept that the world size changed (see `tst_pipelines.position.Position.load_state_dict`).
+            elastic: accept another world size with the same global batch (see `Position.load_state_dict` in
+                `tst_pipelines.position`).
 
         Raises:
             DataError: the state was made with other data, batch size, world size or seed; both values are shown.
@@ -166,11 +163,9 @@ class Loader(Protocol):
 
 def go_to_epoch(loader: Loader, epoch: int) -> None:
     """Move to the start of an epoch; one that is there already stays as it is, with what it has prefetched."""
-    start, state = {"epoch": epoch, "step": 0, "offset": 0}, loader.state_dict()
-    if not start.items() <= state.items():  # after an elastic restart step 0 may lie in the middle of an epoch
-        loader.load_state_dict({**state, **start})
+    loader.load_state_dict({**loader.state_dict(), "epoch": epoch, "step": 0})
 
 
 def skip_to_next_epoch(loader: Loader) -> None:
-    """Leave out the rest of the current epoch."""
-    loader.load_state_dict({**loader.state_dict(), "epoch": loader.epoch + 1, "step": 0, "offset": 0})
+    """Skip the rest of the current epoch."""
+    go_to_epoch(loader, loader.epoch + 1)

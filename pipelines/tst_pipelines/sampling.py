@@ -1,7 +1,7 @@
-"""Which images make a batch, and the random numbers that go with them.
+"""Which images make up a batch, and the random numbers of their crops and flips.
 
-Nothing here has a state: all is a function of (seed, epoch, position in the epoch). Only raw words of NumPy's Philox
-and SeedSequence are used, whose streams NumPy guarantees, so the same seed gives the same run on every version.
+Nothing here has state: everything is a function of (seed, epoch, position in the epoch). Only raw words of NumPy's
+Philox and SeedSequence are used, whose streams NumPy guarantees: the same seed gives the same run on every version.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def uniforms(seed: int, epoch: int, first: int, count: int, numbers: int) -> np.
 
 
 def stratified(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """A random share of each class, for few-shot training.
+    """A random subset of each class, for few-shot training.
 
     Args:
         labels: int64 [N].
@@ -63,7 +63,7 @@ def stratified(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
 
 
 def random_share(size: int, fraction: float, seed: int) -> np.ndarray:
-    """A random share of a data set whose images have no one class.
+    """A random subset of a data set whose images do not have one class each.
 
     Args:
         size: images in the data set, N.
@@ -78,7 +78,7 @@ def random_share(size: int, fraction: float, seed: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Share:
-    """What one process takes of each epoch, and where to.
+    """The share of each epoch that one process loads, and the device it goes to.
 
     Attributes:
         training: True for a new random order in each epoch and full batches only; False for every image once, in order.
@@ -116,7 +116,7 @@ class Sampler:
     Attributes:
         size: images in the data set.
         batch_size: images of a batch, for each rank.
-        share: which of the two, and which rank of how many; its seed has no effect on the order of evaluation.
+        share: training or evaluation, and which rank of how many; its seed does not change the order of evaluation.
 
     Raises:
         DataError: a batch size below 1, or a training step larger than the data set.
@@ -145,36 +145,26 @@ class Sampler:
     @property
     def steps(self) -> int:
         """Batches of this rank in one epoch."""
-        return self.steps_after(0)
-
-    def steps_after(self, offset: int) -> int:
-        """Batches of this rank in an epoch of which all ranks together have already given `offset` training images."""
         if self.share.training:
-            return max(self.size - offset, 0) // self.global_batch_size
+            return self.size // self.global_batch_size
         first, last = self._evaluation_share()
         return -(-(last - first) // self.batch_size)
 
-    def indices(self, epoch: int, step: int, offset: int = 0) -> np.ndarray:
-        """Positions in the data set of a batch: int64 [B], the caller's own.
-
-        Args:
-            epoch: from 0.
-            step: from 0.
-            offset: training images of the epoch that were given before step 0 (see `Position`).
-        """
-        first, last = self._positions(step, offset)
+    def indices(self, epoch: int, step: int) -> np.ndarray:
+        """Positions in the data set of a batch, by epoch and step from 0: int64 [B], the caller's own."""
+        first, last = self._positions(step)
         if self.share.training:
             return permutation(self.size, self.share.seed, epoch)[first:last].copy()
         return np.arange(first, last, dtype=np.int64)
 
-    def uniforms(self, epoch: int, step: int, offset: int, numbers: int) -> np.ndarray:
+    def uniforms(self, epoch: int, step: int, numbers: int) -> np.ndarray:
         """Uniform numbers in [0, 1) of a batch: float64 [B, numbers]."""
-        first, last = self._positions(step, offset)
+        first, last = self._positions(step)
         return uniforms(self.share.seed, epoch, first, last - first, numbers)
 
-    def _positions(self, step: int, offset: int) -> tuple[int, int]:
+    def _positions(self, step: int) -> tuple[int, int]:
         if self.share.training:
-            first = offset + step * self.global_batch_size + self.share.rank * self.batch_size
+            first = step * self.global_batch_size + self.share.rank * self.batch_size
             return first, first + self.batch_size
         start, end = self._evaluation_share()
         first = start + step * self.batch_size

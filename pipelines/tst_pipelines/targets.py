@@ -1,4 +1,4 @@
-"""What is known of the images of a batch: classes, label maps or boxes, in tensors alone, so that nothing waits."""
+"""The targets of a batch: classes, label maps or boxes, in tensors alone, so that nothing waits for the device."""
 
 from __future__ import annotations
 
@@ -50,19 +50,19 @@ class Targets:
         return [Targets(**{name: pieces[name][part] for name in pieces}) for part in range(parts)]
 
     def _widened(self, more: int) -> Targets:
-        """With room for more objects, which there are not."""
+        """The same, padded for more objects."""
         assert self.boxes is not None
         labels = torch.nn.functional.pad(self.labels, (0, more), value=-1)
         return Targets(labels, torch.nn.functional.pad(self.boxes, (0, 0, 0, more)), self.sizes)
 
     def _tensors(self) -> dict[str, torch.Tensor]:
-        """Those that there are, by name."""
+        """All but those that are None, by name."""
         tensors = {"labels": self.labels, "boxes": self.boxes, "sizes": self.sizes}
         return {name: tensor for name, tensor in tensors.items() if tensor is not None}
 
 
 def _of_one_width(parts: Sequence[Targets]) -> Sequence[Targets]:
-    """The same, with as many objects an image in each part, where they are objects."""
+    """The same, with objects padded to one number in all parts."""
     if any(part.boxes is None for part in parts):
         return parts
     most = max(part.labels.shape[1] for part in parts)

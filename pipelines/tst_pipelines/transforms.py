@@ -1,4 +1,4 @@
-"""What is done to an image on its way into a batch: which pixels are taken. Each loader takes them in its own way.
+"""The transforms of images on their way into a batch: which pixels are taken. Each loader implements them itself.
 
 All randomness is `random_numbers` uniform numbers in [0, 1) for each image, given by the sampler. Images come out size
 x size, or placed (`Placement`) on a canvas.
@@ -110,7 +110,7 @@ class RandomResizedCrop:
         return start.astype(np.int32), extent.astype(np.int32), (numbers[:, 22:] < self.flip).astype(np.int32)
 
     def place(self, shapes: np.ndarray, numbers: np.ndarray) -> Placement:
-        """The same as a placement on a canvas that it fills."""
+        """The same as a `Placement` on a canvas that the region fills."""
         start, extent, mirrored = self.regions(shapes, numbers)
         whole = shapes[:, :2].astype(np.int32)
         return Placement(whole, start, extent, np.full_like(whole, self.size), mirrored, (self.size, self.size))
@@ -325,4 +325,4 @@ def _scaled(
 
 Transform = PadAndCrop | RandomResizedCrop | ResizeCenterCrop | ScaleCropFlip | Whole | FitAndJitter | FitAndPad
 PlacingTransform = RandomResizedCrop | ScaleCropFlip | Whole | FitAndJitter | FitAndPad
-"""Those that label maps and boxes can follow."""
+"""Transforms that label maps and boxes can follow."""

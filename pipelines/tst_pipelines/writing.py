@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic writing of files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 @contextlib.contextmanager
 def write_whole(path: Path, durable: bool = False) -> Iterator[BinaryIO]:
-    """A binary file to write beside its place under a hidden name, then renamed: it is there whole or not at all.
+    """A binary file that is written under a hidden name beside its place, then renamed: there whole or not at all.
 
     Args:
         path: its place; what was there is replaced.

@@ -26,7 +26,6 @@ from tst_fast.tasks.mixing import Mixing
 from tst_fast.tasks.own_code import check_term, distillation_term, own_splits, require_logits
 from tst_fast.tasks.task import Answered, Decisions, Metric, Role, Shown, Splits
 from tst_pipelines import (
-    CACHE_LIMIT,
     ArrayDataset,
     CachedLoader,
     Dataset,
@@ -40,9 +39,9 @@ from tst_pipelines import (
     SyntheticLoader,
     Targets,
     Transform,
-    cached_bytes,
     cifar,
     digits,
+    fits_in_cache,
     inspect_images,
     stratified,
 )
@@ -281,4 +280,4 @@ def _cached(config: DataConfig, dataset: ImageDataset | ArrayDataset, transform:
         raise UserError(f"--data.loader dali reads image files, and this {config.name} has none: use cached")
     if config.loader != "auto":
         return config.loader == "cached"
-    return in_memory or (config.crop == "pad" and cached_bytes(dataset, transform) <= CACHE_LIMIT)
+    return in_memory or (config.crop == "pad" and fits_in_cache(dataset, transform))

@@ -1,9 +1,10 @@
-"""Image files as the configuration names them: class folders, lists or shards, without those to be left out."""
+"""The image files that the configuration names: class folders, lists or shards, without those to leave out."""
 
 from pathlib import Path
 
 from tst_fast.config.data import DataConfig
 from tst_fast.errors import UserError
+from tst_fast.tasks.loading import root_folder
 from tst_pipelines import ImageDataset, image_folder, image_list, image_shards, leave_out
 
 
@@ -11,13 +12,10 @@ def image_files(config: DataConfig) -> tuple[ImageDataset, ImageDataset]:
     """The training and the test split.
 
     Raises:
-        UserError: the folder, or a split's folder in it, is missing or laid out otherwise.
+        UserError: the folder, or a split's folder in it, is missing or not laid out like that.
         tst_pipelines.DataError: a split is empty, malformed, or does not match the training split's classes.
     """
-    assert config.root is not None  # `checks.check` demands it of image files, as it demands both lists
-    root = Path(config.root)
-    if not root.is_dir():
-        raise UserError(f"--data.root {root}: there is no such folder")
+    root = root_folder(config)
     read = {"list": _lists, "webdataset": _shards, "imagenet": _imagenet, "folder": _folders}[config.name]
     splits = read(config, root)
     if config.exclude:
@@ -27,7 +25,7 @@ def image_files(config: DataConfig) -> tuple[ImageDataset, ImageDataset]:
 
 
 def _lists(config: DataConfig, root: Path) -> tuple[ImageDataset, ImageDataset]:
-    assert config.train is not None and config.test is not None
+    assert config.train is not None and config.test is not None  # `checks.check` demands both
     train = image_list(config.train, root, outside=config.outside_root)
     return train, image_list(config.test, root, train.classes, outside=config.outside_root)
 

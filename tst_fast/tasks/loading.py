@@ -1,4 +1,4 @@
-"""How tasks open their loaders, by the configuration and Accelerate."""
+"""Opening of loaders as the configuration says, for all tasks."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,6 @@ from accelerate import Accelerator
 from tst_fast.config.data import DataConfig
 from tst_fast.errors import UserError
 from tst_pipelines import (
-    CACHE_LIMIT,
     CachedLoader,
     DaliLoader,
     DetectionDataset,
@@ -17,7 +16,7 @@ from tst_pipelines import (
     Loader,
     PairDataset,
     Share,
-    cached_bytes,
+    fits_in_cache,
     leave_out,
     random_share,
 )
@@ -27,16 +26,16 @@ from tst_pipelines.transforms import PlacingTransform, Transform
 Placed = TypeVar("Placed", PairDataset, DetectionDataset)
 """Image files with label maps or boxes."""
 MOST_THREADS = 16
-"""Decoding threads by default, at most: each has buffers of its own."""
+"""The default of `--data.threads` at most: each thread has buffers of its own."""
 
 
 def own_share(accelerator: Accelerator, training: bool, seed: int) -> Share:
-    """The share of the images that this process loads."""
+    """The share of each epoch that this process loads."""
     return Share(training, seed, accelerator.process_index, accelerator.num_processes, accelerator.device)
 
 
 def decoding_threads(data: DataConfig) -> int:
-    """Decoding threads of a process: as configured, else its share of the cores, from 1 to `MOST_THREADS`."""
+    """Threads that decode in a process: as configured, else its share of the cores, from 1 to `MOST_THREADS`."""
     if data.threads is not None:
         return data.threads
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1")))  # of this machine
@@ -47,14 +46,14 @@ def decoding_threads(data: DataConfig) -> int:
 def dali_loader(
     data: DataConfig, dataset: ImageFiles, transform: Transform | PlacingTransform, batch_size: int, share: Share
 ) -> DaliLoader:
-    """DALI's loader, as the configuration says.
+    """The DALI loader, as the configuration says.
 
     Args:
-        data: of the configuration.
-        dataset: image files, and their targets.
-        transform: what becomes of an image.
-        batch_size: of this process.
-        share: what this process loads.
+        data: how to load.
+        dataset: image files with their targets.
+        transform: what to do to each image.
+        batch_size: images of a batch in this process.
+        share: of each epoch, this process's.
     """
     gpu = GpuDecoding(data.hw_decoder_load, data.preallocate_width_hint, data.preallocate_height_hint)
     how = {"threads": decoding_threads(data), "prefetch": data.prefetch}
@@ -68,25 +67,25 @@ def open_loader(
     batch_size: int,
     share: Share,
 ) -> Loader:
-    """A loader of images with label maps or boxes, cached or DALI's, as `data.loader` says.
+    """A loader of images with label maps or boxes, cached or by DALI, as `data.loader` says.
 
     Args:
-        data: of the configuration.
-        dataset: image files, and their label maps or boxes.
-        transform: what becomes of an image and its targets.
-        batch_size: of this process.
-        share: what this process loads.
+        data: how to load.
+        dataset: image files with label maps or boxes.
+        transform: what to do to each image and its targets.
+        batch_size: images of a batch in this process.
+        share: of each epoch, this process's.
     """
-    if data.loader == "cached" or (data.loader == "auto" and cached_bytes(dataset, transform) <= CACHE_LIMIT):
+    if data.loader == "cached" or (data.loader == "auto" and fits_in_cache(dataset, transform)):
         return CachedLoader(dataset, transform, batch_size, share, threads=decoding_threads(data))
     return dali_loader(data, dataset, transform, batch_size, share)
 
 
 def root_folder(data: DataConfig) -> Path:
-    """The folder of a data set that has one.
+    """`--data.root`, of a data set that has one.
 
     Raises:
-        UserError: it is not there.
+        UserError: there is no such folder.
     """
     assert data.root is not None  # `checks.check` demands it
     if not data.root.is_dir():

@@ -1,9 +1,8 @@
-"""Data sets that are in memory already."""
+"""Data sets in memory."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -11,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from tst_pipelines.datasets.files import fingerprint_of
 from tst_pipelines.datasets.labels import require_labels
 from tst_pipelines.placement import Placement
 from tst_pipelines.protocol import DataError
@@ -48,7 +48,7 @@ class ArrayDataset:
         return len(self.images)
 
     def path(self, index: int) -> str:
-        """What image `index` is called."""
+        """The name of image `index` in messages."""
         return f"{self.name} image {index}"
 
     def select(self, positions: np.ndarray) -> ArrayDataset:
@@ -65,8 +65,5 @@ class ArrayDataset:
         return self._fingerprint
 
     @cached_property
-    def _fingerprint(self) -> str:  # pyright has no cached property satisfy a protocol's
-        digest = hashlib.sha256("\0".join(self.classes).encode())
-        digest.update(self.labels.astype("<i8").tobytes())
-        digest.update(np.ascontiguousarray(self.images))
-        return digest.hexdigest()[:16]
+    def _fingerprint(self) -> str:  # pyright does not accept a cached property for a protocol's
+        return fingerprint_of(self.classes, self.labels.astype("<i8"), np.ascontiguousarray(self.images))

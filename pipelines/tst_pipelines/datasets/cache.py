@@ -1,4 +1,4 @@
-"""The user's cache folder, and arrays kept in it for as long as what they were made from is unchanged."""
+"""The user's cache folder, and arrays cached in it until the files that they were made from change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tst_pipelines.protocol import DataError
 from tst_pipelines.writing import write_whole
 
 # A change within this many seconds before a look may carry the same time as the look: clocks tick coarsely, and a file
-# server's may differ from ours. What is that new is not kept.
+# server's may differ from ours. What is newer is not cached.
 SETTLED_SECONDS = 60
 
 
@@ -38,14 +38,14 @@ def user_cache() -> Path:
 
 
 def stamp(path: str | Path) -> tuple[int, int, int, int]:
-    """What a change to a file, or to the names in a folder, changes: times of content and of status, number, size.
+    """What changes with a file, or with the names in a folder: the times mtime and ctime, the inode and the size.
 
     A folder's times change when a name in it is added, removed, renamed or replaced, and not when a file or a folder
     inside changes. The time of status cannot be set by a program: files put in place with the old times, as by tar or
     rsync, show there. Some mounts of object stores give folders no true times; see `IndexCache`.
 
     Raises:
-        OSError: it cannot be looked at.
+        OSError: its status cannot be read.
     """
     status = os.stat(path)
     return status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size

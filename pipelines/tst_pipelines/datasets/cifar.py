@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100, in the forms that they are published in and as folders of images."""
+"""CIFAR-10 and CIFAR-100, in their published formats and as folders of images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tst_pipelines.datasets.arrays import ArrayDataset
-from tst_pipelines.datasets.files import ImageDataset
+from tst_pipelines.datasets.files import ImageDataset, reason
 from tst_pipelines.datasets.folders import image_folder
 from tst_pipelines.protocol import DataError
 
@@ -149,7 +149,12 @@ def _python(about: _Binary, root: Path, fetch: bool) -> tuple[ArrayDataset, Arra
 
 def _binary(about: _Binary, root: Path) -> tuple[ArrayDataset, ArrayDataset]:
     files = _binary_files(about, root)
-    classes = tuple(files[about.names].decode().split())
+    classes = tuple(files[about.names].decode(errors="replace").split())
+    if len(classes) != about.classes or "\ufffd" in "".join(classes):
+        raise DataError(
+            f"{root / about.folder} is not all of {about.title}: {about.names} should hold {about.classes} names of "
+            f"classes; unpack {about.archive} from {_SITE} again"
+        )
     splits = []
     for name, parts, count in zip(_split_names(about), (about.train, (about.test,)), (_TRAIN, _TEST), strict=True):
         content = b"".join(files[part] for part in parts)
@@ -176,7 +181,7 @@ def _binary_files(about: _Binary, root: Path) -> dict[str, bytes]:
             return {name: (folder / name).read_bytes() for name in wanted}
         except OSError as error:
             raise DataError(
-                f"{error.filename} cannot be read ({error.strerror}): unpack {about.archive} from {_SITE} again"
+                f"{error.filename} cannot be read ({reason(error)}): unpack {about.archive} from {_SITE} again"
             ) from None
     _require_md5(archive, about.md5)
     with tarfile.open(archive) as members:

@@ -15,14 +15,14 @@ import numpy as np
 
 from tst_pipelines.datasets.cache import IndexCache, stamp
 from tst_pipelines.datasets.detections import DetectionDataset
-from tst_pipelines.datasets.files import is_inside, read_bytes, shortened
+from tst_pipelines.datasets.files import is_inside, read_bytes, reason, shortened
 from tst_pipelines.datasets.names import Names, is_name
 from tst_pipelines.protocol import DataError
 
 logger = logging.getLogger(__name__)
 
 _FORM = 1  # of the arrays in the cache
-_WORTH_KEEPING = 10_000  # images: fewer are read in no time
+_WORTH_KEEPING = 10_000  # images; fewer are not cached
 
 
 def coco_detection(
@@ -103,7 +103,7 @@ def box_faults(annotations: str | Path) -> list[str]:
 
 
 def _held(file: Path) -> dict[str, np.ndarray]:
-    """What the file holds, from the cache if it is as it was."""
+    """What the file holds, from the cache if it has not changed."""
     cache = IndexCache(f"coco {_FORM} {os.path.abspath(file)}")
     try:
         stamps = np.array([stamp(file)])
@@ -112,7 +112,7 @@ def _held(file: Path) -> dict[str, np.ndarray]:
             return kept
         content = json.loads(read_bytes(os.fspath(file)).tobytes())
     except OSError as error:
-        raise DataError(f"the annotations {file} cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise DataError(f"the annotations {file} cannot be read: {reason(error)}") from None
     except (ValueError, RecursionError):
         raise DataError(
             f"{file} is not JSON: give annotations in COCO's format, to which globox, among others, converts Pascal "

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -101,18 +99,9 @@ class DetectionDataset(ImageFiles):
             areas=self.areas[objects],
         )
 
-    @property
-    def fingerprint(self) -> str:
-        """16 hexadecimal digits made of names, classes and boxes; the same wherever `root` is."""
-        return self._fingerprint
-
-    @cached_property
-    def _fingerprint(self) -> str:  # pyright has no cached property satisfy a protocol's
-        digest = hashlib.sha256("\0".join(self.classes).encode(errors="surrogateescape"))
-        digest.update(Names.of(self.files).block)
-        for array, kind in ((self.offsets, "<i8"), (self.boxes, "<f4"), (self.labels, "<i8"), (self.crowd, "?")):
-            digest.update(array.astype(kind).tobytes())
-        return digest.hexdigest()[:16]
+    def _content(self) -> Sequence[bytes | np.ndarray]:
+        arrays = (self.offsets, "<i8"), (self.boxes, "<f4"), (self.labels, "<i8"), (self.crowd, "?")
+        return [Names.of(self.files).block, *(array.astype(kind) for array, kind in arrays)]
 
     def _require_shapes(self, indices: np.ndarray, placement: Placement) -> None:
         wrong = (self.shapes[indices] != placement.whole).any(1)
@@ -126,7 +115,7 @@ class DetectionDataset(ImageFiles):
 
 
 def _padded(labels: np.ndarray, boxes: np.ndarray, rows: np.ndarray, sizes: np.ndarray) -> Targets:
-    """The objects of each image in a row of their own, as many columns as a power of two: few shapes to compile for."""
+    """One row of objects for each image, padded to a power of two: few shapes to compile for."""
     count = len(sizes)
     columns = np.arange(len(rows)) - np.searchsorted(rows, np.arange(count))[rows]
     most = max(int(columns.max(initial=0)) + 1, 1)

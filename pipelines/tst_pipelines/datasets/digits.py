@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from tst_pipelines.datasets.cache import user_cache, write_png
-from tst_pipelines.datasets.files import ImageDataset
+from tst_pipelines.datasets.files import ImageDataset, reason
 from tst_pipelines.datasets.folders import image_folder
 from tst_pipelines.protocol import DataError
 
@@ -39,7 +39,7 @@ def digits(cache: str | Path | None = None) -> tuple[ImageDataset, ImageDataset]
             _write(root)
         except OSError as error:
             raise DataError(
-                f"the digits cannot be written to {root} ({error.strerror}): set TST_FAST_CACHE to a folder that can be"
+                f"the digits cannot be written to {root} ({reason(error)}): set TST_FAST_CACHE to a folder that can be"
             ) from None
         splits = _read(root)
     if splits is None:

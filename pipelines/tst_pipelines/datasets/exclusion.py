@@ -1,4 +1,4 @@
-"""Images left out on purpose, by a list of their names."""
+"""Leaving out images that a list names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from tst_pipelines.datasets.files import ImageFiles, shortened
+from tst_pipelines.datasets.files import ImageFiles, reason, shortened
 from tst_pipelines.datasets.names import Names
 from tst_pipelines.protocol import DataError
 
@@ -21,7 +21,7 @@ Files = TypeVar("Files", bound=ImageFiles)
 
 
 def leave_out(splits: Sequence[Files], root: Path, file: Path) -> list[Files]:
-    """Leave out exactly the images on a list, and say how many they are.
+    """Leave out exactly the images on a list, and log how many they are.
 
     Args:
         splits: data sets whose folders are `root` or below it.
@@ -37,7 +37,7 @@ def leave_out(splits: Sequence[Files], root: Path, file: Path) -> list[Files]:
     try:
         lines = file.read_bytes().removeprefix(BOM_UTF8).splitlines()
     except OSError as error:
-        raise DataError(f"the list {file} cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise DataError(f"the list {file} cannot be read: {reason(error)}") from None
     listed = {os.path.normpath(os.fsdecode(line)) for line in lines if line.strip()}
     found: set[str] = set()
     kept = []

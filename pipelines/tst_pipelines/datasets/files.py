@@ -1,4 +1,4 @@
-"""Labelled images on disk: what they are called and where their bytes are, before anything is decoded."""
+"""Image files with labels: their names and their encoded bytes."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class ImageFiles(ABC):
         root: the folder.
         files: names relative to `root`; kept packed, as `Names`.
         classes: names of the classes.
-        targets_in_pixels: whether targets say something of single pixels of the file. Such images are not turned as
-            EXIF says, and need transforms that targets can follow.
+        targets_in_pixels: whether targets are label maps or boxes in the pixels of the file. Such images are not turned
+            as EXIF says, and need transforms that targets can follow.
     """
 
     root: Path
@@ -49,9 +49,17 @@ class ImageFiles(ABC):
     targets_in_pixels: ClassVar[bool] = False
 
     @property
-    @abstractmethod
     def fingerprint(self) -> str:
-        """See `Dataset.fingerprint`."""
+        """16 hexadecimal digits made of names, classes and targets; the same wherever the files are."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:  # pyright does not accept a cached property for a protocol's
+        return fingerprint_of(self.classes, *self._content())
+
+    @abstractmethod
+    def _content(self) -> Sequence[bytes | memoryview | np.ndarray]:
+        """What the fingerprint is made of, beside the classes: names and targets."""
 
     @abstractmethod
     def select(self, positions: np.ndarray) -> Self:
@@ -65,12 +73,12 @@ class ImageFiles(ABC):
         return len(self.files)
 
     def path(self, index: int) -> str:
-        """What image `index` is called: where it is."""
+        """The name of image `index`: its full path."""
         return os.path.join(self.root, self.files[index])
 
     @property
     def location_count(self) -> int:
-        """How many files the data set lies in."""
+        """The number of files that hold the data set."""
         return len(self)
 
     def location(self, position: int) -> str:
@@ -118,34 +126,33 @@ class ImageDataset(ImageFiles):
         """See `Dataset.targets`."""
         return Targets(torch.from_numpy(self.labels[indices]))
 
-    @property
-    def fingerprint(self) -> str:
-        """16 hexadecimal digits made of names and labels; the same wherever `root` is."""
-        return self._fingerprint
+    def _content(self) -> Sequence[bytes | memoryview | np.ndarray]:
+        return memoryview(Names.of(self.files).block)[:-1], self.labels.astype("<i8")
 
-    @cached_property
-    def _fingerprint(self) -> str:  # pyright has no cached property satisfy a protocol's
-        digest = hashlib.sha256("\0".join(self.classes).encode(errors="surrogateescape"))
-        digest.update(memoryview(Names.of(self.files).block)[:-1])
-        digest.update(self.labels.astype("<i8").tobytes())
-        return digest.hexdigest()[:16]
+
+def fingerprint_of(classes: Sequence[str], *content: bytes | memoryview | np.ndarray) -> str:
+    """16 hexadecimal digits made of the names of classes and the bytes of contiguous arrays."""
+    digest = hashlib.sha256("\0".join(classes).encode(errors="surrogateescape"))
+    for part in content:
+        digest.update(part)
+    return digest.hexdigest()[:16]
 
 
 def read_bytes(path: str) -> np.ndarray:
-    """All of a regular file: uint8 [bytes].
+    """The content of a regular file: uint8 [bytes].
 
     Raises:
-        OSError: it cannot be read, or is a pipe, a socket or a device, which could be waited for in vain.
+        OSError: it cannot be read, or is a pipe, a socket or a device, which might block forever.
     """
     with open_regular(path) as file:
         return np.frombuffer(file.read(), np.uint8)
 
 
 def open_regular(path: str | Path) -> FileIO:
-    """A regular file, to read.
+    """Open a regular file for reading.
 
     Raises:
-        OSError: it cannot be read, or is a pipe, a socket or a device, which could be waited for in vain.
+        OSError: it cannot be read, or is a pipe, a socket or a device, which might block forever.
     """
     return FileIO(path, opener=_regular)  # pyright: ignore[reportArgumentType]  # any path, as `open` takes it
 
@@ -166,12 +173,17 @@ def is_inside(name: str, root: str) -> bool:
     return os.path.abspath(os.path.join(root, name)).startswith(os.path.join(root, ""))
 
 
+def reason(error: OSError) -> str:
+    """What the operating system says of its error, for a message."""
+    return (error.strerror or str(error)).lower()
+
+
 def shown(name: str) -> str:
-    """A name in a message, on one line: what cannot be printed is escaped."""
+    """A name for a message, on one line, with unprintable characters escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in name)
 
 
 def shortened(names: Sequence[str], limit: int = 5) -> str:
-    """The first of many names, for a message."""
+    """The first few of many names, for a message."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(map(shown, names[:limit])) + more

@@ -1,4 +1,4 @@
-"""Folders of class folders, listed once and remembered while their folders do not change."""
+"""Folders of class folders, whose list is cached until one of them changes."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from tst_pipelines.datasets.cache import IndexCache, stamp
-from tst_pipelines.datasets.files import IMAGE_EXTENSIONS, ImageDataset, shortened
+from tst_pipelines.datasets.files import IMAGE_EXTENSIONS, ImageDataset, reason, shortened
 from tst_pipelines.datasets.names import Names
 from tst_pipelines.protocol import DataError
 
 logger = logging.getLogger(__name__)
 
-_WORTH_KEEPING = 10_000  # images: fewer are listed in no time
+_WORTH_KEEPING = 10_000  # images; the list of fewer is not cached
 
 
 @dataclass
@@ -31,8 +32,8 @@ class Listing:
         counts: images of each class.
         names: of the images, relative to the folder, class after class.
         ignored: other files, by extension.
-        folders: every folder that was looked into, relative to the folder.
-        stamps: the `stamp` of each of `folders` before it was looked into.
+        folders: every folder that was read, relative to the folder.
+        stamps: the `stamp` of each of `folders` before it was read.
     """
 
     classes: list[str] = field(default_factory=list)
@@ -43,12 +44,26 @@ class Listing:
     stamps: list[tuple[int, ...]] = field(default_factory=list)
 
 
+class Folder(NamedTuple):
+    """A folder that was read.
+
+    Attributes:
+        name: relative to the root.
+        stamp: its `stamp` before it was read.
+        files: names of the files in it, sorted.
+    """
+
+    name: str
+    stamp: tuple[int, ...]
+    files: list[str]
+
+
 def image_folder(root: str | Path, classes: Sequence[str] | None = None) -> ImageDataset:
     """List a folder of class folders, as torchvision's ImageFolder does.
 
     Classes are the sorted names of the folders in `root`, images all files below them with a known extension, sorted.
-    Hidden files and folders are passed over (torchvision takes them); other files too, with one warning. The list of a
-    large folder is kept in the user's cache, and listed anew when any folder in it has changed (see `IndexCache`).
+    Hidden files and folders are ignored (torchvision takes them); other files too, with one warning. The list of a
+    large folder is kept in the user's cache, and made anew when any folder in it has changed (see `IndexCache`).
 
     Args:
         root: the folder.
@@ -81,35 +96,48 @@ def image_folder(root: str | Path, classes: Sequence[str] | None = None) -> Imag
     return ImageDataset(root, listing.names.select(order), labels[order], tuple(classes))
 
 
-def files_below(root: Path, folder: str, visit=lambda folder, path: None) -> list[tuple[str, list[str]]]:
-    """Every folder from `folder` on, in order, with the sorted names of its files; hidden ones are passed over.
+def names_below(root: Path) -> list[str]:
+    """Names of all files in a folder and its subfolders, relative to it and sorted; see `folders_from`."""
+    return [os.path.join(folder.name, name) for folder in folders_from(root, "") for name in folder.files]
+
+
+def folders_from(root: Path, first: str) -> list[Folder]:
+    """A folder and all its subfolders, sorted by name. Hidden files and folders are left out.
 
     Args:
-        root: what all names are relative to.
-        folder: where to begin, relative to `root`.
-        visit: called with each folder, relative and full, before it is looked into.
+        root: what names are relative to.
+        first: the folder to begin with, relative to `root`.
 
     Raises:
-        OSError: a folder cannot be read.
+        DataError: a folder cannot be read, or a file with an image's extension is a pipe, a socket or a device.
     """
-    found, ahead = [], [folder]
-    while ahead:
-        folder = ahead.pop()
-        visit(folder, root / folder)
-        files = []
-        with os.scandir(root / folder) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    ahead.append(os.path.join(folder, entry.name))
-                elif is_image(entry.name) and not entry.is_file() and os.path.exists(entry.path):
-                    # A pipe, which could be waited for in vain; broken links are named when their turn comes.
-                    raise OSError(errno.EINVAL, "not a regular file", entry.path)
-                else:
-                    files.append(entry.name)
-        found.append((folder, sorted(files)))
+    found, ahead = [], [first]
+    try:
+        while ahead:
+            folder, subfolders = _read(root, ahead.pop())
+            found.append(folder)
+            ahead += subfolders
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be read: {reason(error)}") from None
     return sorted(found)
+
+
+def _read(root: Path, name: str) -> tuple[Folder, list[str]]:
+    """A folder, and the names of its subfolders relative to `root`."""
+    folder, subfolders = Folder(name, stamp(root / name), []), []
+    with os.scandir(root / name) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                subfolders.append(os.path.join(name, entry.name))
+            elif is_image(entry.name) and not entry.is_file() and os.path.exists(entry.path):
+                # Reading a pipe might never end. A broken link is reported when it is loaded.
+                raise OSError(errno.EINVAL, "not a regular file", entry.path)
+            else:
+                folder.files.append(entry.name)
+    folder.files.sort()
+    return folder, subfolders
 
 
 def is_image(name: str) -> bool:
@@ -118,26 +146,19 @@ def is_image(name: str) -> bool:
 
 
 def _listed(root: Path) -> Listing:
-    """Look into every folder, and keep what was seen if that took long."""
+    """Read every folder, and cache the list if it is long."""
     index_cache = _index_cache(root)
-    listing, block = Listing(), bytearray()
-
-    def visit(folder: str, path: Path) -> None:
-        listing.folders.append(folder)
-        listing.stamps.append(stamp(path))
-
-    listing.classes = _class_folders(root, visit)
+    before, classes = _class_folders(root)
+    listing, block = Listing(classes, folders=[""], stamps=[before]), bytearray()
     for name in listing.classes:
         count = 0
-        try:
-            folders = files_below(root, name, visit)
-        except OSError as error:
-            raise DataError(f"{error.filename} cannot be read: {(error.strerror or str(error)).lower()}") from None
-        for folder, files in folders:
-            images = [file for file in files if is_image(file)]
-            block += b"".join(os.fsencode(os.path.join(folder, file)) + b"\0" for file in images)
+        for folder in folders_from(root, name):
+            listing.folders.append(folder.name)
+            listing.stamps.append(folder.stamp)
+            images = [file for file in folder.files if is_image(file)]
+            block += b"".join(os.fsencode(os.path.join(folder.name, file)) + b"\0" for file in images)
             count += len(images)
-            listing.ignored.update(os.path.splitext(file)[1].lower() for file in files if not is_image(file))
+            listing.ignored.update(os.path.splitext(file)[1].lower() for file in folder.files if not is_image(file))
         listing.counts.append(count)
     listing.names = Names(bytes(block))
     if len(listing.names) >= _WORTH_KEEPING:
@@ -146,7 +167,7 @@ def _listed(root: Path) -> Listing:
 
 
 def _recalled(root: Path) -> Listing | None:
-    """The list that was kept, if each of its folders is as it was."""
+    """The cached list, if none of its folders has changed."""
     arrays = _index_cache(root).recall()
     if arrays is None:
         return None
@@ -185,9 +206,10 @@ def _listing(arrays: dict[str, np.ndarray]) -> Listing:
     )
 
 
-def _class_folders(root: Path, visit) -> list[str]:
+def _class_folders(root: Path) -> tuple[tuple[int, ...], list[str]]:
+    """The stamp of `root` before it was read, and the sorted names of its folders."""
     try:
-        visit("", root)
+        before = stamp(root)
         with os.scandir(root) as entries:
             found = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
     except FileNotFoundError:
@@ -195,14 +217,14 @@ def _class_folders(root: Path, visit) -> list[str]:
     except NotADirectoryError:
         raise DataError(f"{root} is a file: give a folder that holds one folder of images for each class") from None
     except OSError as error:
-        raise DataError(f"{root} cannot be read: {error.strerror}") from None
+        raise DataError(f"{root} cannot be read: {reason(error)}") from None
     if not found:
         raise DataError(f"{root} has no class folders: put the images of each class in a folder of its own")
-    return found
+    return before, found
 
 
 def _positions(root: Path, found: Sequence[str], classes: Sequence[str]) -> list[int]:
-    """Where each of the classes found stands among those of the training split."""
+    """The position of each class found among those of the training split."""
     places = {name: position for position, name in enumerate(classes)}
     unknown = [name for name in found if name not in places]
     if unknown:

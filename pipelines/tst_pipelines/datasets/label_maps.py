@@ -1,4 +1,4 @@
-"""Label maps in PNG files: the number that the file holds for each pixel, whatever way it is written in."""
+"""Label maps in PNG files: the number of each pixel, however the file encodes it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import struct
 import zlib
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from tst_pipelines.datasets.files import PIXEL_LIMIT, open_regular, read_bytes
+from tst_pipelines.datasets.files import PIXEL_LIMIT, open_regular, read_bytes, reason
 from tst_pipelines.protocol import DataError
 
 IGNORED = 255
-"""The label of a pixel that nothing is learned from and nothing is judged by."""
+"""The label of pixels that are ignored in training and evaluation."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _DEPTH, _COLOUR_TYPE = 24, 25  # where a PNG holds its bits for each value, and its kind
@@ -38,8 +38,8 @@ def read_label_map(path: str) -> np.ndarray:
         with Image.open(io.BytesIO(encoded), formats=["PNG"]) as image:
             values = np.asarray(image)
     except OSError as error:
-        reason = None if isinstance(error, UnidentifiedImageError) else error.strerror
-        raise DataError(f"{path}: {(reason or 'truncated or damaged image').lower()}") from None
+        why = reason(error) if error.strerror else "truncated or damaged image"
+        raise DataError(f"{path}: {why}") from None
     except Image.DecompressionBombError:
         raise DataError(f"{path}: more than {PIXEL_LIMIT:,} pixels") from None
     except (SyntaxError, ValueError) as error:
@@ -59,7 +59,7 @@ def label_map_shape(path: str) -> tuple[int, int]:
         with open_regular(path) as file:
             header = file.read(24)
     except OSError as error:
-        raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+        raise DataError(f"{path}: {reason(error)}") from None
     if len(header) < 24 or not header.startswith(_SIGNATURE):
         raise DataError(f"{path} is not a PNG file: give label maps as PNG, of class numbers")
     width, height = struct.unpack(">II", header[16:])
@@ -67,7 +67,7 @@ def label_map_shape(path: str) -> tuple[int, int]:
 
 
 def _checksums_hold(encoded: bytes) -> bool:
-    """Whether every chunk of a PNG is as it was written, to its end; Pillow does not look at those of the pixels."""
+    """Whether the checksum of every chunk of a PNG is right, to its end; Pillow does not check those of the pixels."""
     at = len(_SIGNATURE)
     while at < len(encoded):
         (length,) = struct.unpack(">I", encoded[at : at + 4].ljust(4, b"\0"))
@@ -81,7 +81,7 @@ def _checksums_hold(encoded: bytes) -> bool:
 
 
 def _numbers(path: str, values: np.ndarray, depth: int, kind: int) -> np.ndarray:
-    """What was written, from what Pillow gives: [H, W] or [H, W, channels]."""
+    """The numbers that were written, from Pillow's values: [H, W] or [H, W, channels]."""
     if depth == 16:
         if values.ndim > 2:
             raise DataError(f"{path} is a picture of 16 bits with several channels: give a map of class numbers")

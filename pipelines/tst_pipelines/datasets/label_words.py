@@ -1,4 +1,4 @@
-"""Labels written as words, in lists and in shards: the number of a class or its name."""
+"""Labels as text, in lists and in shards: the number of a class or its name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from tst_pipelines.datasets.files import shortened
 from tst_pipelines.protocol import DataError
 
-_HIGHEST = 999_999  # a number above is not a class: a date, say, or a count
+_HIGHEST = 999_999  # larger numbers are not classes, but perhaps dates or counts
 
 
 class LabelWords:

@@ -1,4 +1,4 @@
-"""Labels of images, one each: what an array of them must be."""
+"""Validation of arrays of labels, one for each image."""
 
 from __future__ import annotations
 

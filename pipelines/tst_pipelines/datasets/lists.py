@@ -7,7 +7,7 @@ from codecs import BOM_UTF8
 from collections.abc import Sequence
 from pathlib import Path
 
-from tst_pipelines.datasets.files import ImageDataset, is_inside, shown
+from tst_pipelines.datasets.files import ImageDataset, is_inside, reason, shown
 from tst_pipelines.datasets.label_words import LabelWords
 from tst_pipelines.datasets.names import Names
 from tst_pipelines.protocol import DataError
@@ -52,7 +52,7 @@ def image_list(
                 names += name + b"\0"
                 words.add(parts[1].decode(errors="surrogateescape"), f"{file}, line {number}")
     except OSError as error:
-        raise DataError(f"the list {file} cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise DataError(f"the list {file} cannot be read: {reason(error)}") from None
     if not names:
         raise DataError(f"the list {file} is empty: give a line FILE LABEL for each image")
     dataset = ImageDataset(Path(root), Names(bytes(names)), *words.number(classes))

@@ -1,4 +1,4 @@
-"""Millions of names in little memory: one block of bytes, where a tuple of str would take three times as much."""
+"""Millions of names in one block of bytes, in a third of the memory of a tuple of strings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Names(Sequence[str]):
 
     @classmethod
     def of(cls, names: Iterable[str]) -> Names:
-        """Pack any names; those that are packed already are given back."""
+        """Pack names; `Names` are returned as they are."""
         if isinstance(names, cls):
             return names
         block = bytearray()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,7 +13,7 @@ import numpy as np
 import torch
 
 from tst_pipelines.datasets.files import ImageFiles, shortened
-from tst_pipelines.datasets.folders import files_below, is_image
+from tst_pipelines.datasets.folders import is_image, names_below
 from tst_pipelines.datasets.label_maps import IGNORED, label_map_shape, read_label_map
 from tst_pipelines.datasets.names import Names
 from tst_pipelines.placement import Placement
@@ -40,7 +38,7 @@ class PairDataset(ImageFiles):
         classes: names of the classes; 254 at most.
         ids: uint8 [256], for each value in a label map's file its class, 255 if it is to be ignored, or 254 if it must
             not occur.
-        alone: where files without counterpart are, that were left out.
+        unpaired: full names of the files without counterpart, which were left out.
     """
 
     root: Path
@@ -49,7 +47,7 @@ class PairDataset(ImageFiles):
     label_files: Sequence[str]
     classes: tuple[str, ...]
     ids: np.ndarray
-    alone: Sequence[str] = ()
+    unpaired: Sequence[str] = ()
 
     targets_in_pixels: ClassVar[bool] = True
 
@@ -127,17 +125,8 @@ class PairDataset(ImageFiles):
         files, label_files = (Names.of(names).select(positions) for names in (self.files, self.label_files))
         return dataclasses.replace(self, files=files, label_files=label_files)
 
-    @property
-    def fingerprint(self) -> str:
-        """16 hexadecimal digits made of names, classes and values; the same wherever the folders are."""
-        return self._fingerprint
-
-    @cached_property
-    def _fingerprint(self) -> str:  # pyright has no cached property satisfy a protocol's
-        digest = hashlib.sha256("\0".join(self.classes).encode(errors="surrogateescape"))
-        for block in (Names.of(self.files).block, Names.of(self.label_files).block, self.ids.tobytes()):
-            digest.update(block)
-        return digest.hexdigest()[:16]
+    def _content(self) -> Sequence[bytes | np.ndarray]:
+        return Names.of(self.files).block, Names.of(self.label_files).block, self.ids
 
 
 def image_pairs(
@@ -166,7 +155,7 @@ def image_pairs(
         image_suffix: what the names of images end with before their extensions; files without it are passed over, and
             it does not count in the comparison.
         label_suffix: the same for label maps.
-        complete: whether a file without counterpart is refused; if not, it is left out, and told in `alone`.
+        complete: whether a file without counterpart is refused; if not, it is left out and listed in `unpaired`.
 
     Returns:
         The data set, sorted by name.
@@ -193,12 +182,8 @@ def image_pairs(
 
 def _by_key(root: Path, suffix: str) -> dict[str, str]:
     """The images below a folder that have the suffix, by their names without suffix and extension."""
-    try:
-        listed = [os.path.join(folder, name) for folder, names in files_below(root, "") for name in names]
-    except OSError as error:
-        raise DataError(f"{error.filename} cannot be read: {(error.strerror or str(error)).lower()}") from None
     found: dict[str, str] = {}
-    for name in filter(is_image, listed):
+    for name in filter(is_image, names_below(root)):
         stem = os.path.splitext(name)[0]
         if not stem.endswith(suffix):
             continue

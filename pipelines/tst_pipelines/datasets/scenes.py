@@ -12,6 +12,7 @@ from PIL import Image
 from tst_pipelines.datasets.cache import user_cache, write_png
 from tst_pipelines.datasets.coco import coco_detection
 from tst_pipelines.datasets.detections import DetectionDataset
+from tst_pipelines.datasets.files import reason
 from tst_pipelines.datasets.pairs import PairDataset, image_pairs
 from tst_pipelines.protocol import DataError
 from tst_pipelines.writing import write_whole
@@ -72,7 +73,7 @@ def scene_folder(cache: str | Path | None = None) -> Path:
             _write(root / split, make_scenes(split))
         except OSError as error:
             raise DataError(
-                f"the scenes cannot be written to {root} ({error.strerror}): set TST_FAST_CACHE to a folder that can be"
+                f"the scenes cannot be written to {root} ({reason(error)}): set TST_FAST_CACHE to a folder that can be"
             ) from None
     return root
 

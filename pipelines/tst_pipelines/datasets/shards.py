@@ -1,6 +1,6 @@
 """WebDataset shards: tar files whose members are read in any order, through an index made once.
 
-DALI's own reader of shards goes through them from front to back and shuffles within a buffer: its order depends on the
+DALI's own reader of shards reads them from front to back and shuffles within a buffer: its order depends on the
 number of ranks and on what was read before, so it can neither give a true permutation nor resume from a position. With
 the place of each member known, shards are read like files, by the same sampler, with the same guarantees.
 """
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from tst_pipelines.datasets.cache import IndexCache, stamp
-from tst_pipelines.datasets.files import IMAGE_EXTENSIONS, ImageDataset, open_regular, shortened
+from tst_pipelines.datasets.files import IMAGE_EXTENSIONS, ImageDataset, open_regular, reason, shortened
 from tst_pipelines.datasets.label_words import LabelWords
 from tst_pipelines.datasets.names import Names, is_name
 from tst_pipelines.protocol import DataError
@@ -68,7 +68,7 @@ class ShardDataset(ImageDataset):
         return encoded
 
     def read_ahead(self, indices: np.ndarray) -> None:
-        """Ask the kernel for these images, and do not wait; what cannot be read is reported when it is read."""
+        """Have the kernel prefetch these images, without waiting; errors are reported by `read`."""
         for shard, offset, size in self.places[indices].tolist():
             try:
                 with open(self.shards[shard], "rb", buffering=0) as file:
@@ -135,7 +135,7 @@ def image_shards(root: str | Path, pattern: str, classes: Sequence[str] | None =
 
 
 def shard_index(shard: str) -> ShardIndex:
-    """Where the images of one shard are, from the cache if the shard is as it was.
+    """The index of one shard, from the cache if the shard has not changed.
 
     Raises:
         DataError: see `image_shards`.
@@ -149,7 +149,7 @@ def shard_index(shard: str) -> ShardIndex:
             return ShardIndex(names, kept["places"], words, kept["codes"])
         index = _scan(shard)
     except OSError as error:
-        raise DataError(f"{shard}: {(error.strerror or str(error)).lower()}") from None
+        raise DataError(f"{shard}: {reason(error)}") from None
     index_cache.keep(_arrays(index) | {"stamps": stamps}, stamps)
     return index
 
@@ -180,7 +180,7 @@ def _scan(shard: str) -> ShardIndex:
 
 
 def _samples(archive: tarfile.TarFile) -> Iterator[tuple[str, dict[str, tarfile.TarInfo]]]:
-    """The members of each sample by extension; hidden ones and what is no file are passed over."""
+    """The members of each sample by extension; hidden ones and those that are not files are skipped."""
     key, members = "", {}
     for member in archive:
         # It would keep every one. (Public, and not in the stubs.)
@@ -239,7 +239,7 @@ def _label_of(shard: str, key: str, members: dict[str, tarfile.TarInfo], file: i
 
 
 def _require_end(shard: str, end: int, file: BinaryIO) -> None:
-    """The end mark stands where reading stopped, and nothing follows: tar would pass over it in silence."""
+    """Require the end mark where reading stopped and nothing after it, which tarfile would not notice."""
     file.seek(end)
     mark = file.read(512)
     if len(mark) < 512 or any(mark):

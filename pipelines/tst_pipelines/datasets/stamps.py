@@ -1,4 +1,4 @@
-"""Whether files are those that they were: their sizes and times."""
+"""Detects changed files by their sizes and times."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tst_pipelines.datasets.files import ImageFiles
 from tst_pipelines.protocol import Dataset
 
 LOOKED_AT = 20_000
-"""Files, at most; of more, these, evenly spaced: each costs a question to the file system."""
+"""The most files whose status is read; of more, as many, evenly spaced."""
 
 
 def stamp_of(dataset: Dataset) -> str:

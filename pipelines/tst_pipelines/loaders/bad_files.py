@@ -1,4 +1,4 @@
-"""Which files stopped a batch: DALI does not say, so they are tried one by one."""
+"""Which files made a batch fail: DALI does not say, so they are decoded one by one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def data_error(dataset: ImageFiles, batches: Sequence[Sequence[int]], reason: Ex
         dataset: the images.
         batches: the positions in `dataset` of the batch that failed, then of those being prefetched; the first batch
             with a bad file is the one reported.
-        reason: what DALI raised, shown if no file is found to be bad.
+        reason: what DALI raised; shown if no bad file is found.
     """
     probe = Probe()
     for indices in batches:

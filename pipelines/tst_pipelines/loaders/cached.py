@@ -1,6 +1,8 @@
-"""The loader of data sets that fit in memory: decoded once, then shuffled, padded, cropped and flipped by the batch."""
+"""The loader of data sets that fit in memory: decoded once, then shuffled, cropped and flipped in batches."""
 
 from __future__ import annotations
+
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -8,7 +10,7 @@ import torch
 from tst_pipelines.datasets.arrays import ArrayDataset
 from tst_pipelines.datasets.files import ImageFiles
 from tst_pipelines.loaders.decode import decoded
-from tst_pipelines.loaders.pictures import Pictured, Pictures, picture_bytes
+from tst_pipelines.loaders.decoded_images import DecodedImages, DenseDataset, decoded_bytes
 from tst_pipelines.loaders.refusals import require_placing
 from tst_pipelines.loaders.transfer import to_device
 from tst_pipelines.position import PositionedLoader
@@ -17,7 +19,8 @@ from tst_pipelines.sampling import Share
 from tst_pipelines.targets import Targets
 from tst_pipelines.transforms import PadAndCrop, PlacingTransform, ResizeCenterCrop, Transform
 
-CACHE_LIMIT = 2 * 2**30  # bytes
+CACHE_LIMIT = 2 * 2**30
+"""What the cached loader keeps at most, in bytes."""
 
 
 class CachedLoader(PositionedLoader[ImageFiles | ArrayDataset]):
@@ -52,16 +55,16 @@ class CachedLoader(PositionedLoader[ImageFiles | ArrayDataset]):
         if threads < 1:
             raise DataError(f"threads ({threads}) must be positive")
         require_placing(dataset, transform)
-        if (size := cached_bytes(dataset, transform)) > CACHE_LIMIT:
+        if not fits_in_cache(dataset, transform):
             raise DataError(
-                f"{len(dataset):,} images take {size / 2**30:.1f} GiB as the cached loader keeps them for "
-                f"{type(transform).__name__}, and it keeps {CACHE_LIMIT / 2**30:.1f} GiB at most: use the DALI loader",
+                f"{len(dataset):,} images take more than {CACHE_LIMIT / 2**30:.1f} GiB as the cached loader keeps them "
+                f"for {type(transform).__name__}: use the DALI loader",
                 "loader",
             )
         super().__init__(dataset, batch_size, share)
         self._transform = transform
         self._threads = threads
-        self._kept: _Windows | Pictures | None = None
+        self._kept: _CropWindows | DecodedImages | None = None
 
     def close(self) -> None:
         """Release the images. Closing twice is allowed; iterating again decodes them again."""
@@ -72,21 +75,20 @@ class CachedLoader(PositionedLoader[ImageFiles | ArrayDataset]):
     def _load(self) -> Batch:
         if self._kept is None:
             self._kept = self._keep()
-        here = self._position.ahead()
-        indices = self._sampler.indices(*here)
-        images, targets = self._kept.batch(indices, self._sampler.uniforms(*here, self._transform.random_numbers))
+        indices = self._position.indices()
+        images, targets = self._kept.batch(indices, self._position.uniforms(self._transform.random_numbers))
         return Batch.of(to_device(images, self.device), targets, indices)
 
-    def _keep(self) -> _Windows | Pictures:
+    def _keep(self) -> _CropWindows | DecodedImages:
         dataset, transform = self.dataset, self._transform
-        if isinstance(dataset, Pictured):
+        if isinstance(dataset, DenseDataset):
             assert isinstance(transform, PlacingTransform)  # as `require_placing` demands
-            return Pictures(dataset, transform, self._threads)
-        return _Windows(dataset, transform, self._threads, self.device)
+            return DecodedImages(dataset, transform, self._threads)
+        return _CropWindows(dataset, transform, self._threads, self.device)
 
 
-class _Windows:
-    """Images of one size, and every place in them that a batch may take one from.
+class _CropWindows:
+    """Padded images of one size, with a view for every crop that a batch may take.
 
     Args:
         dataset: image files or an `ArrayDataset`.
@@ -118,11 +120,10 @@ class _Windows:
 def _decode(
     dataset: ImageFiles | ArrayDataset, transform: Transform, threads: int, memory: torch.device
 ) -> torch.Tensor:
-    """Every place that a batch may take an image from, without a copy for each.
+    """Every crop that a batch may take, as views of the padded images.
 
     Returns:
-        uint8 [C, N, 2 p + 1, 2 p + 1, size, size, 3] by mirrored or not, image, top and left: overlapping views of the
-        padded images.
+        uint8 [C, N, 2 p + 1, 2 p + 1, size, size, 3] by mirrored or not, image, top and left: they overlap.
     """
     size, padding, copies = _layout(transform)
     side = size + 2 * padding
@@ -141,16 +142,16 @@ def _decode(
     return kept.as_strided(shape, (mirrored, image, row, pixel, row, pixel, byte))
 
 
-def cached_bytes(dataset: Dataset, transform: Transform) -> int:
-    """Memory that the cached loader would take for the images.
+def fits_in_cache(dataset: Dataset, transform: Transform) -> bool:
+    """Whether the images, as the cached loader keeps them, take `CACHE_LIMIT` at most.
 
     Raises:
         DataError: the transform needs the images at full size, or a label map cannot be read.
     """
-    if isinstance(dataset, Pictured):
-        return picture_bytes(dataset)
+    if isinstance(dataset, DenseDataset):
+        return all(size <= CACHE_LIMIT for size in accumulate(decoded_bytes(dataset)))  # reads no more than it must
     size, padding, copies = _layout(transform)
-    return copies * len(dataset) * (size + 2 * padding) ** 2 * 3
+    return copies * len(dataset) * (size + 2 * padding) ** 2 * 3 <= CACHE_LIMIT
 
 
 def gather(windows: torch.Tensor, indices: np.ndarray) -> torch.Tensor:

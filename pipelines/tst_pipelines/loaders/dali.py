@@ -130,30 +130,29 @@ class DaliLoader(PositionedLoader[ImageFiles]):
             outputs = self._pipeline.run(stream)
         except RuntimeError as error:
             raise data_error(self.dataset, self._indices_ahead(), error) from None
-        indices = self._sampler.indices(*self._position.ahead())
+        indices = self._position.indices()
         placement = self._placement(indices, outputs)
         images = self._graph.hand_over(outputs, self._resizer, placement)
         return Batch.of(to_device(images, self.device), self._targets(indices, placement), indices)
 
     def _placement(self, indices: np.ndarray, outputs: Sequence[Any]) -> Placement | None:
-        """Where the images of the batch went, if targets may follow."""
+        """How the images of the batch were placed, if the transform is one that targets can follow."""
         if not isinstance(self._transform, PlacingTransform):
             return None
         shapes = outputs[1].as_array()
         if isinstance(self._transform, Whole):
             require_one_size(self.dataset, indices, shapes)
-        numbers = self._sampler.uniforms(*self._position.ahead(), self._transform.random_numbers)
+        numbers = self._position.uniforms(self._transform.random_numbers)
         return self._transform.place(shapes, numbers)
 
     def _targets(self, indices: np.ndarray, placement: Placement | None) -> Targets:
         if self._label_reader is None:
             return self.dataset.targets(indices, placement)
         assert placement is not None  # as `require_placing` demands of what has label maps
-        following = self._sampler.indices(*self._position.ahead(1))
-        return self._label_reader(indices.tolist(), placement, following.tolist())
+        return self._label_reader(indices.tolist(), placement, self._position.indices(ahead=1).tolist())
 
     def _start(self) -> Pipeline:
-        """A pipeline that is built and begins at the current position, and what works beside it."""
+        """Build a pipeline that begins at the current position, and the helpers beside it."""
         device = "cpu" if self._gpu is None else "mixed"
         gpu = {} if self._gpu is None else dataclasses.asdict(self._gpu_decoding)
         decoder = {"device": device, "adjust_orientation": not self.dataset.targets_in_pixels, **gpu}
@@ -165,7 +164,7 @@ class DaliLoader(PositionedLoader[ImageFiles]):
             self._sources(),
             self._transform,
             decoder,
-            batch_size=self._sampler.batch_size,
+            batch_size=self._batch_size,
             num_threads=self._threads,
             device_id=self._gpu,
             prefetch_queue_depth=self._prefetch,
@@ -175,42 +174,37 @@ class DaliLoader(PositionedLoader[ImageFiles]):
         return pipeline
 
     def _indices_ahead(self) -> list[list[int]]:
-        """The images of the batch that is due, then of those that DALI may be preparing."""
-        positions = [self._position.ahead(batches) for batches in range(self._prefetch + 2)]
-        return [self._sampler.indices(*position).tolist() for position in positions]
+        """The images of the current batch, then of those that DALI may be preparing."""
+        return [self._position.indices(ahead).tolist() for ahead in range(self._prefetch + 2)]
 
     def _sources(self) -> Any:
         """DALI's inputs from the position on. They must not hold the loader, or neither would ever be freed."""
-        dataset, sampler, count = self.dataset, self._sampler, self._transform.random_numbers
-        start = copy.copy(self._position)
-        regular = bytearray(len(dataset))  # images whose files have been looked at: once is enough, and costs on NFS
-
-        def indices(iteration: int) -> np.ndarray:
-            return sampler.indices(*start.ahead(iteration))
+        dataset, count, start = self.dataset, self._transform.random_numbers, copy.copy(self._position)
+        regular = bytearray(len(dataset))  # images whose files were checked: once, as it is slow on NFS
 
         def numbers(iteration: int) -> np.ndarray:
-            return sampler.uniforms(*start.ahead(iteration), count)
+            return start.uniforms(count, iteration)
 
         def name(index: int) -> str:
             path = dataset.path(index)
             regular[index] = regular[index] or _is_regular(path)
-            return path if regular[index] else os.path.join(path, "")  # DALI would wait for a pipe; its batch now fails
+            return path if regular[index] else os.path.join(path, "")  # DALI would block on a pipe; so its batch fails
 
         def names(iteration: int) -> list[np.ndarray]:
-            return [np.frombuffer(os.fsencode(name(index)), np.uint8) for index in indices(iteration).tolist()]
+            return [np.frombuffer(os.fsencode(name(index)), np.uint8) for index in start.indices(iteration).tolist()]
 
         if isinstance(dataset, ShardDataset):
 
             def encoded(iteration: int) -> list[np.ndarray]:
-                dataset.read_ahead(indices(iteration + 1))
-                return [_read(dataset, index) for index in indices(iteration).tolist()]
+                dataset.read_ahead(start.indices(iteration + 1))
+                return [_read(dataset, index) for index in start.indices(iteration).tolist()]
 
             return self._graph.Sources(numbers, encoded=encoded)
         return self._graph.Sources(numbers, names=names)
 
 
 def _read(dataset: ShardDataset, index: int) -> np.ndarray:
-    """The encoded image, or nothing: its batch then fails in its turn, and the image is named."""
+    """The encoded image, or nothing if it cannot be read: its batch then fails when it is due, and names the image."""
     try:
         return dataset.read(index)
     except OSError:
@@ -218,7 +212,7 @@ def _read(dataset: ShardDataset, index: int) -> np.ndarray:
 
 
 def _is_regular(path: str) -> bool:
-    """Whether a file can be read without waiting for one who writes."""
+    """Whether it is a regular file, which can be read without blocking."""
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
     except OSError:

@@ -1,4 +1,4 @@
-"""A whole data set decoded once, in order: by DALI where it is installed, by Pillow elsewhere."""
+"""Decodes a whole data set once, in order: by DALI where it is installed, else by Pillow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Label maps of a batch, decoded on CPU threads, those of the next batch while this one is in use."""
+"""Decodes the label maps of a batch on CPU threads, and prefetches those of the next batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class LabelReader:
     """Reads the label maps of a data set batch by batch.
 
     Args:
-        dataset: whose.
+        dataset: images with label maps.
         threads: how many decode.
     """
 
@@ -31,7 +31,7 @@ class LabelReader:
 
         Args:
             indices: its images.
-            placement: where they went.
+            placement: how the transform placed them.
             following: images of the batch that is expected next.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Images by Pillow, where DALI is not: decoded and fitted as it does."""
+"""Decoding and resizing by Pillow where DALI is missing, with the same results."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What an image is turned by, for EXIF's Orientation."""
+"""The transposition that EXIF's Orientation asks for."""
 _BACK = {6: 8, 8: 6}
-"""The orientation that undoes another; those that are not here undo themselves."""
-PILLOW_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-"""What Pillow, and `rgb`, raise of files that are damaged, huge or of no use."""
+"""The orientation that undoes another; all others are their own inverse."""
+PILLOW_ERRORS = (OSError, RuntimeError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow and `rgb` raise for files that are damaged, too large or of no use; RuntimeError for AVIF alone."""
 
 
 def rgb(encoded: np.ndarray, turned: bool) -> Image.Image:
@@ -91,7 +91,7 @@ def fitted(image: Image.Image, transform: ResizeCenterCrop) -> np.ndarray:
 
 
 def fault_of(error: Exception) -> str:
-    """What an exception of Pillow's says of a file, in short."""
+    """What is wrong with a file, in short, from an exception of Pillow's."""
     if isinstance(error, DataError):
         return str(error)
     if isinstance(error, UnidentifiedImageError):

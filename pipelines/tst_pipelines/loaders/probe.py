@@ -1,4 +1,4 @@
-"""What is wrong with an image: whether it can be read and decoded at all, and whether its pixels can be trusted."""
+"""What is wrong with an image: whether it can be read and decoded, and whether its pixels are right."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from threading import Lock
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from tst_pipelines.datasets.files import ImageDataset, ImageFiles
-from tst_pipelines.datasets.folders import files_below, is_image
+from tst_pipelines.datasets.files import ImageDataset, ImageFiles, reason
+from tst_pipelines.datasets.folders import is_image, names_below
 from tst_pipelines.datasets.names import Names
 from tst_pipelines.datasets.shards import ShardDataset, shard_index
 from tst_pipelines.loaders.pillow import PILLOW_ERRORS, eight_bits, fault_of
@@ -21,7 +21,7 @@ from tst_pipelines.protocol import DataError
 
 _JPEG = b"\xff\xd8"
 _STRICT = Lock()
-"""What makes errors of warnings does so in the whole process."""
+"""Held while warnings are errors, which they then are in the whole process."""
 _STRICT_ERRORS = (*PILLOW_ERRORS, Warning)
 
 
@@ -31,16 +31,21 @@ class Probe:
     def __init__(self) -> None:
         self._pipeline = None
 
-    def fault(self, dataset: ImageFiles, index: int) -> str | None:
-        """What stops the loader at an image, in short; None if it decodes."""
+    def fault(self, dataset: ImageFiles, index: int, strict: bool = False) -> str | None:
+        """What is wrong with an image, in short; None if it decodes.
+
+        Args:
+            dataset: whose image.
+            index: its position.
+            strict: also report what gives wrong pixels, not only what stops the loader; see `damage`.
+        """
         try:
             encoded = dataset.read(index)
         except OSError as error:
-            return (error.strerror or str(error)).lower()
-        return self.decoding_fault(encoded)
+            return reason(error)
+        return self._decoding_fault(encoded) or (damage(encoded.tobytes()) if strict else None)
 
-    def decoding_fault(self, encoded: np.ndarray) -> str | None:
-        """The same for an image, uint8 [bytes], that has been read."""
+    def _decoding_fault(self, encoded: np.ndarray) -> str | None:
         if not len(encoded):
             return "empty file"
         if self._pipeline is None:
@@ -51,7 +56,7 @@ class Probe:
         try:
             self._pipeline.run(encoded=[encoded])
         except RuntimeError as error:
-            self._pipeline = None  # of no more use
+            self._pipeline = None  # an error leaves it unusable
             if TOO_LARGE in str(error):
                 return TOO_LARGE
             unknown = "nvImageCodec failure: '#4'" in str(error)  # no parser knows the first bytes
@@ -59,13 +64,8 @@ class Probe:
         return None
 
 
-def image_fault(dataset: ImageFiles, index: int, probe: Probe) -> str | None:
-    """What stops the loader at an image or gives it wrong pixels, in short; None if neither is found."""
-    return probe.fault(dataset, index) or damage(dataset.read(index).tobytes())
-
-
 def damage(encoded: bytes) -> str | None:
-    """What a strict decoder objects to in an image that decodes, or why its pixels come out wrong; None if nothing.
+    """What a strict decoder rejects in an image that decodes, or why its pixels come out wrong; None if nothing.
 
     A JPEG that was damaged in the middle decodes without an error, to wrong pixels from there on. libjpeg only warns,
     which `simplejpeg` takes for an error. PNG has checksums, which DALI and Pillow check; of other formats little more
@@ -117,13 +117,8 @@ def images_below(root: str | Path) -> tuple[list[ImageDataset], dict[str, str]]:
         DataError: a folder cannot be read, or there are no images.
     """
     root = Path(root)
-    try:
-        files = [
-            os.path.normpath(os.path.join(folder, name)) for folder, names in files_below(root, "") for name in names
-        ]
-    except OSError as error:
-        raise DataError(f"{error.filename} cannot be read: {(error.strerror or str(error)).lower()}") from None
-    images = Names.of(name for name in files if is_image(name))
+    files = names_below(root)
+    images = Names.of(filter(is_image, files))
     found = [ImageDataset(root, images, np.zeros(len(images), np.int64), ("",))] if len(images) else []
     faults: dict[str, str] = {}
     for name in (name for name in files if name.endswith(".tar")):
@@ -131,7 +126,7 @@ def images_below(root: str | Path) -> tuple[list[ImageDataset], dict[str, str]]:
         try:
             index = shard_index(shard)
         except DataError as error:
-            faults[name] = str(error)
+            faults[name] = str(error).removeprefix(shard).lstrip(": ")
             continue
         members = Names.of(os.path.join(name, member) for member in index.names)
         places = np.column_stack([np.zeros(len(members), np.int64), index.places])

@@ -1,4 +1,4 @@
-"""What no loader can do, refused with the names of what does not fit."""
+"""Checks that all loaders make, whose errors name what does not fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images of any sizes to others, on CPU threads: in a quarter of the time that DALI's CPU operators take."""
+"""Resizing of images on CPU threads, in a quarter of the time that DALI's CPU operators take."""
 
 from __future__ import annotations
 

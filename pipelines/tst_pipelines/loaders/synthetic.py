@@ -1,4 +1,4 @@
-"""Random images that cost next to nothing to load: for measuring everything else, and for trying out settings."""
+"""Random images that cost next to nothing to load, for measuring everything else and for trying out settings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DISTINCT = 256  # images that are made; the data set repeats them
 
 @dataclass(frozen=True)
 class SyntheticDataset:
-    """Images of random bytes with random labels, made where they are loaded.
+    """Images of random bytes with random labels; their loader makes them.
 
     Attributes:
         images: their number.
@@ -53,11 +53,11 @@ class SyntheticDataset:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Their numbers."""
+        """The numbers of the classes."""
         return tuple(map(str, range(self.class_count)))
 
     def path(self, index: int) -> str:
-        """What image `index` is called."""
+        """The name of image `index` in messages."""
         return f"synthetic image {index}"
 
     def select(self, positions: np.ndarray) -> SyntheticDataset:
@@ -70,7 +70,7 @@ class SyntheticDataset:
 
     @property
     def fingerprint(self) -> str:
-        """What the images are a function of."""
+        """The parameters that the images are made from."""
         return f"synthetic {self.images} images {self.class_count} classes seed {self.seed}"
 
 
@@ -107,7 +107,7 @@ class SyntheticLoader(PositionedLoader[SyntheticDataset]):
     def _load(self) -> Batch:
         if self._images is None:
             self._images = self._make().to(self.device)
-        indices = self._sampler.indices(*self._position.ahead())
+        indices = self._position.indices()
         rows = torch.from_numpy(indices % len(self._images)).to(self.device)
         return Batch.of(self._images.index_select(0, rows), self.dataset.targets(indices), indices)
 

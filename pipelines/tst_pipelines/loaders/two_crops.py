@@ -1,4 +1,4 @@
-"""Two batches in one: as many images in a step as a batch and its augmented twin, all of them plain."""
+"""Two batches in one: as many images in a step as a batch and its augmented copy have, none of them augmented."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tst_pipelines.targets import Targets
 
 
 class TwoCrops:
-    """A `Loader` that gives the batches of one loader, each with a batch of another behind it.
+    """A `Loader` whose batches are those of one loader, each followed by a batch of another.
 
-    Its position is the first's: the second follows it, whatever it was used for meanwhile.
+    Its position is the first's; the second is moved there when iteration begins.
 
     Args:
         first: of the images.
@@ -39,7 +39,7 @@ class TwoCrops:
 
     def __iter__(self) -> Iterator[Batch]:
         """See `Loader`."""
-        where = {key: self.first.state_dict()[key] for key in ("epoch", "step", "offset")}
+        where = {key: self.first.state_dict()[key] for key in ("epoch", "step")}
         self.second.load_state_dict({**self.second.state_dict(), **where})
         for one, other in zip(self.first, self.second, strict=True):
             targets = Targets.cat([one.targets, other.targets])

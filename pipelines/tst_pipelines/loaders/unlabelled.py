@@ -1,4 +1,4 @@
-"""Images without targets, from any folder: in batches, once, those that cannot be read left out."""
+"""Batches of the images in any folder, without targets; those that cannot be read are reported and left out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from tst_pipelines.datasets.files import read_bytes
-from tst_pipelines.datasets.folders import files_below, is_image
+from tst_pipelines.datasets.folders import is_image, names_below
 from tst_pipelines.loaders.pillow import PILLOW_ERRORS, fault_of, fitted, rgb
 from tst_pipelines.loaders.resizing import BatchResizer
 from tst_pipelines.placement import Placement
@@ -24,7 +24,7 @@ from tst_pipelines.transforms import FitAndPad, ResizeCenterCrop, Whole
 
 @dataclass(frozen=True, eq=False)
 class UnlabelledBatch:
-    """Some images.
+    """A batch of images without targets.
 
     Attributes:
         files: their names, relative to the folder.
@@ -46,11 +46,7 @@ def images_at(path: str | Path) -> tuple[Path, list[str]]:
     path = Path(path)
     if path.is_file():
         return path.parent, [path.name]
-    try:
-        names = [os.path.join(folder, name) for folder, names in files_below(path, "") for name in names]
-    except OSError as error:
-        raise DataError(f"{error.filename} cannot be read: {(error.strerror or str(error)).lower()}") from None
-    if not (found := [name for name in names if is_image(name)]):
+    if not (found := list(filter(is_image, names_below(path)))):
         raise DataError(f"{path} holds no images")
     return path, found
 
@@ -71,7 +67,7 @@ def unlabelled_batches(
     Args:
         root: the folder.
         files: names relative to it.
-        transform: what becomes of each image.
+        transform: what to do to each image.
         batch_size: images of a batch, at most; one for `Whole` holds images of one size.
         threads: how many decode.
         report: told the name of an image that cannot be read, and what is wrong with it.

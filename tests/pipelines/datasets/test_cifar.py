@@ -145,8 +145,14 @@ def test_damaged_files_are_refused(python_form: Path, binary_form: Path, name: s
     test.write_bytes(test.read_bytes()[:-1])
     with pytest.raises(DataError, match=r"test.*bin should hold .* bytes, not .*; unpack cifar-.*-binary.tar.gz from"):
         cifar(name, binary_form)
+    names = next(path for path in binary_form.rglob("*.txt") if path.name == MODULE._PUBLISHED[name].names)
+    whole = names.read_bytes()
+    for content in (b"\xff" + whole, whole[: len(whole) // 2]):
+        names.write_bytes(content)
+        with pytest.raises(DataError, match=rf"{names.name} should hold {MODULE._PUBLISHED[name].classes} names"):
+            cifar(name, binary_form)
     test.unlink()
-    with pytest.raises(DataError, match=r"test.*bin cannot be read \(No such file or directory\): unpack cifar-"):
+    with pytest.raises(DataError, match=r"test.*bin cannot be read \(no such file or directory\): unpack cifar-"):
         cifar(name, binary_form)
 
 

@@ -26,7 +26,7 @@ from tst_pipelines import (
     ResizeCenterCrop,
     Share,
     Transform,
-    cached_bytes,
+    fits_in_cache,
 )
 from tst_pipelines.loaders import cached, decode
 from tst_pipelines.loaders.pillow import rgb, stored_size
@@ -280,11 +280,11 @@ def test_an_array_of_another_size_is_resized_once(photos: list) -> None:
 
 
 def test_what_does_not_fit_is_refused(tiles: ImageDataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cached_bytes(tiles, PadAndCrop(32)) == 2 * 42 * 40 * 40 * 3
-    assert cached_bytes(tiles, PadAndCrop(32, flip=0)) == 42 * 40 * 40 * 3
-    monkeypatch.setattr(cached, "CACHE_LIMIT", 101_000)
+    monkeypatch.setattr(cached, "CACHE_LIMIT", 42 * 40 * 40 * 3)
+    assert fits_in_cache(tiles, PadAndCrop(32, flip=0))
+    assert not fits_in_cache(tiles, PadAndCrop(32))  # twice that: also mirrored
     CachedLoader(tiles, PadAndCrop(20, padding=0), 8, Share(training=True))
-    with pytest.raises(DataError, match=r"42 images take .* for PadAndCrop, .* use the DALI loader$") as raised:
+    with pytest.raises(DataError, match=r"42 images take more than .* for PadAndCrop: use the DALI loader$") as raised:
         CachedLoader(tiles, PadAndCrop(32), 8, Share(training=True))
     assert raised.value.options == ("loader",)
     with pytest.raises(DataError, match=r"random sizes: use PadAndCrop or, for .* the DALI loader$") as raised:

@@ -25,6 +25,7 @@ from tst_pipelines import (
     ScaleCropFlip,
     Share,
     Whole,
+    fits_in_cache,
     image_pairs,
 )
 from tst_pipelines.loaders import decode
@@ -232,8 +233,20 @@ def test_more_pairs_than_fit_are_refused(pairs: PairDataset, monkeypatch: pytest
     monkeypatch.setattr(cached, "CACHE_LIMIT", needed)
     CachedLoader(pairs, CROP, 4, Share(training=True))
     monkeypatch.setattr(cached, "CACHE_LIMIT", needed - 1)
-    with pytest.raises(DataError, match=r"8 images take .* for ScaleCropFlip, .* use the DALI loader$"):
+    with pytest.raises(DataError, match=r"8 images take more than .* for ScaleCropFlip: use the DALI loader$"):
         CachedLoader(pairs, CROP, 4, Share(training=True))
+
+
+def test_sizes_are_read_only_until_they_exceed_the_cache(pairs: PairDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The headers of a hundred thousand label maps on a file server take minutes."""
+    from tst_pipelines.loaders import cached
+
+    looked = []
+    shape = PairDataset.label_shape
+    monkeypatch.setattr(PairDataset, "label_shape", lambda self, index: looked.append(index) or shape(self, index))
+    monkeypatch.setattr(cached, "CACHE_LIMIT", 4 * SIZES[0][0] * SIZES[0][1])
+    assert not fits_in_cache(pairs, CROP)
+    assert looked == [0, 1]
 
 
 @pytest.mark.parametrize(

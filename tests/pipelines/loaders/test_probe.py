@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from tst_pipelines import DaliLoader, DataError, ImageDataset, ResizeCenterCrop, Share
-from tst_pipelines.loaders.probe import Probe, damage, image_fault, images_below
+from tst_pipelines.loaders.pillow import PILLOW_ERRORS, rgb
+from tst_pipelines.loaders.probe import Probe, damage, images_below
 
 
 def encoded(photo: Image.Image, kind: str, **options: object) -> bytes:
@@ -34,8 +35,8 @@ def test_a_jpeg_damaged_in_the_middle_loads_but_is_found(photos: list, dataset_o
         (batch,) = loader
     assert (batch.images[0] != batch.images[1]).any()
     probe = Probe()
-    assert image_fault(dataset, 0, probe) is None
-    assert image_fault(dataset, 1, probe).startswith("damaged: corrupt jpeg data")
+    assert probe.fault(dataset, 0, strict=True) is None
+    assert probe.fault(dataset, 1, strict=True).startswith("damaged: corrupt jpeg data")
 
 
 def test_most_damage_in_a_jpeg_is_found(photos: list) -> None:
@@ -47,6 +48,15 @@ def test_most_damage_in_a_jpeg_is_found(photos: list) -> None:
 
 def test_what_pillow_does_not_know_is_not_called_damaged() -> None:
     assert damage(b"text") == "not an image in a format that Pillow decodes"
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="Pillow was built without AVIF")
+def test_an_avif_without_its_pixels_is_damaged(photos: list) -> None:
+    """Pillow raises a RuntimeError of it, and of no other format."""
+    content = encoded(photos[0].resize((90, 60)), "AVIF").replace(b"iloc", b"iIoc")
+    assert damage(content).startswith("damaged")
+    with pytest.raises(PILLOW_ERRORS):
+        rgb(np.frombuffer(content, np.uint8), turned=True)
 
 
 def test_threads_that_look_leave_warnings_as_they_were(photos: list) -> None:
@@ -71,7 +81,7 @@ SOUND = {
 
 @pytest.mark.parametrize("kind", SOUND)
 def test_sound_images_are_sound(kind: str, photos: list, dataset_of: Callable) -> None:
-    assert image_fault(dataset_of(("a.jpg", SOUND[kind](photos[0].resize((90, 60))))), 0, Probe()) is None
+    assert Probe().fault(dataset_of(("a.jpg", SOUND[kind](photos[0].resize((90, 60))))), 0, strict=True) is None
 
 
 def turned_webp(photo: Image.Image) -> bytes:
@@ -100,7 +110,7 @@ UNUSABLE = {
 def test_what_cannot_be_used_is_not_called_damaged(kind: str, photos: list, dataset_of: Callable) -> None:
     make, reason = UNUSABLE[kind]
     dataset = dataset_of(("a.png", make(photos[0].resize((90, 60)))))
-    assert image_fault(dataset, 0, Probe()).startswith(reason)
+    assert Probe().fault(dataset, 0, strict=True).startswith(reason)
 
 
 def test_what_dali_alone_cannot_decode_is_named_by_its_loader(photos: list, dataset_of: Callable) -> None:
@@ -113,7 +123,7 @@ def test_what_dali_alone_cannot_decode_is_named_by_its_loader(photos: list, data
 
 
 def test_damage_in_a_png_is_found(photos: list, dataset_of: Callable) -> None:
-    assert "damaged" in image_fault(dataset_of(("a.png", blanked(encoded(photos[0], "PNG")))), 0, Probe())
+    assert "damaged" in Probe().fault(dataset_of(("a.png", blanked(encoded(photos[0], "PNG")))), 0, strict=True)
 
 
 def test_a_probe_goes_on_after_a_fault(photos: list, dataset_of: Callable) -> None:
@@ -142,7 +152,7 @@ def test_everything_below_a_folder_is_looked_at(tiles: ImageDataset, tmp_path: P
     found, faults = images_below(tmp_path)
     assert [name for dataset in found for name in dataset.files] == ["stray.png", "deep/er/1.jpg", "deep/1.tar/0.png"]
     assert [dataset.read(0).tobytes() for dataset in found] == [tiles.read(0).tobytes()] * 2
-    assert list(faults) == ["bad.tar"]
+    assert list(faults) == ["bad.tar"] and faults["bad.tar"].startswith("is not a whole, uncompressed tar file")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds neither images nor shards"):
         images_below(tmp_path / "empty")

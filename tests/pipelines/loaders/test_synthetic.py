@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tst_pipelines import DataError, Share, SyntheticDataset, SyntheticLoader, go_to_epoch
+from tst_pipelines import DataError, Share, SyntheticDataset, SyntheticLoader
 
 
 def by_index(loader: SyntheticLoader) -> dict[int, bytes]:
@@ -38,14 +38,3 @@ def test_bytes_and_labels_are_uniform() -> None:
 def test_none_is_refused() -> None:
     with pytest.raises(DataError, match=r"need images \(0\)"):
         SyntheticDataset(0, 3)
-
-
-def test_an_epoch_begins_at_its_start_after_an_elastic_restart() -> None:
-    """Two processes saw forty images; then there are three, at step 0 of what is left."""
-    of_two, of_three = (SyntheticLoader(SyntheticDataset(100, 2), 8, 10, Share(True, world_size=n)) for n in (2, 3))
-    batches = iter(of_two)
-    next(batches), next(batches)
-    of_three.load_state_dict(of_two.state_dict(), elastic=True)
-    assert of_three.step == 0
-    go_to_epoch(of_three, 0)
-    assert len(list(of_three)) == 100 // 30

@@ -10,9 +10,9 @@ from PIL import Image
 from tst_fast.config.data import DataConfig
 from tst_fast.config.schema import Config
 from tst_fast.errors import UserError
-from tst_fast.tasks import classification
 from tst_fast.tasks.classification import Classification, load_splits
 from tst_pipelines import ArrayDataset, CachedLoader, DaliLoader, SyntheticLoader, digits, image_folder
+from tst_pipelines.loaders import cached
 
 SMALL = {"image_size": 32, "batch_size": 8, "crop": "pad"}
 
@@ -43,7 +43,7 @@ ARRAY = ArrayDataset(np.zeros((20, 32, 32, 3), np.uint8), np.zeros(20, np.int64)
     ],
 )
 def test_files_are_cached_where_they_fit(folder, monkeypatch, changes, kind):
-    monkeypatch.setattr(classification, "CACHE_LIMIT", 2**20)
+    monkeypatch.setattr(cached, "CACHE_LIMIT", 2**20)
     config, dataset = DataConfig(**{**SMALL, **changes}), image_folder(folder / "train")
     with _task(config).training_loader(dataset, 0) as loader:
         assert type(loader) is kind

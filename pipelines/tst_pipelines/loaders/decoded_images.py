@@ -1,6 +1,8 @@
-"""Images and label maps of any sizes, decoded once and kept whole in host memory."""
+"""Images of any sizes and their label maps, decoded once and kept in host memory."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -14,12 +16,12 @@ from tst_pipelines.placement import Placement
 from tst_pipelines.targets import Targets
 from tst_pipelines.transforms import PlacingTransform, Whole
 
-Pictured = PairDataset | DetectionDataset
-"""Data sets whose targets say something of single pixels."""
+DenseDataset = PairDataset | DetectionDataset
+"""Data sets of label maps or boxes."""
 
 
-class Pictures:
-    """What a data set of pairs or of boxes holds, decoded; batches are cut out of it.
+class DecodedImages:
+    """The decoded images of a data set, from which batches are cropped.
 
     Args:
         dataset: the images.
@@ -30,7 +32,7 @@ class Pictures:
         DataError: files that cannot be read or decoded, by name.
     """
 
-    def __init__(self, dataset: Pictured, transform: PlacingTransform, threads: int) -> None:
+    def __init__(self, dataset: DenseDataset, transform: PlacingTransform, threads: int) -> None:
         self._dataset, self._transform = dataset, transform
         self._images = list(decoded_whole(dataset, threads))
         self._label_maps: list[np.ndarray] = []
@@ -70,15 +72,15 @@ class Pictures:
         self._resizer.close()
 
 
-def picture_bytes(dataset: Pictured) -> int:
-    """Memory that `Pictures` would take, by the annotations' sizes, or by those in the headers of label maps.
+def decoded_bytes(dataset: DenseDataset) -> Iterator[int]:
+    """Bytes that `DecodedImages` would take for each image, by the annotated size or by the header of its label map.
 
     Raises:
         DataError: a label map cannot be read, by name.
     """
     if isinstance(dataset, DetectionDataset):
-        return 3 * int(dataset.shapes.astype(np.int64).prod(1).sum())
-    return sum(4 * height * width for height, width in map(dataset.label_shape, range(len(dataset))))
+        return (3 * height * width for height, width in dataset.shapes.tolist())
+    return (4 * height * width for height, width in map(dataset.label_shape, range(len(dataset))))
 
 
 def _region(image: torch.Tensor, placement: Placement, row: int) -> torch.Tensor:
