@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from tst_fast.commands.arms import PAIRS, TST, Changes
-from tst_fast.commands.resuming import require_the_same, result_of
 from tst_fast.commands.paired import agreement, paired_difference, scores_of, summary
-from tst_fast.commands.schedule import TEACHER, Schedule
 from tst_fast.commands.parallel_runs import Planned, run_in_parallel
+from tst_fast.commands.resuming import require_the_same, result_of
+from tst_fast.commands.schedule import TEACHER, Schedule
 from tst_fast.config.schema import Config, replace
 from tst_fast.errors import Interrupted
 from tst_fast.models.evaluation import with_preparation

@@ -18,10 +18,10 @@ from tst_fast.models.frozen import frozen
 from tst_fast.models.normalised import published_normalisation
 from tst_fast.policy.policy import Policy
 from tst_fast.run.evaluate import evaluate
+from tst_fast.run.gradient_noise import GradientSignal, remedy_of_noise, steps_for_a_signal
 from tst_fast.run.plan import search_of, search_steps
 from tst_fast.run.seeding import Stream, reseed
 from tst_fast.run.session import Session, own_normalisation
-from tst_fast.run.gradient_noise import GradientSignal, remedy_of_noise, steps_for_a_signal
 from tst_fast.tasks.task import Role
 from tst_pipelines import Batch, DataError, Loader, ResizeCenterCrop
 
