@@ -1,6 +1,7 @@
 """Errors that the user can fix, shown as one message without a traceback; and the findings of checks."""
 
 import difflib
+import io
 import os
 import signal
 import sys
@@ -82,9 +83,15 @@ def errors_as_messages(stopped: str = "stopped") -> Iterator[None]:
     Args:
         stopped: the message of Ctrl-C.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # else the arrow of a table ends a run in a locale without one
     try:
         with _leaving_amid_an_import(stopped):
             yield
+    except BrokenPipeError:  # what reads the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # for what Python flushes at its end
+        sys.exit(1)  # as rich does
     except UserError as error:
         _end(_on_lines(error), alike=True, knows_less=isinstance(error, ToldByAnother))
     except Interrupted as interrupted:

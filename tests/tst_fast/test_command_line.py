@@ -236,6 +236,29 @@ def test_help_and_a_typo_need_no_torch(words):
     assert "did you mean" in output or "settings" in output or "usage" in output
 
 
+def test_what_the_locale_cannot_write_ends_nothing():
+    program = (
+        "import sys\n"
+        "from tst_fast.errors import errors_as_messages\n"
+        "sys.stdout.reconfigure(encoding='latin-1')\n"
+        "with errors_as_messages():\n"
+        "    print('0.50 \u2192 0.60')\n"
+    )
+    assert output_of(["-c", program]) == "0.50 ? 0.60\n"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    program = (
+        "import os\n"
+        "from tst_fast.cli import main\n"
+        "reading, writing = os.pipe()\n"
+        "os.close(reading)\n"
+        "os.dup2(writing, 1)\n"
+        "main(['train', '--help', 'data'])\n"
+    )
+    assert output_of(["-c", program], status=1) == ""
+
+
 def test_python_runs_the_package():
     assert output_of(["-m", "tst_fast", "--help"]).startswith("usage: tst-fast COMMAND")
 

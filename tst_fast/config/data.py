@@ -2,7 +2,21 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from tst_fast.config.ranges import (
+    BatchSize,
+    Channel,
+    Count,
+    Deviation,
+    LabelNumber,
+    PositiveShare,
+    Range,
+    ResizeFactor,
+    Seed,
+    Share,
+    Side,
+)
 
 DATA_SETS = (
     "digits",
@@ -96,33 +110,33 @@ class DataConfig:
     image_suffix: str = ""
     label_suffix: str = ""
     class_names: list[str] = field(default_factory=list)
-    ids: dict[int, int] | None = None
-    ignored: list[int] = field(default_factory=list)
+    ids: dict[LabelNumber, LabelNumber] | None = None
+    ignored: list[LabelNumber] = field(default_factory=list)
     labels: Literal["labelIds", "labelTrainIds"] = "labelIds"
     exclude: Path | None = None
     outside_root: bool = False
     download: bool = False
-    images: int = 50_000
-    classes: int = 1000
-    image_size: int = 224
-    batch_size: int = 128
+    images: Count = 50_000
+    classes: Annotated[int, Range(1, 10**6)] = 1000
+    image_size: Side = 224
+    batch_size: BatchSize = 128
     crop: Literal["pad", "random_resized", "scale", "fit"] = "random_resized"
-    crop_size: tuple[int, int] = (512, 1024)
-    scale: tuple[float, float] = (0.5, 2.0)
-    padding: int = 4
-    flip: float = 0.5
-    resize: int | None = None
+    crop_size: tuple[Side, Side] = (512, 1024)
+    scale: tuple[ResizeFactor, ResizeFactor] = (0.5, 2.0)
+    padding: Annotated[int, Range(0, 2**12)] = 4
+    flip: Share = 0.5
+    resize: Side | None = None
     interpolation: Literal["bilinear", "bicubic"] | None = None
-    test_batch_size: int | None = None
-    window: tuple[int, int] | None = None
-    window_step: tuple[int, int] | None = None
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    test_batch_size: BatchSize | None = None
+    window: tuple[Side, Side] | None = None
+    window_step: tuple[Side, Side] | None = None
+    mean: tuple[Channel, Channel, Channel] = (0.485, 0.456, 0.406)
+    std: tuple[Deviation, Deviation, Deviation] = (0.229, 0.224, 0.225)
     loader: Literal["auto", "dali", "cached"] = "auto"
-    threads: int | None = None
-    prefetch: int = 2
-    fraction: float = 1.0
-    fraction_seed: int = 0
-    hw_decoder_load: float = 0.65
-    preallocate_width_hint: int = 0
-    preallocate_height_hint: int = 0
+    threads: Annotated[int, Range(1, 1024)] | None = None
+    prefetch: Annotated[int, Range(1, 1024)] = 2
+    fraction: PositiveShare = 1.0
+    fraction_seed: Seed = 0
+    hw_decoder_load: Share = 0.65
+    preallocate_width_hint: Annotated[int, Range(0, 2**16)] = 0
+    preallocate_height_hint: Annotated[int, Range(0, 2**16)] = 0

@@ -5,7 +5,7 @@ import reprlib
 import types
 import typing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -16,7 +16,7 @@ _NAMES: dict[Any, tuple[str, str]] = {
     int: ("a whole number", "whole numbers"),
     float: ("a number", "numbers"),
     bool: ("true or false", "true or false"),
-    str: ("text", "text"),
+    str: ("text", "texts"),
     Path: ("a file or folder", "files or folders"),
     type(None): ("null", "null"),
     Any: ("anything", "anything"),
@@ -25,10 +25,12 @@ _NAMES: dict[Any, tuple[str, str]] = {
 
 
 def describe(kind: Any, many: bool = False) -> str:
-    """`a whole number`, `a list of numbers, or null`, of a type as the schema has it."""
+    """`a whole number from 1 to 9`, `a list of numbers, or null`, of a type as the schema has it."""
     if kind in _NAMES:
         return _NAMES[kind][many]
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Annotated:
+        return f"{describe(arguments[0], many)} {arguments[1]}"
     if origin is Literal:
         words = ", ".join(map(repr, arguments))
         return f"one of {words}" if len(arguments) > 1 else words
@@ -47,10 +49,12 @@ def describe(kind: Any, many: bool = False) -> str:
 
 
 def fits(value: Any, kind: Any) -> bool:
-    """Whether a value is of a type: numbers finite, whole ones from 0 to below 2**63, none of them a bool."""
+    """Whether a value is of a type, whatever its range: numbers finite, whole ones in 0..2**63 - 1, none a bool."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
         return True
+    if origin is Annotated:
+        return fits(value, arguments[0])
     if kind is type(None):
         return value is None
     if kind is float:

@@ -2,9 +2,20 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from tst_fast.config.operations import PAPER_OPERATIONS
+from tst_fast.config.ranges import (
+    BelowOne,
+    BetweenZeroAndOne,
+    Count,
+    Epochs,
+    NonNegative,
+    Positive,
+    PositiveShare,
+    Range,
+    Share,
+)
 
 
 @dataclass
@@ -64,32 +75,32 @@ class PolicyConfig:
     """
 
     operations: list[str] = field(default_factory=lambda: list(PAPER_OPERATIONS))
-    operations_per_image: int = 4
+    operations_per_image: Count = 4
     shared_draw: bool = False
-    temperature: float = 0.05
+    temperature: Positive = 0.05
     gates: Literal["relaxed", "straight_through"] = "straight_through"
-    student_weight: float = 1.0
-    budget: float | None = None
+    student_weight: Positive = 1.0
+    budget: Annotated[float, Range(0, 100, above=True)] | None = None
     sign: Literal["random", "learned"] = "random"
     composition: Literal["additive", "sequential"] = "additive"
     cutout: Literal["ignore", "keep"] = "ignore"
     box_rule: Literal["ellipse", "hull"] = "ellipse"
-    visible: float = 0.25
-    quality_weight: float = 0.5
+    visible: Share = 0.25
+    quality_weight: Share = 0.5
     prior: Literal["exact", "encoder"] = "exact"
-    encoder_steps: int = 3000
+    encoder_steps: Count = 3000
     search: Literal["listed", "interleaved", "none"] = "listed"
-    search_at: list[int] | Literal["auto"] = field(default_factory=list)
-    search_confidences: list[float] = field(default_factory=lambda: [0.6, 0.8])
-    search_epochs: int = 1
-    search_fraction: float = 1.0
-    search_every: int = 20
-    search_steps: int = 1
-    search_window: int = 100
-    learning_rate: float = 0.01
-    momentum: float = 0.9
-    clip_norm: float | None = None
-    accumulate: int = 1
+    search_at: list[Epochs] | Literal["auto"] = field(default_factory=list)
+    search_confidences: list[BetweenZeroAndOne] = field(default_factory=lambda: [0.6, 0.8])
+    search_epochs: Annotated[int, Range(1, 10**6)] = 1
+    search_fraction: PositiveShare = 1.0
+    search_every: Count = 20
+    search_steps: Count = 1
+    search_window: Count = 100
+    learning_rate: NonNegative = 0.01
+    momentum: BelowOne = 0.9
+    clip_norm: Positive | None = None
+    accumulate: Count = 1
     objective: Literal["confidence", "cross_entropy"] = "confidence"
     init: Path | Literal["random"] | None = None
     compile: bool = False

@@ -3,10 +3,23 @@
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from tst_fast.config.data import DataConfig
 from tst_fast.config.policy import PolicyConfig
+from tst_fast.config.ranges import (
+    BelowOne,
+    BetweenZeroAndOne,
+    Channel,
+    Count,
+    Deviation,
+    Epochs,
+    NonNegative,
+    Positive,
+    Range,
+    Seed,
+    Share,
+)
 
 
 @dataclass
@@ -38,10 +51,10 @@ class ModelConfig:
     sha256: str | None = None
     pretrained: bool = False
     fine_tune: bool = False
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
+    mean: tuple[Channel, Channel, Channel] | None = None
+    std: tuple[Deviation, Deviation, Deviation] | None = None
     bgr: bool = False
-    expected_score: float | None = None
+    expected_score: Share | None = None
 
     @property
     def trained(self) -> bool:
@@ -78,20 +91,20 @@ class OptimizerConfig:
     """
 
     name: Literal["sgd", "adamw", "rmsprop", "lamb"] = "sgd"
-    learning_rate: float = 0.1
-    momentum: float = 0.9
-    betas: tuple[float, float] = (0.9, 0.999)
-    epsilon: float | None = None
-    weight_decay: float = 1e-4
+    learning_rate: NonNegative = 0.1
+    momentum: BelowOne = 0.9
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
+    epsilon: NonNegative | None = None
+    weight_decay: NonNegative = 1e-4
     decay_norm_and_bias: bool = True
     nesterov: bool = True
     schedule: Literal["one_cycle", "multi_step", "cosine", "poly"] = "one_cycle"
-    milestones: list[int] = field(default_factory=list)
-    decay_factor: float = 0.1
-    power: float = 0.9
-    final_learning_rate: float = 0.0
-    warmup_epochs: int = 0
-    warmup_learning_rate: float = 1e-6
+    milestones: list[Epochs] = field(default_factory=list)
+    decay_factor: NonNegative = 0.1
+    power: Positive = 0.9
+    final_learning_rate: NonNegative = 0.0
+    warmup_epochs: Epochs = 0
+    warmup_learning_rate: NonNegative = 1e-6
 
 
 @dataclass
@@ -110,14 +123,14 @@ class TrainingConfig:
             null is none.
     """
 
-    epochs: int = 100
+    epochs: Epochs = 100
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    label_smoothing: float = 0.0
-    clip_norm: float | None = None
-    accumulate: int = 1
-    ema_decay: float | None = None
+    mixup: Annotated[float, Range(0, 1000)] = 0.0
+    cutmix: Annotated[float, Range(0, 1000)] = 0.0
+    label_smoothing: BelowOne = 0.0
+    clip_norm: Positive | None = None
+    accumulate: Count = 1
+    ema_decay: BetweenZeroAndOne | None = None
 
 
 @dataclass
@@ -158,7 +171,7 @@ class FeatureConfig:
 
     student: str
     teacher: str
-    weight: float = 1.0
+    weight: NonNegative = 1.0
 
 
 @dataclass
@@ -189,22 +202,22 @@ class LossConfig:
     """
 
     name: str = "kd"
-    alpha: float = 1.0
-    tau: float = 4.0
-    cross_entropy_weight: float = 1.0
+    alpha: NonNegative = 1.0
+    tau: Positive = 4.0
+    cross_entropy_weight: NonNegative = 1.0
     standardise: bool = False
-    target_weight: float = 1.0
-    non_target_weight: float = 8.0
-    inter_weight: float = 2.0
-    intra_weight: float = 2.0
+    target_weight: NonNegative = 1.0
+    non_target_weight: NonNegative = 8.0
+    inter_weight: NonNegative = 2.0
+    intra_weight: NonNegative = 2.0
     features: list[FeatureConfig] = field(default_factory=list)
     feature_loss: Literal["mse", "pkd", "cwd"] = "mse"
     pixel_weights: Literal["images", "classes"] = "images"
-    cwd_weight: float = 0.0
-    cwd_tau: float = 4.0
-    box_weight: float = 1.0
-    auxiliary_weight: float = 0.4
-    auxiliary_alpha: float = 0.0
+    cwd_weight: NonNegative = 0.0
+    cwd_tau: Positive = 4.0
+    box_weight: NonNegative = 1.0
+    auxiliary_weight: NonNegative = 0.4
+    auxiliary_alpha: NonNegative = 0.0
 
 
 @dataclass
@@ -238,7 +251,7 @@ class Config:
     name: str = "run"
     task: Literal["classification", "segmentation", "detection"] = "classification"
     output: Path = Path("runs")
-    seed: int = 0
+    seed: Seed = 0
     data: DataConfig = field(default_factory=DataConfig)
     teacher: ModelConfig = field(default_factory=ModelConfig)
     teacher_training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -250,10 +263,10 @@ class Config:
     channels_last: bool = True
     sync_batch_norm: bool = False
     compile_networks: bool = False
-    timeout: float = 1800.0
-    evaluate_every: int = 1
-    log_every: int = 10
-    checkpoint_every: int = 1000
+    timeout: Annotated[float, Range(1, 10**6)] = 1800.0
+    evaluate_every: Count = 1
+    log_every: Count = 10
+    checkpoint_every: Count = 1000
     track: list[str] | str = field(default_factory=list)
 
     def __post_init__(self) -> None:

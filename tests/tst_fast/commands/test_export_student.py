@@ -162,7 +162,7 @@ def test_a_disk_that_fills_is_told_of_the_place(whole_run, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("size", "message"),
     [
-        ("0 0", "--size is 0 0: height and width must be from 1, to 65,536"),
+        ("0 0", "--size is 0 0: height and width must be from 1 to 65,536"),
         ("32 -1", "--size is 32 -1: height and width must be"),
         ("1 1", "--size 1 1: convnet does not take images of this size: .*too small"),
     ],

@@ -107,4 +107,4 @@ def test_a_process_that_hangs_is_waited_for_as_long_as_timeout_says(tiny_flags, 
 def test_what_is_wrong_for_all_is_said_once(tiny_flags, tmp_path):
     found = _ended("error", 9, tmp_path, [*tiny_flags, "--timeout=0"])
     assert [status for status, _ in found] == [1, 1]
-    assert [said for _, said in found] == [["error: --timeout is 0.0: it must be from 1, to 1,000,000"], []]
+    assert [said for _, said in found] == [["error: --timeout is 0.0: it must be a number from 1 to 1,000,000"], []]
