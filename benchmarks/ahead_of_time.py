@@ -29,6 +29,8 @@ TARGETS = {
     "sm_100": GPUTarget("cuda", 100, 32),
     "gfx942": GPUTarget("hip", "gfx942", 64),
 }
+_UNDEFINED = re.compile(r"(?:\basm sideeffect|\bload|\bstore) .*\b(?:poison|undef)\b")
+"""A load or store in LLVM's code, for NVIDIA GPUs an assembly instruction, that has an operand without a value."""
 _TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 
 
@@ -46,6 +48,7 @@ class Compiled:
         loads: global loads by width, such as {"32": 4}.
         stores: global stores by width.
         pixels: pixels a thread works on at a time.
+        undefined: loads and stores whose address or value nothing computes: the compiler's fault.
     """
 
     kernel: str
@@ -57,6 +60,7 @@ class Compiled:
     loads: dict[str, int]
     stores: dict[str, int]
     pixels: int
+    undefined: int
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,7 @@ FEW = (
     Configuration("bfloat16 channels_last", channels_last=True),
     Configuration("grey", torch.float32, size=(28, 28), slots=1),
     Configuration("float16", torch.float16, size=(17, 19), slots=3, plain=True),
+    Configuration("nhwc", torch.float32, size=(32, 32), slots=1),
     Configuration("nchw", size=(1, 1), slots=1, plain=True),
     Configuration("nhwc", pictures=True),
     Configuration("float32", torch.float32, pictures=True),
@@ -233,7 +238,9 @@ def inspect(kernel: Any) -> Compiled:
     """Read a compiled kernel's machine code."""
     pixels = next((value for (index,), value in _constants(kernel) if kernel.src.fn.arg_names[index] == "PIXELS"), 1)
     read = _inspect_amd if kernel.metadata.target.backend == "hip" else _inspect_nvidia
-    return Compiled(kernel.src.fn.__name__, shared=kernel.metadata.shared, pixels=pixels, **read(kernel))
+    undefined = len(_UNDEFINED.findall(kernel.asm["llir"]))
+    shared = kernel.metadata.shared
+    return Compiled(kernel.src.fn.__name__, shared=shared, pixels=pixels, undefined=undefined, **read(kernel))
 
 
 def _constants(kernel: Any) -> Iterator[tuple[tuple[int], Any]]:

@@ -55,7 +55,7 @@ def _print(rows: list[dict[str, object]]) -> None:
 
 
 def main() -> None:
-    """Compile, print the reports or write them as JSON; fail on a spill."""
+    """Compile, print the reports or write them as JSON; fail on a spill or on an access that the compiler broke."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--target", choices=TARGETS, action="append", help="default: all")
     which = parser.add_mutually_exclusive_group()
@@ -75,9 +75,9 @@ def main() -> None:
             _print(found)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps({"triton": triton.__version__, "rows": rows}, indent=1) + "\n")
-    spilled = [row for row in rows if row["spills"]]
-    if spilled:
-        sys.exit(f"{len(spilled)} kernels spill registers, such as {spilled[0]}")
+    for column, fault in (("spills", "spill registers"), ("undefined", "use addresses that nothing computes")):
+        if found := [row for row in rows if row[column]]:
+            sys.exit(f"{len(found)} kernels {fault}, such as {found[0]}")
 
 
 if __name__ == "__main__":

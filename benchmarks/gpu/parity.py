@@ -63,6 +63,7 @@ def _step(images: Tensor, draw: Draw, kind: Kind, dtype: torch.dtype) -> list[Te
     upstream = torch.rand(result.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64) - 0.5
     leaves = [draw.levels, draw.gates] + [images] * images.is_floating_point()
     upstream = upstream.to(kind.result).to(result.device, dtype)  # the same numbers in both precisions
+    upstream = upstream.contiguous(memory_format=kind.memory_format)
     return [result, *torch.autograd.grad(result, leaves, upstream)]
 
 

@@ -1,5 +1,7 @@
 """The public face of the augmentation: `mix` a whole draw, `apply` one operation, or only `normalise`."""
 
+from numbers import Real
+
 import torch
 from torch import Tensor
 
@@ -69,8 +71,7 @@ def mix(
     if out is not None:
         dtype = _checked_out(out, pixels, dtype, draw.levels, draw.gates)
     compute, result_dtype = _dtypes(images, dtype)
-    if memory_format not in (torch.contiguous_format, torch.channels_last):
-        raise ValueError(f"memory_format must be contiguous_format or channels_last, got {memory_format}")
+    _check_memory_format(memory_format)
     if sizes is not None:
         _check_sizes(sizes, pixels, geometry)
     if resolve_backend(backend, images.device, images.dtype, result_dtype) == "triton":
@@ -106,7 +107,7 @@ def apply(
         floating [B, C, H, W] in 0..1, differentiable in `level` and in floating `images`.
 
     Raises:
-        TypeError: a dtype that does not fit.
+        TypeError: a type or dtype that does not fit.
         ValueError: an unknown operation (the message offers the nearest name), a level missing, superfluous or out of
             range, shapes that do not agree.
     """
@@ -141,6 +142,7 @@ def normalise(
     if out is not None:
         dtype = _checked_out(out, pixels, dtype)
     compute, result_dtype = _dtypes(images, dtype)
+    _check_memory_format(memory_format)
     x = _eight_bit_units(pixels, compute)
     scale, shift, _ = _scale_shift_fill(x, mean, std)
     return _normalised(x, scale, shift, result_dtype, memory_format, out)
@@ -175,10 +177,15 @@ def _checked_out(out: Tensor, pixels: Tensor, dtype: torch.dtype | None, *inputs
 
 def _dtypes(images: Tensor, dtype: torch.dtype | None) -> tuple[torch.dtype, torch.dtype]:
     """The dtypes of the arithmetic and of the result."""
-    if dtype is not None and not dtype.is_floating_point:
-        raise TypeError(f"dtype must be floating point, got {dtype}")
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise TypeError(f"dtype must be floating point, such as torch.float16, got {dtype!r}")
     compute = torch.float64 if torch.float64 in (images.dtype, dtype) else torch.float32
     return compute, dtype or (images.dtype if images.is_floating_point() else torch.float32)
+
+
+def _check_memory_format(memory_format: torch.memory_format) -> None:
+    if memory_format not in (torch.contiguous_format, torch.channels_last):
+        raise ValueError(f"memory_format must be contiguous_format or channels_last, got {memory_format}")
 
 
 def _eight_bit_units(pixels: Tensor, compute: torch.dtype) -> Tensor:
@@ -208,6 +215,8 @@ def _channels_first(images: Tensor) -> Tensor:
 
 def _check_level(operation: Operation, level: float | Tensor | None) -> None:
     """Refuse a level out of range where that is known before it is moved to a GPU, whose values a draw cannot see."""
+    if not isinstance(level, Tensor | Real | None):
+        raise TypeError(f"level must be a number or a tensor, got {type(level).__name__}")
     if level is None or (isinstance(level, Tensor) and not are_values_known(level)):
         return
     lowest = -1 if operation.signed else 0

@@ -231,7 +231,7 @@ def find_operation(name: str) -> Operation:
     if name not in OPERATIONS:
         near = difflib.get_close_matches(str(name).lower(), [known.lower() for known in OPERATIONS], n=1, cutoff=0.5)
         hint = next((f"; did you mean {known!r}?" for known in OPERATIONS if [known.lower()] == near), "")
-        raise ValueError(f"unknown operation {name!r}{hint} The operations are {', '.join(OPERATIONS)}.")
+        raise ValueError(f"unknown operation {name!r}{hint or '.'} The operations are {', '.join(OPERATIONS)}.")
     return OPERATIONS[name]
 
 

@@ -55,6 +55,18 @@ def test_errors_are_found(monkeypatch, change):
     assert not measure(monkeypatch, change)["is_right"]
 
 
+def test_gradients_come_in_the_memory_format_of_the_result(monkeypatch):
+    seen = []
+
+    def watched(result):
+        result.register_hook(lambda gradient: seen.append(gradient.is_contiguous(memory_format=torch.channels_last)))
+        return result
+
+    monkeypatch.setattr(parity, "mix", with_error(watched))
+    parity._mix(Kind(memory_format=torch.channels_last), (12, 17), CPU)
+    assert seen == [True]
+
+
 def test_runs_that_differ_are_found(monkeypatch):
     assert parity._repeated(KIND, (9, 9), CPU) == {"is_right": True}
     count = iter(range(100))

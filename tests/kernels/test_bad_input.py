@@ -37,6 +37,9 @@ def _nearest(dtype, fill):
     ("call", "error", "message"),
     [
         (lambda: apply(IMAGES, "Rotat", 0.1), ValueError, "did you mean 'Rotate'"),
+        (lambda: apply(IMAGES, 3), ValueError, "unknown operation 3. The operations are ShearX"),
+        (lambda: apply(IMAGES, "Rotate", [0.1, 0.2]), TypeError, "level must be a number or a tensor, got list"),
+        (lambda: apply(IMAGES, "Rotate", "0.1"), TypeError, "level must be a number or a tensor, got str"),
         (lambda: apply(IMAGES, "Rotate"), ValueError, r"Rotate needs a level in \[-1, 1\]"),
         (lambda: apply(IMAGES, "Invert", 0.5), ValueError, "Invert has no level"),
         (lambda: apply(IMAGES, "Rotate", 1.5), ValueError, r"level 1.5 of Rotate is outside \[-1, 1\]"),
@@ -68,9 +71,11 @@ def _nearest(dtype, fill):
         (lambda: _padded([[4, 5], [4, 6]]), ValueError, r"size \[4, 6\] of image 1 must lie in \[1, 1\]..\[4, 5\]"),
         (lambda: _padded([[0, 5], [4, 5]]), ValueError, r"size \[0, 5\] of image 0"),
         (lambda: mix(IMAGES, _draw(), dtype=torch.uint8), TypeError, "dtype must be floating"),
+        (lambda: mix(IMAGES, _draw(), dtype="float16"), TypeError, "such as torch.float16, got 'float16'"),
         (lambda: mix(IMAGES, _draw(), backend="cuda"), ValueError, "backend must be"),
         (lambda: mix(IMAGES, _draw(), dtype=torch.float64, backend="triton"), ValueError, "computes in float32"),
         (lambda: mix(IMAGES, _draw(), memory_format=torch.channels_last_3d), ValueError, "memory_format must be"),
+        (lambda: normalise(IMAGES, memory_format=torch.preserve_format), ValueError, "memory_format must be"),
         (lambda: mix(IMAGES, _draw(), out=IMAGES), TypeError, "out must be a floating tensor, got torch.uint8"),
         (
             lambda: _written(torch.zeros(2, 4, 5, 3)),

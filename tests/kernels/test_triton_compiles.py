@@ -34,13 +34,18 @@ def test_no_kernel_spills(rows):
     assert [row for row in rows if row["spills"] or row["stack"]] == []
 
 
+def test_every_address_and_value_is_computed(rows):
+    """Triton 3.6 once lost the address of a look-up, for bytes in pairs and gradients in channels_last."""
+    assert [row for row in rows if row["undefined"]] == []
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("target", [TARGET, *OTHERS])
 def test_no_configuration_spills(tmp_path, target):
     """Every combination of layout, dtype and memory format."""
     rows = _rows(tmp_path, "--target", target, "--all")
     assert len({row["configuration"] for row in rows}) > 100
-    assert [row for row in rows if row["spills"] or row["stack"]] == []
+    assert [row for row in rows if row["spills"] or row["stack"] or row["undefined"]] == []
 
 
 def test_the_forward_pass_needs_no_shared_memory(rows):

@@ -1,4 +1,4 @@
-"""The same table on a GPU, and what only a GPU can show."""
+"""What only a GPU can show, then the table of every device: in this order, as the GPU benchmark has little time."""
 
 import pytest
 import torch
@@ -10,9 +10,7 @@ from tst_kernels.fused import launch, launcher
 
 
 @on_cuda
-class TestMix(MixTable):
-    device = "cuda"
-
+class TestOnAGpu:
     def test_auto_is_triton(self):
         images, draw = in_layout("nhwc", 2, 9, 10).to("cuda"), move(random_draw(2, 3), "cuda")
         assert torch.equal(mix(images, draw), mix(images, draw, backend="triton"))
@@ -54,6 +52,11 @@ class TestMix(MixTable):
             graph.replay()
         torch.cuda.synchronize()
         assert all(torch.equal(first, second) for first, second in zip(captured, expected, strict=True))
+
+
+@on_cuda
+class TestMix(MixTable):
+    device = "cuda"
 
 
 @on_cuda

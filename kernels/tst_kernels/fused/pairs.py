@@ -39,10 +39,13 @@ def _words_of(image, index):
 
 @triton.jit
 def _halves(word, element: tl.constexpr):
-    """The two elements of a word, the lower first, in int32 or float32."""
+    """The two elements of a word, the lower first, in int32 or float32.
+
+    Bytes are cut off in 8 bits: of masks in 32 bits Triton 3.6 made addresses in the look-up tables that nothing
+    computes (`Compiled.undefined` in benchmarks/ahead_of_time.py counts such).
+    """
     if element.primitive_bitwidth == 8:
-        wide = word.to(tl.int32)
-        return wide & 255, (wide >> 8) & 255
+        return word.to(tl.uint8).to(tl.int32), (word >> 8).to(tl.uint8).to(tl.int32)
     else:
         low = word.to(tl.int16).to(element, bitcast=True)
         high = (word >> 16).to(tl.int16).to(element, bitcast=True)
