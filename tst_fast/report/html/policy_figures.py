@@ -37,7 +37,8 @@ def operation_panels(trajectories: Mapping[str, PolicyTrajectory]) -> list[Drawi
     """
     names = dict.fromkeys(name for trajectory in trajectories.values() for name in trajectory.operations)
     return [
-        _panel(name, {run: trajectory for run, trajectory in trajectories.items() if name in trajectory.operations}) for name in names
+        _panel(name, {run: trajectory for run, trajectory in trajectories.items() if name in trajectory.operations})
+        for name in names
     ]
 
 
@@ -46,7 +47,10 @@ def _panel(name: str, trajectories: Mapping[str, PolicyTrajectory]) -> Drawing:
     rows = 2 if first.magnitudes else 1
     figure = make_subplots(rows=rows, cols=1, shared_xaxes=True, vertical_spacing=0.08)
     for row, key in enumerate(("probabilities", "magnitudes")[:rows], start=1):
-        of_runs = {run: (trajectory.steps, getattr(trajectory.operations[name], key)) for run, trajectory in trajectories.items()}
+        of_runs = {
+            run: (trajectory.steps, getattr(trajectory.operations[name], key))
+            for run, trajectory in trajectories.items()
+        }
         for trace in _lines(of_runs):
             figure.add_trace(trace, row=row, col=1)
     style(figure, 280)
@@ -108,7 +112,10 @@ def _map(
     title: str, trajectories: Mapping[str, PolicyTrajectory], names: Sequence[str], key: str, lowest: int
 ) -> Drawing | None:
     cells = [
-        [getattr(trajectory.operations[name], key)[-1:] if name in trajectory.operations else [] for trajectory in trajectories.values()]
+        [
+            getattr(trajectory.operations[name], key)[-1:] if name in trajectory.operations else []
+            for trajectory in trajectories.values()
+        ]
         for name in names
     ]
     rows = [(name, [one[0] if one else None for one in row]) for name, row in zip(names, cells, strict=True)]
