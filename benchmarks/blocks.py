@@ -139,8 +139,8 @@ def training_block() -> str:
         return _find(rows, pair=pair, step=key[0], data=key[1])
 
     def ratio(pair: str, one: Key, other: Key) -> str:
-        rates = [row(pair, key).get("images_per_second") for key in (one, other)]
-        return f"{rates[0] / rates[1]:.2f}" if all(rates) else "-"
+        rate, baseline = (row(pair, key).get("images_per_second") for key in (one, other))
+        return f"{rate / baseline:.2f}" if rate and baseline else "-"
 
     def line(pair: str) -> list[str]:
         student, search = row(pair, (STUDENT, KEPT)), row(pair, (SEARCH, KEPT))
