@@ -11,14 +11,15 @@ from typing import Any, TypeVar
 import numpy as np
 import plotly.graph_objects as go
 
-COLOURS = ("#2f7fd1", "#e0701b", "#1a9e77", "#c4579e", "#b8860b", "#4fa9c9", "#9467bd", "#8c6d5a")
-"""Legible on white and on black, and distinguishable with the common kinds of colour blindness."""
+COLOURS = ("#2f7fd1", "#e0701b", "#1a9e77", "#c4579e", "#b8860b", "#4fa9c9", "#9467bd", "#8c6d5a", "#d13b40", "#6b9b1e",
+           "#5b63d6", "#5f7d8c")  # fmt: skip
+"""Legible on white and on black; the first eight are distinguishable with the common kinds of colour blindness."""
 OF_ROLE = {"student": COLOURS[0], "teacher": COLOURS[1], "search": COLOURS[2]}
 FAINT = "rgba(136,136,136,0.3)"
 POINTS = 800
 """Most points of all curves of a figure together."""
-CURVES = 12
-"""Most runs that have a curve in a figure."""
+CURVES = len(COLOURS)
+"""Most runs that have a curve in a figure, each of its own colour."""
 
 Value = TypeVar("Value")
 

@@ -156,7 +156,7 @@ def _map(
         hovertemplate="%{y}, %{x}: %{z:.3f}<extra></extra>",
         colorbar={"thickness": 10},
     )
-    found = drawing(title, [heat], height=120 + 24 * len(rows), wide=len(trajectories) > 6)
+    found = drawing(title, [heat], height=180 + 24 * len(rows), wide=len(trajectories) > 6)
     assert found is not None
     found.figure.update_xaxes(type="category", tickangle=-40)
     found.figure.update_yaxes(type="category", autorange="reversed")
@@ -172,7 +172,8 @@ def gap_figures(runs: Sequence[Run]) -> list[Drawing]:
     for number, (_, ends) in enumerate(searched):
         for policy, (title, dash) in POLICIES.items():
             name = title if len(searched) == 1 else f"{names[number]}, {title}"
-            gaps.append(_over_searches(ends, policy, "gap", name, colour_of(number), dash))
+            line = _over_searches(ends, policy, "gap", name, colour_of(number), dash)
+            gaps.append(line.update(showlegend=len(searched) == 1 or policy == "trained"))
     if len(searched) == 1:
         for role in ("teacher", "student"):
             for policy, (title, dash) in POLICIES.items():

@@ -111,6 +111,7 @@ def speed_figures(runs: Sequence[Run]) -> list[Drawing]:
     """Throughput of each pass; the time of each stage, and the rest of the wall time if it is known."""
     shown = runs[:CURVES]
     names = apart([run.label for run in shown])
+    dashes = " (dotted: teacher; dashed: search)" if len(shown) > 1 else ""
     rates, bars = [], []
     for stage, title in STAGES.items():
         for number, run in enumerate(shown):
@@ -120,7 +121,8 @@ def speed_figures(runs: Sequence[Run]) -> list[Drawing]:
                 dash = {"teacher": "dot", "search": "dash"}.get(stage, "solid")
                 colour = _colour(shown, stage, number)
                 curves = len(shown) * len(STAGES)
-                rates.append(curve(range(1, len(values) + 1), values, name, colour, curves, dash))
+                line = curve(range(1, len(values) + 1), values, name, colour, curves, dash)
+                rates.append(line.update(showlegend=len(shown) == 1 or stage == "student"))
     seconds = [seconds_of(run) for run in shown]
     for stage, colour in {**{title: OF_ROLE[name] for name, title in STAGES.items()}, REST: "#888888"}.items():
         values = [of_run.get(stage, 0.0) for of_run in seconds]
@@ -132,7 +134,8 @@ def speed_figures(runs: Sequence[Run]) -> list[Drawing]:
         where.figure.update_yaxes(type="category", autorange="reversed")
         where.figure.update_layout(legend={"traceorder": "normal", "y": -90 / (210 + 22 * len(shown))})
     return kept(
-        drawing("Throughput of each pass", rates, "pass of the stage", "images/s", yaxis_rangemode="tozero"), where
+        drawing(f"Throughput of each pass{dashes}", rates, "pass of the stage", "images/s", yaxis_rangemode="tozero"),
+        where,
     )
 
 

@@ -97,7 +97,7 @@ def test_runs_that_are_short_alike_are_told_apart(tmp_path):
     for title in (
         "Mean loss: student training",
         "Top-1 on test images, % (dotted: teacher)",
-        "Throughput of each pass",
+        "Throughput of each pass (dotted: teacher; dashed: search)",
     ):
         shown = {trace["name"].removesuffix(", student training") for trace in page.figures[title][0]}
         assert set(names) <= shown
@@ -135,6 +135,15 @@ def test_several_runs_have_their_mean_and_spread(tmp_path):
     assert np.array(cells) == pytest.approx(np.array([[0.4, 0.5, 0.7], [0.3, 0.3, 0.3]]))
     (levels,) = page.numbers("Magnitude after the search, by run, as a share of the maximum", "z")
     assert levels == [[0.25] * 3]
+
+
+def test_ten_runs_have_a_colour_and_a_place_in_the_legend_each(tmp_path):
+    page = page_of(*(MadeUp(searches=1, epochs=1).write(tmp_path / f"run{number}") for number in range(10)))
+    for title in ("Confidence gap (teacher minus student), points", "Top-1 on test images, % (dotted: teacher)",
+                  "Throughput of each pass (dotted: teacher; dashed: search)"):  # fmt: skip
+        traces, layout = page.figures[title]
+        in_legend = [trace for trace in traces if trace.get("showlegend") is not False]
+        assert layout["showlegend"] and len(in_legend) == len({trace["line"]["color"] for trace in in_legend}) == 10
 
 
 def test_a_comparison_shows_every_seed_and_paired_intervals(tmp_path):
