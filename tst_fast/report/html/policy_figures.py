@@ -34,7 +34,7 @@ def overview(trajectory: PolicyTrajectory) -> Drawing:
     """Probability and level of each operation of one run, before and after the search, a row each."""
     rows = list(trajectory.operations.items())
     levels = [(name, one.levels) for name, one in rows if one.levels]
-    panels = {"probability": [(name, one.probabilities) for name, one in rows], "magnitude, share of maximum": levels}
+    panels = {"probability": [(name, one.probabilities) for name, one in rows], "relative magnitude": levels}
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.04)
     for column, (title, values) in enumerate(panels.items(), start=1):
         names, ends = [name for name, _ in values], [(one[0], one[-1]) for _, one in values]
@@ -127,7 +127,7 @@ def agreement_maps(trajectories: Mapping[str, PolicyTrajectory]) -> list[Drawing
     names = list(dict.fromkeys(name for trajectory in trajectories.values() for name in trajectory.operations))
     return kept(
         _map("Probability after the search, by run", trajectories, names, "probabilities", 0),
-        _map("Magnitude after the search, by run, as a share of the maximum", trajectories, names, "levels", -1),
+        _map("Relative magnitude after the search, by run", trajectories, names, "levels", -1),
     )
 
 

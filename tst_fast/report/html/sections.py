@@ -155,8 +155,8 @@ def learned_policy(runs: Sequence[Run]) -> Section:
     trajectories = _trajectories(runs)
     if trajectories:
         section.text.append(
-            "How often (probability) and how strongly (magnitude) the policy applies each operation. ±: the sign is "
-            "drawn at random for each image."
+            "How often (probability) and how strongly (magnitude) the policy applies each operation. A relative "
+            "magnitude of 1 is the strongest. ±: the sign is drawn at random for each image."
         )
     if len(trajectories) == 1:
         (trajectory,) = trajectories.values()

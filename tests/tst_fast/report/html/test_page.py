@@ -41,6 +41,8 @@ def test_figures_draw_what_the_events_say(tmp_path):
     # Each pass was made up to be 50 images/s faster than the one before it.
     assert page.numbers("Throughput of each pass") == [[50, 100, 150], [200, 300], [250, 350, 400]]
     assert page.numbers("Time by stage", "x") == [[4.5], [3], [4.5], [48]]
+    # Plotly's default template would be 7 kB of each figure.
+    assert all("colorway" not in layout["template"].get("layout", {}) for _, layout in page.figures.values())
     assert page.numbers("Learning rates")[-1] == pytest.approx(np.repeat([0.1, 0.05, 0.1 / 3], 4))
 
 
@@ -133,7 +135,7 @@ def test_several_runs_have_their_mean_and_spread(tmp_path):
     assert lower == pytest.approx(of_runs.mean(0) - of_runs.std(0, ddof=1))
     (cells,) = page.numbers("Probability after the search, by run", "z")
     assert np.array(cells) == pytest.approx(np.array([[0.4, 0.5, 0.7], [0.3, 0.3, 0.3]]))
-    (levels,) = page.numbers("Magnitude after the search, by run, as a share of the maximum", "z")
+    (levels,) = page.numbers("Relative magnitude after the search, by run", "z")
     assert levels == [[0.25] * 3]
 
 
