@@ -1,4 +1,4 @@
-"""The blocks of pages: one function each, from results/ alone."""
+"""The tables of README and docs/, one function each, generated from results/ alone."""
 
 import itertools
 import json
@@ -32,12 +32,12 @@ def _find(rows: Iterable[Row], **wanted: object) -> Row:
 
 
 def _rate(row: Row) -> str:
-    """images/s, where it was measured."""
+    """Images per second, or a dash where it was not measured."""
     return cell(row["images_per_second"]) if "images_per_second" in row else "-"
 
 
 def kernels_block() -> str:
-    """The augmentation on a CPU: every arm's ratio to kornia; for sizes other than the main one, of both passes."""
+    """Throughput of the augmentation on a CPU relative to kornia; sizes but the main one: both passes together."""
     result = _read("kernels-cpu")
     rows = result["rows"]
     main, *others = dict.fromkeys(row["size"] for row in rows)
@@ -51,17 +51,17 @@ def kernels_block() -> str:
     body = ([name, *(ratio(name, *column) for column in columns)] for name in names)
     kornia = _find(rows, name="kornia", size=main, **{"pass": "both"})
     return _block(
-        table(["images/s, times kornia's", *(f"{size} px, {passes}" for size, passes in columns)], body),
+        table(["throughput relative to kornia", *(f"{size} px, {passes}" for size, passes in columns)], body),
         f"(`make bench`, {_hardware(result)}, {_versions(result, 'torch', 'kornia', 'torchvision')}; medians of",
-        f"{result['rounds']} interleaved rounds. Eager kornia does {_rate(kornia)} images/s,",
-        f"forward and backward, at {main} px. In the backward pass torchvision gives gradients to gates",
-        "alone, and kornia none to Posterize and Solarize. A dash is what was not measured.",
-        f"[Every row]({LINK}/kernels-cpu.md).)",
+        f"{result['rounds']} interleaved rounds. Eager kornia reaches {_rate(kornia)} images/s,",
+        f"forward and backward, at {main} px. In the backward pass, torchvision provides gradients only for gates,",
+        "and kornia none for Posterize and Solarize. A dash marks what was not measured.",
+        f"[All rows]({LINK}/kernels-cpu.md).)",
     )
 
 
 def loaders_block() -> str:
-    """The loaders beside torchvision's DataLoader, like beside like."""
+    """Throughput of the loaders relative to a DataLoader that yields the same kind of batch."""
     result = _read("loaders-cpu")
     loaders = ("DataLoader", "CachedLoader", "DaliLoader")
     rows = [row for row in result["rows"] if row["name"].startswith(loaders) and "ratio_to_baseline" in row]
@@ -74,13 +74,13 @@ def loaders_block() -> str:
         f"(`make bench`, {_hardware(result)}, {rows[0]['threads']} threads or workers,",
         f"{_versions(result, 'torch', 'torchvision', 'nvidia-dali-cuda130')}; {result['photographs']};",
         f"{result['small_images']}; batch {rows[0]['batch']}, medians of {result['rounds']} interleaved rounds;",
-        f"[every row]({LINK}/loaders-cpu.md). On a CPU, DALI reads and decodes regions and torch resizes them:",
-        f"a loop in which DALI resizes them itself does {_rate(bare)}.)",
+        f"[all rows]({LINK}/loaders-cpu.md). On a CPU, DALI reads and decodes regions and torch resizes them;",
+        f"a loop in which DALI also resizes reaches {_rate(bare)} images/s.)",
     )
 
 
 def segmentation_block() -> str:
-    """Images with label maps on a CPU: augmentation, loading, and the search's steps."""
+    """Segmentation on a CPU: augmentation of images with label maps, loading, and the cost of a search step."""
     result = _read("segmentation-cpu")
     rows = result["rows"]
     arms = [row for row in rows if row.get("pass") == "forward"]
@@ -90,18 +90,19 @@ def segmentation_block() -> str:
     equal = "equal" if dali["labels_equal_to_pillows"] and cached["labels_equal_to_pillows"] else "NOT equal"
     search = _find(rows, name="search step")
     return _block(
-        table(("images/s of 256 px, augmented with their label maps", "forward", "ratio"), body),
+        table(("augmentation of 256 px images with label maps", "images/s, forward", "ratio"), body),
         f"(`make bench`, {_hardware(result)}, {_versions(result, 'torch', 'torchvision')}; medians of",
-        f"{result['rounds']} interleaved rounds. With gradients to levels and gates, as in the search:",
-        f"{' and '.join(both)} images/s. Pairs, {result['pairs']}, to random crops of 256 px:",
-        f"{dali['cpu_ms_per_image']:.2f} ms of CPU time each by DALI, {cached['cpu_ms_per_image']:.2f} ms cached;",
-        f"labels {equal} to Pillow's. A step of the search takes {search['ratio_to_student_step']:.2f} times a",
-        f"student's. [Every row]({LINK}/segmentation-cpu.md).)",
+        f"{result['rounds']} interleaved rounds. With gradients of levels and gates, as in the search: ours",
+        f"{' and compiled '.join(both)} images/s. Loading random 256 px crops of image and label map pairs",
+        f"({result['pairs']}): {dali['cpu_ms_per_image']:.2f} ms of CPU time per pair with DALI,",
+        f"{cached['cpu_ms_per_image']:.2f} ms cached; label maps {equal} to Pillow's. A search step takes",
+        f"{search['ratio_to_student_step']:.2f} times as long as a student step.",
+        f"[All rows]({LINK}/segmentation-cpu.md).)",
     )
 
 
 def detection_block() -> str:
-    """Boxes on a CPU: a detector's step, augmentation, loading."""
+    """Detection on a CPU: loading, and the cost of training steps and of augmentation."""
     result = _read("detection-cpu")
     rows = result["rows"]
     labels = _find(rows, name="ours, labels only, backward")
@@ -109,38 +110,37 @@ def detection_block() -> str:
     loaders = [row for row in rows if "images_per_second" in row]
     body = ([row["name"], _rate(row), f"{row['cpu_ms_per_image']:.2f}"] for row in loaders)
     return _block(
-        table(("images with boxes to 512 x 640 px", "images/s", "CPU ms an image"), body),
+        table(("loading of images with boxes, 512 x 640 px", "images/s", "CPU ms per image"), body),
         f"(`make bench`, {_hardware(result)},",
         f"{_versions(result, 'torch', 'torchvision', 'nvidia-dali-cuda130')}; {result['images']}; medians of",
         f"{result['rounds']} interleaved rounds. Forward, loss and backward on labels alone take",
-        f"{labels['ratio_to_torchvision']:.2f} times what torchvision's own `model(images, targets)` takes;",
-        f"augmentation with boxes is {100 * augmentation['ratio_to_student_step']:.0f} % of a student's step, and a",
-        f"step of the search {search['ratio_to_student_step']:.2f} times it. [Every row]({LINK}/detection-cpu.md).)",
+        f"{labels['ratio_to_torchvision']:.2f} times as long as torchvision's own `model(images, targets)`;",
+        f"augmentation with boxes is {100 * augmentation['ratio_to_student_step']:.0f} % of a student step, and a",
+        f"search step takes {search['ratio_to_student_step']:.2f} times as long as a student step.",
+        f"[All rows]({LINK}/detection-cpu.md).)",
     )
 
 
 TRAINING_COLUMNS: dict[str, tuple[Key, Key]] = {
-    "student's step": ((STUDENT, KEPT), (KD, KEPT)),
-    "the same, with the loaders": ((STUDENT, LOADED), (KD, LOADED)),
-    "kornia augments": ((KORNIA, KEPT), (KD, KEPT)),
-    "torchvision augments": ((TORCHVISION, WORKERS), (KD, KEPT)),
+    "student step": ((STUDENT, KEPT), (KD, KEPT)),
+    "with data loading": ((STUDENT, LOADED), (KD, LOADED)),
+    "augmented by kornia": ((KORNIA, KEPT), (KD, KEPT)),
+    "augmented by torchvision": ((TORCHVISION, WORKERS), (KD, KEPT)),
 }
-"""What is compared with what, by images/s."""
+"""Column to the two rows whose images/s are divided."""
 
 
 def training_block() -> str:
-    """The steps of runs on a CPU, beside plain KD on as many images."""
+    """Throughput of training steps on a CPU, relative to plain KD on as many images."""
     result = _read("training-cpu")
-    if result is None:
-        return "**Steps are not yet measured.** `make bench` measures them."
     rows = result["rows"]
 
     def row(pair: str, key: Key) -> Row:
         return _find(rows, pair=pair, step=key[0], data=key[1])
 
     def ratio(pair: str, one: Key, other: Key) -> str:
-        rates = [row(pair, key).get("images_per_second") for key in (one, other)]
-        return f"{rates[0] / rates[1]:.2f}" if all(rates) else "-"
+        rate, baseline = (row(pair, key).get("images_per_second") for key in (one, other))
+        return f"{rate / baseline:.2f}" if rate and baseline else "-"
 
     def line(pair: str) -> list[str]:
         student, search = row(pair, (STUDENT, KEPT)), row(pair, (SEARCH, KEPT))
@@ -150,13 +150,15 @@ def training_block() -> str:
         return [pair, _rate(row(pair, (KD, KEPT))), *compared, f"{share:.0f} %", f"{steps:.2f}"]
 
     pairs = dict.fromkeys(row["pair"] for row in rows)
-    header = ["images/s", "KD", *TRAINING_COLUMNS, "augmentation's share", "a search step, in student's"]
+    header = ["pair", "KD, images/s", *TRAINING_COLUMNS, "augmentation's share", "search step / student step"]
     return _block(
         table(header, map(line, pairs)),
         f"(`make bench`, {_hardware(result)}, {_versions(result, 'torch', 'torchvision', 'kornia')}; medians of",
-        f"{result['rounds']} interleaved rounds. KD sees as many images as the student's step, all of them plain; the",
-        "other columns are in times of its images/s, peers' in the same loop.",
-        f"[Every row, stages, memory and floors]({LINK}/training-cpu.md); [as a chart]({LINK}/training-cpu.png).)",
+        f"{result['rounds']} interleaved rounds. KD sees as many images as the student step, all of them plain. The",
+        "next four columns are throughput relative to KD, with data loading to KD with data loading; kornia and",
+        "torchvision run in the same loop. The share is of the time of a student step.",
+        f"[All rows, stages, memory and lower bounds]({LINK}/training-cpu.md);",
+        f"[chart]({LINK}/training-cpu.png).)",
     )
 
 
@@ -170,53 +172,57 @@ def scaling_block() -> str:
         share = f"{of[STUDENT]['ratio_to_kd']:.2f}"
         body.append([setting, *(f"{of[step]['images_per_second']:,.0f}" for step in (KD, STUDENT, SEARCH)), share])
     return _block(
-        table(("", "KD, images/s", "student's step", "search step", "student's / KD"), body),
+        table(("", "KD, images/s", "student step, images/s", "search step, images/s", "student step / KD"), body),
         f"(`make bench`, {result['pair']}, {_hardware(result)}, {_versions(result, 'torch')}; medians of",
-        f"{result['rounds']} rounds. Each setting differs from the first in one thing; that comes again at the end.",
-        f"[Every row]({LINK}/scaling-cpu.md).)",
+        f"{result['rounds']} rounds. Each row differs from the preset in one setting; the preset is repeated at the",
+        f"end. [All rows]({LINK}/scaling-cpu.md).)",
     )
 
 
 def bounds_block() -> str:
-    """What instructions and memory allow on a GPU."""
+    """Upper bounds on the kernels' throughput on a GPU, from instructions and memory."""
     result = _read("bounds")
     row = _find(result["rows"], gpu="H200", images="packed")
     return _block(
-        f"From the instructions of the machine code (Triton {result['versions']['triton']}), an H200 could do at most",
-        f"{row['issue_bound'] / 1e6:.1f} million images/s of {row['size']} px from packed bytes with",
-        f"{row['operations']} operations of average cost, where the first cache would allow",
-        f"{row['cache_bound'] / 1e6:.0f} million and memory {row['memory_bound'] / 1e6:.0f} million.",
-        f"These are [bounds]({LINK}/bounds.md), not measurements.",
+        f"Counting the instructions of the machine code (Triton {result['versions']['triton']}), an H200 could process",
+        f"at most {row['issue_bound'] / 1e6:.1f} million images/s of {row['size']} px from packed bytes with",
+        f"{row['operations']} operations of average cost; L1 cache bandwidth would allow",
+        f"{row['cache_bound'] / 1e6:.0f} million and memory bandwidth {row['memory_bound'] / 1e6:.0f} million.",
+        f"These are [upper bounds]({LINK}/bounds.md), not measurements.",
     )
 
 
 def gpu_block() -> str:
     """What `make bench-gpu` measured, if it has run."""
     if not (FOLDER / "gpu.json").exists():
-        return "**Not yet measured on a GPU.** `make bench-gpu` measures, on a machine that has one."
+        return "**Not yet measured on a GPU.** `make bench-gpu` runs these benchmarks on a machine that has one."
     result = _read("gpu")
     main = {"part": "kernels", "name": "mix"}  # the first such row is of the main configuration
     rates = (_rate(_find(result["rows"], **main, **{"pass": name})) for name in GPU_PASSES)
     goals = (row for row in result["rows"] if row["part"] == "goals")
     body = ([row["name"], row["goal"], cell(row["measured"]) or "-", cell(row["is_reached"])] for row in goals)
     return _block(
-        table(("goal", "", "measured", "reached"), body),
+        table(("target", "", "measured", "reached"), body),
         f"(`make bench-gpu`, one {result['gpu']}, {_versions(result, 'torch', 'triton')}; from packed bytes of",
         f"{_find(result['rows'], **main)['size']} px to bfloat16, images/s of the passes {', '.join(GPU_PASSES)}:",
-        f"{'; '.join(rates)}. [Every row]({LINK}/gpu.md).)",
+        f"{'; '.join(rates)}. [All rows]({LINK}/gpu.md).)",
     )
 
 
 def differences_block() -> str:
-    """What learning the policy was worth, and augmentation at all: differences by seed, with their intervals."""
-    pairs = (("TST", "KD, untrained policy"), ("KD, untrained policy", "KD"), ("TST", "KD"))
+    """The effect of learning the policy, of augmentation, and of both: differences by seed, with their intervals."""
+    pairs = {
+        "learned vs. untrained policy": ("TST", "KD, untrained policy"),
+        "untrained policy vs. no augmentation": ("KD, untrained policy", "KD"),
+        "TST vs. KD": ("TST", "KD"),
+    }
     body = []
     for title, name in COMPARISONS.items():
         arms = _read(name)["arms"]
         runs = {arm: values["last"]["runs"] for arm, values in arms.items()}
-        cells = (_difference(runs[one], runs[other]) for one, other in pairs)
+        cells = (_difference(runs[one], runs[other]) for one, other in pairs.values())
         body.append([f"[{title}]({LINK}/{name}.md)", str(len(runs["TST"])), *cells])
-    return table(("", "seeds", *(f"{one} - {other}" for one, other in pairs)), body)
+    return table(("experiment", "seeds", *pairs), body)
 
 
 def _difference(one: Sequence[float], other: Sequence[float]) -> str:
@@ -226,32 +232,36 @@ def _difference(one: Sequence[float], other: Sequence[float]) -> str:
 
 
 def gates_block() -> str:
-    """How far policies of different seeds agree, by the gates that they learned through."""
+    """Agreement of the policies of different seeds, by gates and draws of the search."""
     result = _read("agreement-digits")
-    body = ([row["gates"], row["draws"], f"{row['agreement']:.2f}"] for row in result["rows"])
-    return table(("gates of the search", "draws", "agreement of four seeds"), body)
+    body = ([row["gates"], f"per {row['draws'].split()[-1]}", f"{row['agreement']:.2f}"] for row in result["rows"])
+    return table(("gates of the search", "draws", "mean correlation, four seeds"), body)
 
 
 def hours_block() -> str:
-    """What presets are predicted to take."""
+    """Predicted training times of presets."""
     result = _read("hours")
     rows = [row for row in result["rows"] if row["part"] == "hours"]
     columns = ("data", "gpus", "batch", "hours", "images_per_second", "limit")
     body = [[cell(row[name]) for name in columns] + list(map(cell, row["student_step_ms"].values())) for row in rows]
     parts = (f"{name}, ms" for name in rows[0]["student_step_ms"])
-    return table(("", "GPUs", "batch", "hours", "images/s", "limit", *parts), body)
+    return table(("preset", "GPUs", "batch", "hours", "images/s", "bottleneck", *parts), body)
 
 
 def constants_block() -> str:
-    """What that rests on."""
+    """Constants of that prediction, with their units."""
     result = _read("hours")
     kinds = {"data_sheet": "data sheet", "assumed": "assumption", "measured": "measured"}
     body = [
-        [name.replace("_", " "), " and ".join(map(_number, value if isinstance(value, list) else [value])), kind]
+        [
+            CONSTANTS.get(name, name.replace(": CPU ms an image", ": CPU ms per image")),
+            " and ".join(map(_number, value if isinstance(value, list) else [value])),
+            kind,
+        ]
         for column, kind in kinds.items()
         for name, value in result[column].items()
     ]
-    return table(("constant", "value", "from"), body)
+    return table(("constant", "value", "source"), body)
 
 
 def _number(value: float) -> str:
@@ -259,7 +269,7 @@ def _number(value: float) -> str:
 
 
 def checks_block() -> str:
-    """The same arithmetic beside measurements."""
+    """The same arithmetic compared with measurements."""
     rows = [row for row in _read("hours")["rows"] if row["part"] == "checks"]
     body = ([row["name"], cell(row["predicted"]), cell(row["measured"]), row["error"]] for row in rows)
     return table(("", "predicted", "measured", "error"), body)
@@ -275,20 +285,34 @@ def _block(*parts: str) -> str:
 
 COMPARISONS = {
     "digits": "compare-digits",
-    "CIFAR-10, resnet56 to resnet20": "compare-cifar10",
-    "CIFAR-10, resnet20 to convnet": "compare-cifar10-convnet",
-    "CIFAR-10, 2,500 images, resnet20 to convnet": "compare-cifar10-2500",
-    "CIFAR-10, 10,000 images, straight-through gates, a draw an image": "compare-cifar10-10000",
-    "CIFAR-10, 500 images, resnet20 to convnet": "compare-cifar10-500",
-    "CIFAR-10, 500 others, 240 epochs in place of 60": "compare-cifar10-500-long",
-    "CIFAR-10, 500 others, straight-through gates, a draw an image": "compare-cifar10-500-straight-through",
-    "the same on 500 others, student weight 2": "compare-cifar10-500-weight",
+    "CIFAR-10, resnet56 → resnet20": "compare-cifar10",
+    "CIFAR-10, resnet20 → convnet": "compare-cifar10-convnet",
+    "CIFAR-10, 2,500 images, resnet20 → convnet": "compare-cifar10-2500",
+    "CIFAR-10, 10,000 images, straight-through gates, one draw per image": "compare-cifar10-10000",
+    "CIFAR-10, 500 images, resnet20 → convnet": "compare-cifar10-500",
+    "CIFAR-10, 500 other images, 240 epochs instead of 60": "compare-cifar10-500-long",
+    "CIFAR-10, 500 other images, straight-through gates, one draw per image": "compare-cifar10-500-straight-through",
+    "same settings, 500 other images, student weight 2": "compare-cifar10-500-weight",
     "digits, 100 images": "compare-digits-budget",
-    "label maps on scenes": "compare-segmentation-scenes",
-    "label maps of CamVid": "compare-segmentation-camvid",
-    "boxes on scenes, FCOS to FCOS": "compare-detection-scenes",
+    "segmentation, scenes": "compare-segmentation-scenes",
+    "segmentation, CamVid": "compare-segmentation-camvid",
+    "detection, scenes, FCOS → FCOS": "compare-detection-scenes",
 }
 """Title to file."""
+
+CONSTANTS = {
+    "flops": "peak FLOP/s",
+    "bandwidth": "memory bandwidth, bytes/s",
+    "gpus_per_node": "GPUs per node",
+    "cores_per_gpu": "CPU cores per GPU",
+    "link": "interconnect, bytes/s, within and between nodes",
+    "flops_share": "share of peak FLOP/s reached",
+    "bandwidth_share": "share of memory bandwidth reached",
+    "link_share": "share of interconnect bandwidth reached",
+    "launch": "host time per operator, s",
+    "augmentation_share": "share of the augmentation's upper bound reached",
+}
+"""Name in the file to that on the page, with its unit."""
 
 BLOCKS: dict[str, Callable[[], str]] = {
     "kernels": kernels_block,

@@ -39,7 +39,7 @@ def test_launch_then_kill_then_resume(whole_run, tmp_path, tiny_flags):
     assert not (folder / "result.json").exists()
     said = output_of([*TRAIN, "--resume", str(folder)])
     assert "search before student epoch 2 of 3, step 1 of 8: " in begun + said
-    assert "student accuracy on 1,397 test images" in said and "What the policy learned" in said
+    assert "student accuracy on 1,397 test images" in said and "Learned policy" in said
     assert differing(folder, whole_run.folder) == []
 
 

@@ -1,1 +1,1 @@
-"""What a run tells: on the terminal, in its folder, in pictures."""
+"""Progress and results of a run: on the terminal, in its folder, to trackers, as an HTML report."""

@@ -1,4 +1,4 @@
-"""The bars of a run, a stage each, for a terminal."""
+"""Progress bars on a terminal, one per stage."""
 
 from collections.abc import Mapping
 
@@ -10,16 +10,16 @@ from tst_fast.report.observer import Observer, Opening
 
 
 class Bars(Observer):
-    """Progress bars, from the opening of a run until they are closed.
+    """Progress bars, from the start of a run until they are closed.
 
     Args:
         console: the terminal.
-        transient: take them away at the end.
+        transient: remove them at the end.
     """
 
     def __init__(self, console: Console, transient: bool) -> None:
         columns = (
-            TextColumn("{task.description:<15}"),
+            TextColumn("{task.description:<16}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),

@@ -1,4 +1,4 @@
-"""Where commands print: what is said now and then while something long goes on, a line of its own each."""
+"""Printing of commands: whole lines, and how often a long task prints one."""
 
 import time
 
@@ -7,16 +7,16 @@ from rich.console import Console
 from tst_fast.errors import printable
 
 EVERY = 30.0
-"""Seconds between two lines of a log."""
+"""Seconds between two progress lines of a log."""
 
 
 def say(console: Console, message: str) -> None:
-    """Print a message on one line: not wrapped, for names of files are copied; neither markup nor forged by a name."""
+    """Print a message on one line: unwrapped, so that paths can be copied; names in it add neither markup nor lines."""
     console.print(printable(message), highlight=False, markup=False, soft_wrap=True)
 
 
 def shows_bars(console: Console) -> bool:
-    """Whether bars move on it: on a terminal; not in a log, in a pipe or in a notebook, which get lines."""
+    """Whether it can show progress bars: a terminal can; logs, pipes and notebooks get lines."""
     return console.is_interactive and not console.is_jupyter
 
 
@@ -27,13 +27,13 @@ def as_time(seconds: float) -> str:
 
 
 class Pace:
-    """When the next line is due: at once, and then every `EVERY` seconds."""
+    """Whether a progress line is due: the first at once, then one every `EVERY` seconds."""
 
     def __init__(self) -> None:
         self._last: float | None = None
 
     def is_due(self, at_once: bool = False) -> bool:
-        """Whether to say something now, as in any case `at_once`; if so, the next is due `EVERY` seconds later."""
+        """Whether to print a line now, in any case if `at_once`; if so, the next is due `EVERY` seconds later."""
         now = time.perf_counter()
         if not at_once and self._last is not None and now - self._last < EVERY:
             return False

@@ -1,4 +1,4 @@
-"""How far a command has come that looks at many things: a bar on a terminal, else a line now and then."""
+"""Progress of a command over many items: a bar on a terminal, else a line now and then."""
 
 import time
 
@@ -9,12 +9,12 @@ from tst_fast.report.console import Pace, as_time, say, shows_bars
 
 
 class Counter:
-    """Counts within a `with`.
+    """A context manager that counts items.
 
     Args:
         console: to print to.
-        what: is counted, in words.
-        total: how many there are; None while it is not known.
+        what: name of the items.
+        total: how many there are; None while unknown.
     """
 
     def __init__(self, console: Console, what: str, total: int | None = None) -> None:
@@ -35,7 +35,7 @@ class Counter:
             self._bars.stop()
 
     def update(self, done: int, total: int | None = None) -> None:
-        """Say, if it is time to, how many are done, and of how many."""
+        """Set how many items are done, and of how many; prints it if due."""
         self.done, self.total = done, total or self.total
         if self._bars is not None:
             self._bars.update(self._bar, completed=self.done, total=self.total)
@@ -43,11 +43,11 @@ class Counter:
             say(self.console, self._line())
 
     def advance(self) -> None:
-        """One more is done."""
+        """Count one more item."""
         self.update(self.done + 1)
 
     def say(self, message: str) -> None:
-        """Print a line of its own, above the bar."""
+        """Print a line above the bar."""
         say(self.console, message)
 
     def _line(self) -> str:

@@ -1,4 +1,4 @@
-"""A line of a run now and then, for a log, where bars cannot move."""
+"""Progress lines of a run, for logs, where there are no bars."""
 
 import time
 from collections import defaultdict
@@ -11,7 +11,7 @@ from tst_fast.report.observer import Observer, Opening
 
 
 class Lines(Observer):
-    """Says where a run is: at the first step of each stage, and then now and then.
+    """Prints the progress of a run at the first step of each stage, then periodically.
 
     Args:
         console: to print to.
@@ -25,18 +25,18 @@ class Lines(Observer):
         self._time_left: TimeLeft | None = None
 
     def opened(self, opening: Opening) -> None:
-        """Look at the clock."""
+        """Start the clock."""
         self._opening, self._time_left = opening, TimeLeft(opening)
 
     def event(self, event: Event) -> None:
-        """Say where the run is, if it is time to."""
+        """Print the progress if a line is due."""
         assert self._opening is not None and self._time_left is not None  # events come after `opened`
         self._time_left.event(event)
         if isinstance(event, Evaluated) and event.role == event.stage:
             name, title = next(iter(self._opening.titles.items()))
             self._scores[event.role] = f"{title} {100 * event.scores[name]:.1f} %"
         if not isinstance(event, StepsTaken) or not self._opening.steps[event.stage]:
-            return  # what an interleaved search does, is within the student's passes
+            return  # an interleaved search runs within the student's passes
         if self._pace.is_due(at_once=event.stage not in self._begun):
             self._begun.add(event.stage)
             say(self.console, self._line(event, self._opening, self._time_left))
@@ -49,7 +49,7 @@ class Lines(Observer):
             said.append(self._scores[event.stage])
         said.append(f"{time_left} left")
         if event.memory is not None:
-            said.append(f"{event.memory / 2**30:.1f} GiB")
+            said.append(f"peak memory {event.memory / 2**30:.1f} GiB")
         return (
             f"{stage} epoch {event.epoch + 1:,} of {opening.epochs[student]:,}, step {event.stage_step:,} of "
             f"{opening.steps[event.stage]:,}: {', '.join(said)}"
@@ -57,10 +57,10 @@ class Lines(Observer):
 
 
 class TimeLeft:
-    """How long a run has yet to go: what a step of each stage has cost, with all that came between steps.
+    """Estimated time left: remaining steps of each stage times their mean time, with all that came between steps.
 
     Args:
-        opening: of the run, which takes its first step now.
+        opening: of the run, whose first step begins now.
     """
 
     def __init__(self, opening: Opening) -> None:
@@ -70,16 +70,18 @@ class TimeLeft:
         self._last = time.perf_counter()
 
     def event(self, event: Event) -> None:
-        """Count the time since the last event for the stage of this one."""
+        """Attribute the time since the last event to the stage of this one."""
         now = time.perf_counter()
-        stage = event.stage if self._steps[event.stage] else "student"  # an interleaved search is within the student's
+        stage = (
+            event.stage if self._steps[event.stage] else "student"
+        )  # interleaved search: within the student's passes
         self._seconds[stage] += now - self._last
         self._last = now
         if isinstance(event, StepsTaken) and stage == event.stage:
             self._taken[stage] = event.stage_step
 
     def __str__(self) -> str:
-        """`0:12:34`, or `over 0:12:34` while there are stages of which no step has been taken."""
+        """`0:12:34`, or `over 0:12:34` while a stage has not taken its first step."""
         seconds, whole = 0.0, True
         for stage, steps in self._steps.items():
             taken, counted = self._taken[stage], self._taken[stage] - self._before[stage]

@@ -1,4 +1,4 @@
-"""metrics.jsonl: what a run says as it goes, a typed event a line; what writes it and what reads it."""
+"""metrics.jsonl, the log of a run: one typed event per line; its writer and its reader."""
 
 import dataclasses
 import json
@@ -13,10 +13,10 @@ from tst_fast.errors import UserError
 from tst_fast.report.observer import Observer
 
 VERSION = 2
-STAGES = {"teacher": "teacher learns", "search": "policy searches", "student": "student learns"}
-"""For people."""
+STAGES = {"teacher": "teacher training", "search": "policy search", "student": "student training"}
+"""Stage to its title."""
 STRIP_GAP = 2
-"""Pixels between two pictures of a strip, as the files of `SearchEnded.pictures` are."""
+"""Pixels between two pictures in the files of `SearchEnded.pictures`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +42,13 @@ class StepsTaken(Event):
     """Some steps of a stage.
 
     Attributes:
-        step: of the pass, the last of them.
-        stage_step: of all passes of the stage.
+        step: the last of them, counted in the pass.
+        stage_step: the same, counted over all passes of the stage.
         learning_rate: of the next step.
-        images_per_second: since the pass began or was resumed, of all ranks together.
-        means: over these steps and all ranks: loss, the gradient's norm before it is cut, and both networks'
+        images_per_second: over all ranks, since the pass began or was resumed.
+        means: over these steps and all ranks: loss, the gradient's norm before clipping, and both networks'
             confidence on augmented images.
-        memory: bytes, the most until now: of the device's on a GPU, else of this process's; None if it is not known.
+        memory: peak in bytes so far, of the device on a GPU, else of this process; None if unknown.
     """
 
     event = "steps"
@@ -62,7 +62,7 @@ class StepsTaken(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PassEnded(Event):
-    """A pass over the training images, or over a part of them.
+    """The end of a pass over the training images, or over a part of them.
 
     Attributes:
         mean_loss: over its steps.
@@ -78,7 +78,7 @@ class PassEnded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluated(Event):
-    """A network on the test images.
+    """The evaluation of a network on the test images.
 
     Attributes:
         role: teacher or student.
@@ -96,11 +96,11 @@ class Evaluated(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyMoved(Event):
-    """What the policy knows after a pass in which it learned.
+    """The policy after a pass in which it learned.
 
     Attributes:
         operations: by name: probability, and level and magnitude where it has them.
-        search_share: the search's share of the time that search and student took so far.
+        search_share: the search's share of the time of search and student training so far.
     """
 
     event = "policy"
@@ -110,7 +110,7 @@ class PolicyMoved(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SearchEnded(Event):
-    """A search, and what became of the test images by it.
+    """The end of a search, and its effect on test images.
 
     Attributes:
         gap: mean confidence of both networks on augmented test images, and the difference, "trained" and "untrained".

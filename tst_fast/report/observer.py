@@ -1,4 +1,4 @@
-"""Who is told what a run does: the terminal, metrics.jsonl, trackers."""
+"""The interface of everything that follows a run: terminal, metrics.jsonl, trackers, report."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:  # what reads metrics.jsonl does not wait for torch
 
 @dataclass(frozen=True)
 class Opening:
-    """What is known of a run before its first step.
+    """A run before its first step.
 
     Attributes:
         name: of the configuration.
         folder: of the run.
-        steps: of each stage in the whole run; of the search, at most.
-        taken: of these, before: in a run that is resumed.
+        steps: of each stage in the whole run; for the search, an upper bound.
+        taken: of these, already taken before a resumption.
         epochs: of teacher and student in the whole run.
-        global_step: steps taken before, in all stages.
-        images: training and test images.
-        loader: what loads them.
+        global_step: steps of all stages already taken.
+        images: numbers of training and test images.
+        loader: name of the loader.
         titles: of the task's metrics, by name; the first is the headline.
-        fits: how well each encoder of a neural prior follows its operation.
+        fits: how well each encoder of a neural prior approximates its operation.
     """
 
     name: str
@@ -43,25 +43,25 @@ class Opening:
 
 
 class Observer:
-    """Is told of a run, in the main process alone; does nothing with what it does not override."""
+    """Follows a run, in the main process only; by default every method does nothing."""
 
     def opened(self, opening: Opening) -> None:
         """The run is about to take its first step, or the first after it was resumed."""
 
     def noticed(self, message: str) -> None:
-        """Something that the user should know, in words; perhaps before `opened`."""
+        """A message for the user; possibly before `opened`."""
 
     def event(self, event: Event) -> None:
-        """Something happened."""
+        """An event of metrics.jsonl."""
 
     def ended(self, result: Mapping[str, Any], history: Sequence[Sequence[LearnedOperation]], folder: Path) -> None:
-        """The run is over.
+        """The run has finished.
 
         Args:
             result: what result.json holds.
-            history: what the policy knew before the search and after each of its passes.
+            history: the policy before the search and after each of its passes.
             folder: the run's.
         """
 
     def close(self) -> None:
-        """Let go of everything. Closing twice is allowed."""
+        """Release everything. Closing twice is allowed."""

@@ -1,4 +1,4 @@
-"""Pictures and figures in a run's folder: the policy over the search, and how well encoders follow."""
+"""Figures in a run's folder: the policy over the search, and the fit of the encoders of a neural prior."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,11 @@ from tst_pipelines.writing import write_text_whole
 
 
 def plot_policy(history: Sequence[Sequence[LearnedOperation]], file: Path) -> None:
-    """Draw each operation's probability and level over the passes of the search, as a PNG.
+    """Plot each operation's probability and level over the passes of the search, as a PNG.
 
     Args:
-        history: what the policy knew before the search and after each of its passes.
-        file: where to.
+        history: the policy before the search and after each of its passes.
+        file: path of the PNG.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -37,7 +37,7 @@ def plot_policy(history: Sequence[Sequence[LearnedOperation]], file: Path) -> No
 
 
 def write_alignment(fits: Mapping[str, Fit], folder: Path) -> None:
-    """Each encoder's error over the level, beside that of doing nothing: encoders.json and encoders.png."""
+    """Write encoders.json and encoders.png: each encoder's error by level, and that of the identity."""
     values = {operation: asdict(fit) for operation, fit in fits.items()}
     write_text_whole(folder / "encoders.json", json.dumps(values, indent=2) + "\n")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -50,7 +50,7 @@ def write_alignment(fits: Mapping[str, Fit], folder: Path) -> None:
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes, (operation, fit) in zip(panels, fits.items(), strict=False):
         axes.plot(fit.levels, fit.encoder, label="encoder")
-        axes.plot(fit.levels, fit.identity, "--", color="grey", label="doing nothing")
+        axes.plot(fit.levels, fit.identity, "--", color="grey", label="identity")
         axes.set(title=operation, xlabel="level")
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)

@@ -1,4 +1,4 @@
-"""What each tracker of Accelerate is begun with, so that a run has one place in it, also when it is resumed."""
+"""How each of Accelerate's trackers is started, so that a resumed run continues as the same run in it."""
 
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
@@ -13,15 +13,15 @@ from tst_fast.errors import UserError, nearest
 
 @dataclass(frozen=True)
 class Place:
-    """Where the metrics of a run go.
+    """A run in a tracker.
 
     Attributes:
         project: of the tracker; the configuration's name.
         name: of the run in it.
         folder: of the run.
-        identity: of the run in the tracker: what it was given before, or a new one that it may take.
-        global_step: from which the run goes on.
-        resumed: whether the tracker knows the run.
+        identity: of the run in the tracker: the one of before, or a new one that the tracker may use.
+        global_step: from which the run continues.
+        resumed: whether the tracker knows the run already.
     """
 
     project: str
@@ -34,13 +34,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Service:
-    """How a tracker is begun.
+    """How a tracker is started.
 
     Attributes:
         options: for Accelerate's class.
-        identity: by which it knows the run, where it chooses this itself.
-        project: what Accelerate calls the name of the run, which most trackers take for the project.
-        folder: for those that Accelerate gives one.
+        identity: of the run, where the tracker chooses it.
+        project: what Accelerate calls the run's name; most trackers take it as the project.
+        folder: for trackers that log to a folder.
     """
 
     options: Callable[[Place], Mapping[str, Any]] = lambda place: {}
@@ -50,7 +50,7 @@ class Service:
 
 
 def _tensorboard(place: Place) -> Mapping[str, Any]:
-    """What was written after the checkpoint is left out when the file is read."""
+    """Readers of the file skip what was written after the checkpoint."""
     return {"purge_step": place.global_step + 1} if place.resumed else {}
 
 
@@ -96,10 +96,10 @@ SERVICES: Mapping[str, Service] = {
 
 
 def require_trackers(names: Sequence[str]) -> None:
-    """Look whether they can be begun, before anything takes time.
+    """Check that trackers can be started, before anything takes time.
 
     Raises:
-        UserError: Accelerate knows none of this name, or its package is missing.
+        UserError: Accelerate knows no tracker of this name, or its package is missing.
     """
     for name in names:
         known = sorted(LOGGER_TYPE_TO_CLASS)
@@ -112,7 +112,7 @@ def require_trackers(names: Sequence[str]) -> None:
 
 
 def begin(name: str, place: Place) -> GeneralTracker:
-    """Begin a tracker, or go on with what it knows of the run."""
+    """Start a tracker, or continue the run that it knows."""
     service, kind = SERVICES.get(name, Service()), LOGGER_TYPE_TO_CLASS[name]
     folder = [str(service.folder(place))] if kind.requires_logging_directory else []
     tracker = kind(service.project(place), *folder, **service.options(place))
@@ -121,6 +121,6 @@ def begin(name: str, place: Place) -> GeneralTracker:
 
 
 def identity_of(name: str, tracker: GeneralTracker, place: Place) -> str:
-    """By which the tracker knows the run."""
+    """The run's identity in the tracker."""
     service, run = SERVICES.get(name, Service()), getattr(tracker, "tracker", None)
     return place.identity if service.identity is None else service.identity(run)

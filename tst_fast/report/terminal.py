@@ -1,4 +1,4 @@
-"""What the user sees while a run goes on, and at its end."""
+"""Terminal output of a run: progress, tables and results."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,11 +19,11 @@ SHOWN_GAPS = 5
 
 
 class Terminal(Observer):
-    """Bars that move, or lines now and then where they cannot; tables and the result.
+    """Prints progress as bars or lines, tables and results.
 
     Args:
-        quiet: show no tables and no result, and take bars away at the end.
-        dry: the run takes two steps of everything: its scores mean nothing.
+        quiet: print no tables and no results, and remove bars at the end.
+        dry: the run takes two steps of everything: its scores are meaningless.
     """
 
     def __init__(self, quiet: bool = False, dry: bool = False) -> None:
@@ -33,36 +33,39 @@ class Terminal(Observer):
         self._titles: Mapping[str, str] = {}
 
     def opened(self, opening: Opening) -> None:
-        """Say what there is to learn from."""
+        """Print where the run writes to, and the size of its data."""
         self._titles = opening.titles
         if not self.quiet:
             train, test = opening.images
             if not self.dry:
-                say(self.console, f"everything goes to {opening.folder}")
-            say(self.console, f"{train:,} training and {test:,} test images, by {opening.loader}")
+                say(self.console, f"output folder: {opening.folder}")
+            say(self.console, f"{train:,} training and {test:,} test images, loaded by {opening.loader}")
             if opening.fits:
                 self.console.print(alignment_table(opening.fits))
         self._going.opened(opening)
 
     def noticed(self, message: str) -> None:
-        """Say it, even if quiet."""
+        """Print a warning, even if quiet."""
         say(self.console, f"warning: {message}")
 
     def event(self, event: Event) -> None:
-        """Show how far the run is, and what a search should be told."""
+        """Show the progress, and warnings about a search."""
         self._going.event(event)
         if isinstance(event, SearchEnded) and not self.quiet:
             for warning in event.warnings:
                 self.noticed(warning)
 
     def ended(self, result: Mapping[str, Any], history: Sequence[Sequence[LearnedOperation]], folder: Path) -> None:
-        """Show what came out."""
+        """Print the results."""
         self.close()
         if self.quiet:
             return
         if len(history) > 1:
             self.console.print(policy_table(history[0], history[-1]))
-            say(self.console, f"the search took {100 * result['search_share']:.0f} % of its and the student's time")
+            say(
+                self.console,
+                f"the search took {100 * result['search_share']:.0f} % of the time of search and student training",
+            )
         if not self.dry:
             self._show_scores(result)
         kept = "two steps of everything went well; nothing is kept" if self.dry else f"everything is in {folder}"
@@ -85,14 +88,14 @@ class Terminal(Observer):
             ]
             say(
                 self.console,
-                "confidence on augmented test images, teacher's minus student's, in points, after each search (in "
-                f"brackets: untrained policy): {', '.join(f'{after:.1f} ({before:.1f})' for after, before in pairs)}",
+                "confidence gap on augmented test images after each search (teacher minus student, in points; "
+                f"untrained policy in brackets): {', '.join(f'{after:.1f} ({before:.1f})' for after, before in pairs)}",
             )
 
 
 def policy_table(before: Sequence[LearnedOperation], after: Sequence[LearnedOperation]) -> Table:
-    """Probability and magnitude of each operation, before and after."""
-    table = Table(title="What the policy learned", title_justify="left")
+    """Probability and magnitude of each operation before and after the search."""
+    table = Table(title="Learned policy: before → after the search", title_justify="left")
     for name in ("operation", "probability", "magnitude"):
         table.add_column(name, justify="left" if name == "operation" else "right")
     table.add_column("unit")
@@ -108,10 +111,10 @@ def _magnitude(row: LearnedOperation) -> str:
 
 
 def alignment_table(fits: Mapping[str, Fit]) -> Table:
-    """How well each encoder follows its operation."""
-    title = "Mean squared error of the encoders, pixels in 0..1, mean over the levels"
+    """How well each encoder of a neural prior approximates its operation."""
+    title = "Mean squared error of the encoders (pixels in 0..1, mean over levels)"
     table = Table(title=title, title_justify="left")
-    for name in ("operation", "encoder", "doing nothing", "share left"):
+    for name in ("operation", "encoder", "identity", "encoder / identity"):
         table.add_column(name, justify="left" if name == "operation" else "right")
     for operation, fit in fits.items():
         encoder, identity = (sum(errors) / len(errors) for errors in (fit.encoder, fit.identity))

@@ -1,4 +1,4 @@
-"""Accelerate's trackers beside metrics.jsonl: its numbers by global step, and pictures of the policy."""
+"""Logging to Accelerate's trackers: the numbers of metrics.jsonl by global step, and pictures of the policy."""
 
 import json
 import uuid
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from tst_fast.policy.file import LearnedOperation
 
 IDENTITIES = "trackers.json"
-"""In a run's folder: by what each tracker knows the run."""
+"""File in a run's folder: the run's identity in each tracker."""
 AT_THE_END = {"policy": "policy.png", "answers": "answers.png"}
 SINGLE = {"aim", "clearml"}
-"""Take one picture by a name; the others several."""
+"""Trackers that take one picture per name; the others take several."""
 
 
 class Trackers(Observer):
-    """Tells every tracker that was asked for. One that fails while the run goes on is told no more.
+    """Logs to every tracker of the configuration. One that fails during the run is dropped.
 
     Args:
-        config: of the run: which trackers, and what they are told of its settings.
-        notice: told of a tracker that fails.
+        config: of the run: names of the trackers, and the settings that they log.
+        notice: called with a message when a tracker fails.
     """
 
     def __init__(self, config: Config, notice: Callable[[str], None]) -> None:
@@ -43,10 +43,10 @@ class Trackers(Observer):
         self._step = 0
 
     def opened(self, opening: Opening) -> None:
-        """Begin them, or go on with what they know of the run.
+        """Start the trackers, or continue the run that they know.
 
         Raises:
-            UserError: one cannot be begun.
+            UserError: one cannot be started.
         """
         self._folder, self._step = opening.folder, opening.global_step
         file = opening.folder / IDENTITIES
@@ -61,12 +61,12 @@ class Trackers(Observer):
                     tracker.store_init_configuration(_plain_settings(self.config))
                 known[name] = identity_of(name, tracker, place)
             except Exception as error:  # of any kind: of a network, of an account, of a package
-                raise UserError(f"--track {name} cannot be begun: {_in_words(error)}") from None
+                raise UserError(f"--track {name} cannot be started: {_in_words(error)}") from None
             self._trackers[name] = tracker
         write_text_whole(file, json.dumps(known, indent=2) + "\n")
 
     def event(self, event: Event) -> None:
-        """Pass its numbers and pictures on."""
+        """Log its numbers and pictures."""
         self._step = event.global_step
         values = numbers_of(event)
         self._tell(lambda name, tracker: tracker.log(values, step=self._step))
@@ -74,16 +74,16 @@ class Trackers(Observer):
             self._show({f"search/{name}": file for name, file in event.pictures.items()})
 
     def ended(self, result: Mapping[str, Any], history: Sequence[Sequence["LearnedOperation"]], folder: Path) -> None:
-        """Pass on what the run's folder shows of the policy."""
+        """Log the pictures of the policy and of predictions in the run's folder."""
         self._show({name: file for name, file in AT_THE_END.items() if (folder / file).is_file()})
 
     def close(self) -> None:
-        """End them. Closing twice is allowed."""
+        """Finish the trackers. Closing twice is allowed."""
         self._tell(lambda name, tracker: tracker.finish())
         self._trackers.clear()
 
     def _name(self) -> str:
-        """Of the run: of one within a comparison, with the comparison's."""
+        """The run's name; within a comparison, with the comparison's name before it."""
         within = (self._folder.parent / "compare.json").is_file()
         return f"{self._folder.parent.name}/{self._folder.name}" if within else self._folder.name
 
@@ -106,11 +106,11 @@ class Trackers(Observer):
                 what(name, tracker)
             except Exception as error:  # nothing that a tracker does is worth the run
                 del self._trackers[name]
-                self.notice(f"{name} is told no more of the run, which goes on: {_in_words(error)}")
+                self.notice(f"{name} failed and receives nothing more of this run, which continues: {_in_words(error)}")
 
 
 def numbers_of(event: Event) -> dict[str, float]:
-    """What a tracker draws of an event, by names made of those in metrics.jsonl."""
+    """The numbers of an event, by names made of those in metrics.jsonl."""
     values: dict[str, float | None] = {}
     match event:
         case StepsTaken():
@@ -137,7 +137,7 @@ def _pixels(file: Path) -> np.ndarray:
 
 
 def _plain_settings(config: Config) -> dict[str, bool | int | float | str]:
-    """Every setting that there is, lists and mappings as JSON."""
+    """Every setting that is not null; lists and mappings as JSON."""
     settings = {name: value for name, value in reading.settings_of(config).items() if value is not None}
     plain = bool, int, float, str
     return {name: value if isinstance(value, plain) else json.dumps(value) for name, value in settings.items()}

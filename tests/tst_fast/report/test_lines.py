@@ -84,7 +84,9 @@ def test_a_line_says_where_the_run_is(lines, console, clock):
     clock.now += 31
     lines.event(steps("teacher", 8, 1))
     first, search, last = printed(console)
-    assert first == ("teacher epoch 2 of 2, step 8 of 8: loss 0.25, 1,234 images/s, over 0:00:00 left, 1.5 GiB")
+    assert first == (
+        "teacher epoch 2 of 2, step 8 of 8: loss 0.25, 1,234 images/s, over 0:00:00 left, peak memory 1.5 GiB"
+    )
     assert search.startswith("search before student epoch 2 of 2, step 1 of 2: loss 0.25, ")
     assert ", accuracy 91.2 %, " in last
 

@@ -144,7 +144,12 @@ def test_a_tracker_that_fails_does_not_stop_the_run(tiny_flags, tmp_path, stand_
     monkeypatch.setattr(stand_in, "log", fails)
     main([*tiny_flags, "--track=wandb", "--student_training.epochs=1", "--policy.search=none", f"--output={tmp_path}"])
     output = capsys.readouterr().out
-    assert output.count("warning: wandb is told no more of the run, which goes on: ConnectionError: no route\n") == 1
+    assert (
+        output.count(
+            "warning: wandb failed and receives nothing more of this run, which continues: ConnectionError: no route\n"
+        )
+        == 1
+    )
     assert "student accuracy on 1,397 test images" in output
     assert len(stand_in.begun[0].logged) == 2
 
@@ -154,7 +159,7 @@ def test_a_tracker_that_cannot_begin_stops_it(tiny_flags, tmp_path, stand_in, mo
         raise ValueError("no account")
 
     monkeypatch.setattr(stand_in, "start", fails)
-    with pytest.raises(SystemExit, match=r"error: --track wandb cannot be begun: ValueError: no account"):
+    with pytest.raises(SystemExit, match=r"error: --track wandb cannot be started: ValueError: no account"):
         main([*tiny_flags, "--track=wandb", f"--output={tmp_path}"])
 
 

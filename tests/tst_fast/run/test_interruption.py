@@ -84,7 +84,7 @@ def test_a_requeued_job_continues_its_run(whole_run, tiny_flags, tmp_path, monke
     main(job)
     folder = only(tmp_path / "runs")
     assert (folder / "student.safetensors").read_bytes() == (whole_run.folder / "student.safetensors").read_bytes()
-    assert f"everything goes to {folder}" in capfd.readouterr().out
+    assert f"output folder: {folder}" in capfd.readouterr().out
 
 
 def test_two_processes_stop_together(tmp_path, tiny_flags, monkeypatch):

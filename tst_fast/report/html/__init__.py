@@ -1,1 +1,1 @@
-"""report.html: what a run, several, or a comparison found, as one page that needs nothing else."""
+"""report.html: runs and comparisons on one self-contained page."""

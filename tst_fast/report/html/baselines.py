@@ -1,4 +1,4 @@
-"""KD beside TST: runs that are given by themselves and differ in nothing else that would change their scores."""
+"""Pairs of TST and KD runs that were made separately and differ in nothing else that affects their scores."""
 
 import statistics
 from collections.abc import Sequence
@@ -7,13 +7,13 @@ from typing import Any
 from tst_fast.report.html.data import Run
 
 ALIKE = ("task", "seed", "data", "student", "student_training", "loss", "sync_batch_norm")
-"""Settings in which the two must not differ; where the data lie is none of them."""
+"""Settings that must be equal in both; the path of the data may differ."""
 NEAR = 5e-5
-"""Scores of the same teacher are no further apart: less than one of ten thousand images."""
+"""Scores of the same teacher differ by less than this: less than one of ten thousand images."""
 
 
 def baseline_pairs(runs: Sequence[Run]) -> list[tuple[Run, Run]]:
-    """Each run that ended and learned by TST, with the KD run of its seed, if there is exactly one."""
+    """Each finished TST run with the KD run of its seed, if there is exactly one."""
     ended = [run for run in runs if run.result and run.evaluations("student")]
     pairs = []
     for one in ended:
@@ -24,7 +24,7 @@ def baseline_pairs(runs: Sequence[Run]) -> list[tuple[Run, Run]]:
 
 
 def difference_rows(pairs: Sequence[tuple[Run, Run]]) -> list[list[str]]:
-    """Rows of a table: seed, both runs with the headline score of their last epoch in %, the difference in points."""
+    """Table rows: seed, both runs with the headline score of their last epoch in %, the difference in points."""
     rows, differences = [], []
     for one, other in pairs:
         metric = one.headline()
@@ -39,7 +39,7 @@ def difference_rows(pairs: Sequence[tuple[Run, Run]]) -> list[list[str]]:
 
 
 def _method(run: Run) -> str | None:
-    """TST or KD; None of what is neither, such as a student alone, or augmentation by an untrained policy."""
+    """TST or KD; None if it is neither, such as a student alone or augmentation by an untrained policy."""
     taught, policy = run.config.get("distillation", {}), run.config.get("policy", {})
     if not taught.get("teacher"):
         return None
@@ -49,7 +49,7 @@ def _method(run: Run) -> str | None:
 
 
 def _are_alike(one: Run, other: Run) -> bool:
-    """But for the method; the same teacher scores the same, wherever its file lies and whoever trained it."""
+    """Whether only the method differs; teachers with the same scores count as the same."""
     scores, others = _scores_of_teacher(one), _scores_of_teacher(other)
     is_same_teacher = scores.keys() == others.keys() and all(abs(scores[key] - others[key]) < NEAR for key in scores)
     return is_same_teacher and _settings(one) == _settings(other)

@@ -1,4 +1,4 @@
-"""Scores by class: what the student gained or lost, and which classes are taken for which."""
+"""Figures by class: scores, differences and confusion matrices."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -11,18 +11,17 @@ from tst_fast.report.html.drawing import OF_ROLE, Drawing, colour_of, drawing, k
 from tst_fast.report.metrics import Evaluated
 
 CLASSES = 40
-"""As many are drawn; of more, those that differ most."""
+"""Shown at most; of more, those that differ most."""
 WITH_TEACHER = 20
-"""Up to as many classes, the teacher's confusion matrix is drawn too, and cells have numbers."""
-
+"""Up to this many classes, the teacher's confusion matrix is shown too, and cells have numbers."""
 NAME = 24
-"""Characters of a class's name at an axis."""
+"""Characters of a class name on an axis."""
 
 ByClass = Mapping[str, float]
 
 
 def class_figures(run: Run) -> list[Drawing]:
-    """Of one run: both networks by class, the difference, and confusion matrices."""
+    """Of one run: scores of both networks by class, their difference, and confusion matrices."""
     last = {role: found[-1] for role in ("teacher", "student") if (found := run.evaluations(role))}
     found = []
     for metric in last["student"].by_class if "student" in last else ():
@@ -50,12 +49,12 @@ def _of_metric(metric: str, scores: Mapping[str, ByClass]) -> list[Drawing | Non
     if not differences:  # of a student alone
         return [both]
     gains = [_gains("student - teacher", {name: differences[name] for name in chosen}, chosen, OF_ROLE["student"])]
-    title = f"What the student has more (or less) than its teacher, {words(metric)}, points{of}"
+    title = f"{words(metric)} by class, student minus teacher, points{of}"
     return [both, _difference(title, gains)]
 
 
 def _gains(name: str, differences: ByClass, classes: Sequence[str], colour: str, visible: bool = True) -> go.Bar:
-    """Of some of the classes of a figure."""
+    """Bars of some of the classes of a figure."""
     values = [100 * value for value in differences.values()]
     shown = True if visible else "legendonly"
     places = labels(list(differences), NAME, classes)
@@ -82,7 +81,7 @@ def _class_names(evaluations: Sequence[Evaluated] | object) -> list[str]:
 
 
 def _confusion(role: str, counts: np.ndarray, names: Sequence[str]) -> Drawing | None:
-    """Each row in % of its label's test images or pixels."""
+    """Each row in % of the test images or pixels of its true class."""
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     places = list(names) or [str(number) for number in range(len(counts))]
     small = len(counts) <= WITH_TEACHER
@@ -95,10 +94,12 @@ def _confusion(role: str, counts: np.ndarray, names: Sequence[str]) -> Drawing |
         zmax=100,
         colorscale="Viridis",
         texttemplate="%{z:.0f}" if small else None,
-        hovertemplate="%{y} taken for %{x}: %{z:.1f} %" + (", %{customdata:,}" if small else "") + "<extra></extra>",
+        hovertemplate="%{y} predicted as %{x}: %{z:.1f} %" + (", %{customdata:,}" if small else "") + "<extra></extra>",
         colorbar={"thickness": 10},
     )
-    found = drawing(f"The {role}'s answers, % of each label", [heat], "answer", "label", height=420)
+    found = drawing(
+        f"Confusion matrix of the {role}, % of each true class", [heat], "predicted class", "true class", height=420
+    )
     if found is not None:
         found.figure.update_xaxes(type="category")
         found.figure.update_yaxes(type="category", autorange="reversed")
@@ -106,17 +107,17 @@ def _confusion(role: str, counts: np.ndarray, names: Sequence[str]) -> Drawing |
 
 
 def gains_over_arms(comparison: Comparison) -> Drawing | None:
-    """Of a comparison: what the first arm of the question gains by class over each other arm, mean over the seeds."""
+    """Differences of the compared arms by class, mean over the seeds."""
     pairs = [tuple(found["arms"]) for found in comparison.content["differences"]]
     runs = comparison.runs
     return gains_by_class(
-        "By class: differences of arms, mean over the seeds, points",
+        "Differences by class, mean over seeds, points",
         {f"{one} - {other}": (runs.get(one, []), runs.get(other, [])) for one, other in pairs},
     )
 
 
 def gains_by_class(title: str, pairs: Mapping[str, tuple[Sequence[Run], Sequence[Run]]]) -> Drawing | None:
-    """What the first runs of each pair score by class above the second, mean over the runs."""
+    """Scores by class of the first runs of each pair minus those of the second, mean over runs."""
     chosen, bars = None, []
     for name, runs in pairs.items():
         one, other = map(_mean_by_class, runs)

@@ -1,4 +1,4 @@
-"""A comparison of arms: every seed, means with their spread, and paired differences with their interval."""
+"""Figures of a comparison of arms: every seed, means with deviations, paired differences with intervals."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from tst_fast.report.html.drawing import COLOURS, Drawing, colour_of, drawing, k
 
 
 def comparison_figures(comparison: Comparison) -> list[Drawing]:
-    """Arms, and differences by seed."""
+    """Scores of the arms, and their differences by seed."""
     content = comparison.content
     metric = words(content["metric"] or "")
     arms = {arm: scores["last"] for arm, scores in content["arms"].items()}
@@ -29,13 +29,13 @@ def comparison_figures(comparison: Comparison) -> list[Drawing]:
         for one in content["differences"]
     ]
     return kept(
-        _rows(f"Arms: {metric} of the last epoch, %, with one standard deviation", rows, content, "%"),
-        _rows("Differences by seed, points, with their 95 % interval", pairs, content, "points"),
+        _rows(f"{metric} by arm, last epoch, %: mean ± one standard deviation", rows, content, "%"),
+        _rows("Differences paired by seed, points: mean with 95 % confidence interval", pairs, content, "points"),
     )
 
 
 def _rows(title: str, rows: Sequence[Mapping[str, Any]], content: Mapping[str, Any], unit: str) -> Drawing | None:
-    """A row for each thing: its runs as points, and their mean with a bar that reaches as far to each side."""
+    """A row for each arm or pair: its runs as points, their mean as a diamond with an error bar."""
     traces = []
     for number, row in enumerate(rows):
         name = "<br>- ".join(label(part, 24) for part in row["arms"])
@@ -45,7 +45,7 @@ def _rows(title: str, rows: Sequence[Mapping[str, Any]], content: Mapping[str, A
                 x=[100 * value for value in row["runs"]],
                 y=[name] * len(row["runs"]),
                 text=seeds,
-                name="a seed",
+                name="one run",
                 mode="markers",
                 marker={"color": colour_of(number), "size": 8, "opacity": 0.5},
                 hovertemplate="%{text}: %{x:.2f}<extra></extra>",
@@ -65,7 +65,7 @@ def _rows(title: str, rows: Sequence[Mapping[str, Any]], content: Mapping[str, A
 
 
 def seeds_of(content: Mapping[str, Any], arm: str) -> list[str]:
-    """What each run of an arm is called: its seed, and its choice of training images where there are several."""
+    """Name of each run of an arm: its seed, and the seed of its training subset where there are several."""
     several = len(content["plan"]["fraction_seeds"]) > 1
     return [
         f"seed {run['seed']}" + (f", images {run['fraction_seed']}" if several else "") for run in content["runs"][arm]

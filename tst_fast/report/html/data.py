@@ -1,4 +1,4 @@
-"""What run folders hold, read for the report: from their files alone, also those of a run that was killed."""
+"""Folders of runs and comparisons, read for the report; also those of killed runs."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from tst_fast.errors import UserError
 from tst_fast.report.metrics import Evaluated, Event, PassEnded, PolicyMoved, StepsTaken, read_metrics
 
 COMPARISON_VERSION = 2
-"""Of compare.json."""
+"""Version of compare.json."""
 
 Kind = TypeVar("Kind", bound=Event)
 
@@ -22,10 +22,10 @@ class OperationTrajectory:
     """One operation over the search.
 
     Attributes:
-        probabilities: 0..1, at each of the policy's steps.
+        probabilities: 0..1, at each of the trajectory's steps.
         levels: its strength, -1..1, likewise; empty for an operation without one.
         magnitudes: the levels in `unit`.
-        unit: empty where there is none.
+        unit: empty if there is none.
         signed: whether the magnitude's sign is drawn at random.
     """
 
@@ -41,7 +41,7 @@ class PolicyTrajectory:
     """The policy over the search.
 
     Attributes:
-        steps: of the passes in which the policy learned, counted over all of them; 0 is before the first.
+        steps: of the policy, after each pass in which it learned; 0 is before the first.
         operations: by name.
     """
 
@@ -51,16 +51,16 @@ class PolicyTrajectory:
 
 @dataclass(frozen=True)
 class Run:
-    """What is in a run's folder.
+    """The content of a run's folder.
 
     Attributes:
-        folder: where.
-        label: what it is called on the page, another for each run.
+        folder: its path.
+        label: its unique name on the page.
         events: of metrics.jsonl.
-        config_text: config.yaml as it is; empty where there is none.
-        config: the same, read.
-        result: result.json; None of a run that did not end.
-        policy: policy.json; None of a run that did not end.
+        config_text: config.yaml as text; empty if there is none.
+        config: the same, parsed.
+        result: result.json; None of an unfinished run.
+        policy: policy.json; None of an unfinished run.
     """
 
     folder: Path
@@ -80,19 +80,19 @@ class Run:
         return [event for event in self.of(Evaluated) if event.role == role]
 
     def headline(self) -> str | None:
-        """The name of the metric that counts; None before the first evaluation."""
+        """The name of the headline metric; None before the first evaluation."""
         if self.result:
             return self.result["metric"]
         return next((name for event in self.of(Evaluated) for name in event.scores), None)
 
     def rates(self, stage: str) -> list[float]:
-        """Images/s of each pass of a stage."""
+        """Throughput in images/s of each pass of a stage."""
         return [event.images_per_second for event in self.of(PassEnded, stage)]
 
     def policy_trajectory(self) -> PolicyTrajectory | None:
         """The policy before and after each pass in which it learned; None if it never did.
 
-        What it was before is in policy.json alone: without, the trajectory begins after the first pass.
+        The policy before the first pass is in policy.json only: without it, the trajectory begins after that pass.
         """
         moves = self.of(PolicyMoved)
         if not moves:
@@ -114,11 +114,11 @@ class Run:
         return OperationTrajectory(values["probability"], values["level"], values["magnitude"], unit, signed)
 
     def _unit(self, name: str) -> tuple[str, bool]:
-        """What an operation's magnitude counts, and whether its sign is drawn."""
+        """The unit of an operation's magnitude, and whether its sign is drawn at random."""
         for row in (self.policy or {}).get("operations", []):
             if row["operation"] == name:
                 return row["unit"], row["signed"]
-        from tst_kernels.operations import OPERATIONS  # imports torch: for a killed run alone
+        from tst_kernels.operations import OPERATIONS  # imports torch: only for unfinished runs
 
         known = OPERATIONS.get(name)
         signed = self.config.get("policy", {}).get("sign") == "random"
@@ -127,13 +127,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `tst-fast compare` left.
+    """The folder of a comparison by `tst-fast compare`.
 
     Attributes:
-        folder: where.
-        label: what it is called on the page.
+        folder: its path.
+        label: its name on the page.
         content: compare.json.
-        runs: of each arm, those whose folders are there.
+        runs: of each arm, those whose folders exist.
     """
 
     folder: Path
@@ -143,7 +143,7 @@ class Comparison:
 
 
 def read_folders(folders: Sequence[Path]) -> tuple[list[Run], list[Comparison]]:
-    """What is in the folders of runs and of comparisons.
+    """Read the folders of runs and comparisons.
 
     Raises:
         UserError: a folder is neither, or was left by another version of the program.
@@ -158,7 +158,7 @@ def read_folders(folders: Sequence[Path]) -> tuple[list[Run], list[Comparison]]:
 
 
 def read_run(folder: Path, label: str) -> Run:
-    """What is in a run's folder.
+    """Read a run's folder.
 
     Raises:
         UserError: it is none, or was left by another version of the program.
@@ -179,7 +179,7 @@ def read_run(folder: Path, label: str) -> Run:
 
 
 def read_comparison(folder: Path, label: str, prefix: str = "") -> Comparison:
-    """What `tst-fast compare` left in a folder; the labels of its runs begin with `prefix`.
+    """Read the folder of a comparison; the labels of its runs begin with `prefix`.
 
     Raises:
         UserError: compare.json cannot be read, or another version of the program wrote it.
@@ -206,7 +206,7 @@ def _of_images(content: Mapping[str, Any], result: Mapping[str, Any]) -> str:
 
 
 def _labels(folders: Sequence[Path]) -> list[str]:
-    """The shortest ends of paths that differ from each other."""
+    """The shortest trailing parts of the paths that are unique."""
     parts = [folder.resolve().parts for folder in folders]
     for length in range(1, max(map(len, parts)) + 1):
         labels = ["/".join(one[-length:]) for one in parts]
@@ -216,7 +216,7 @@ def _labels(folders: Sequence[Path]) -> list[str]:
 
 
 def _steps_of_policy(events: Sequence[Event]) -> list[int]:
-    """After each pass in which the policy learned, the steps of all of these passes until then."""
+    """After each pass in which the policy learned, the total number of its steps so far."""
     counted: dict[int, int] = {}
     for event in events:
         if isinstance(event, StepsTaken | PassEnded):
@@ -235,7 +235,7 @@ def _json_object(text: str) -> dict[str, Any] | None:
 
 
 def _parsed(file: Path, parse: Callable[[str], Any]) -> Any:
-    """What is in a file; None if it is missing or, of a run that was killed while it wrote, half there."""
+    """The parsed content of a file; None if it is missing or, of a killed run, incomplete."""
     try:
         return parse(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):

@@ -1,4 +1,4 @@
-"""How every figure of the report looks, and how much of a long run is drawn."""
+"""Common style of the report's figures, and thinning of long curves."""
 
 import html
 import math
@@ -11,14 +11,15 @@ from typing import Any, TypeVar
 import numpy as np
 import plotly.graph_objects as go
 
-COLOURS = ("#2f7fd1", "#e0701b", "#1a9e77", "#c4579e", "#b8860b", "#4fa9c9", "#9467bd", "#8c6d5a")
-"""Seen on white and on black, and told apart by most people who are colour-blind."""
+COLOURS = ("#2f7fd1", "#e0701b", "#1a9e77", "#c4579e", "#b8860b", "#4fa9c9", "#9467bd", "#8c6d5a", "#d13b40", "#6b9b1e",
+           "#5b63d6", "#5f7d8c")  # fmt: skip
+"""Legible on white and on black; the first eight are distinguishable with the common kinds of colour blindness."""
 OF_ROLE = {"student": COLOURS[0], "teacher": COLOURS[1], "search": COLOURS[2]}
 FAINT = "rgba(136,136,136,0.3)"
 POINTS = 800
-"""Of all curves of a figure together."""
-CURVES = 12
-"""Of as many runs one is drawn each."""
+"""Most points of all curves of a figure together."""
+CURVES = len(COLOURS)
+"""Most runs that have a curve in a figure, each of its own colour."""
 
 Value = TypeVar("Value")
 
@@ -30,7 +31,7 @@ class Drawing:
     Attributes:
         title: plain text.
         figure: Plotly's.
-        wide: whether it takes the page's whole width.
+        wide: whether it has the full width of the page.
         note: plain text below the title.
     """
 
@@ -54,7 +55,7 @@ def drawing(
     wide: bool = False,
     **layout: Any,
 ) -> Drawing | None:
-    """A figure of these traces; None where there is none.
+    """A figure of these traces, its title capitalised; None if there are none.
 
     Args:
         title: plain text.
@@ -62,7 +63,7 @@ def drawing(
         x: title of the axis.
         y: title of the axis.
         height: in pixels.
-        wide: whether it takes the page's whole width.
+        wide: whether it has the full width of the page.
         layout: Plotly's further settings.
     """
     traces = list(traces)
@@ -74,20 +75,20 @@ def drawing(
     figure.update_yaxes(title_text=label(y))
     figure.update_layout(showlegend=sum(trace.showlegend is not False for trace in traces) > 1)
     figure.update_layout(**layout)
-    return Drawing(title, figure, wide)
+    return Drawing(title[:1].upper() + title[1:], figure, wide)
 
 
 def _are_few_counts(traces: Iterable[Any]) -> bool:
-    """Whether all is over whole numbers, such as epochs, so few that ticks between them would come to be."""
+    """Whether x is few whole numbers, such as epochs, between which Plotly would put ticks."""
     values = [value for trace in traces if getattr(trace, "x", None) is not None for value in trace.x]
     counts = bool(values) and all(isinstance(value, int | np.integer) for value in values)
     return counts and max(values) - min(values) < 10
 
 
 def style(figure: go.Figure, height: int) -> None:
-    """Give a figure the looks of all; the page colours text and lines, for it knows whether it is dark."""
+    """Apply the common style; the page sets the colours of text, which depend on its theme."""
     figure.update_layout(
-        template={},
+        template="none",  # not the default one, which would be 7 kB of every figure
         height=height,
         margin={"l": 8, "r": 8, "t": 12, "b": 8},
         paper_bgcolor="rgba(0,0,0,0)",
@@ -103,7 +104,7 @@ def style(figure: go.Figure, height: int) -> None:
 def curve(
     x: Sequence[float], y: Sequence[float], name: str, colour: str, curves: int = 1, dash: str = "solid", **more: Any
 ) -> go.Scatter:
-    """A line through points, thinned so that all `curves` of its figure have `POINTS` together."""
+    """A line, thinned so that the `curves` of its figure have at most `POINTS` points together."""
     x, y = thin(x, POINTS // curves), thin(y, POINTS // curves)
     mode = "lines+markers" if len(x) <= 40 else "lines"
     line = {"color": colour, "dash": dash, "width": 2}
@@ -113,7 +114,7 @@ def curve(
 
 
 def thin(values: Sequence[Value], most: int) -> list[Value]:
-    """Values at equal distances, the first and the last among them; at least two."""
+    """Evenly spaced values, with the first and the last; at least two."""
     most = max(2, most)
     if len(values) <= most:
         return list(values)
@@ -121,49 +122,49 @@ def thin(values: Sequence[Value], most: int) -> list[Value]:
 
 
 def finite(values: Iterable[float | None]) -> list[float | None]:
-    """The same, with None, which is a gap in a line, for NaN and infinity."""
+    """The values, with None, a gap in a line, for NaN and infinity."""
     return [value if value is not None and math.isfinite(value) else None for value in values]
 
 
 def label(text: str, most: int = 60) -> str:
-    """Text that Plotly shows as it is, whatever markup is in it; shortened."""
+    """Text shortened and escaped for Plotly."""
     return html.escape(shortened(text, most), quote=False)
 
 
 def labels(texts: Sequence[str], most: int, among: Sequence[str] | None = None) -> list[str]:
-    """The places of an axis, as `apart`: two that are short alike would be one place. Plotly shows them as they are."""
+    """Escaped categories of an axis, shortened by `apart`: equal ones would be one category."""
     return [html.escape(text, quote=False) for text in apart(texts, most, among)]
 
 
 def apart(texts: Sequence[str], most: int = 28, among: Sequence[str] | None = None) -> list[str]:
-    """`shortened` of each; in full where two are short alike.
+    """`shortened` of each, or the full text where shortened texts would be equal.
 
     Args:
-        texts: what is shown.
+        texts: to shorten.
         most: characters of each.
-        among: all that the figure shows, where it is more; None: `texts`.
+        among: all texts of the figure; None: `texts`.
     """
     short = Counter(shortened(text, most) for text in dict.fromkeys(among or texts))
     return [shortened(text, most) if short[shortened(text, most)] == 1 else text for text in texts]
 
 
 def shortened(text: str, most: int = 28) -> str:
-    """Text without its middle, where it is longer; by default so short that a legend of a narrow page takes it."""
+    """Text without its middle if it is longer than `most`; the default fits into a legend on a phone."""
     half = most // 2
     return text if len(text) <= most else f"{text[:half]}…{text[half + 1 - most :]}"
 
 
 def words(name: str) -> str:
-    """The name of a metric for people: `mean_iou` is mean IoU."""
+    """The name of a metric as a title: `mean_iou` is mean IoU, `top5_accuracy` top-5 accuracy."""
     text = re.sub(r"\bA[PR](?=\d*\b)", lambda found: found[0].upper(), name.replace("_", " "), flags=re.IGNORECASE)
-    return re.sub(r"\biou\b", "IoU", text)
+    return re.sub(r"\btop(\d)", r"top-\1", re.sub(r"\biou\b", "IoU", text))
 
 
 def colour_of(number: int) -> str:
-    """Of the n-th of several things."""
+    """The colour of the n-th of several things."""
     return COLOURS[number % len(COLOURS)]
 
 
 def kept(*drawings: Drawing | None) -> list[Drawing]:
-    """Those that there are."""
+    """The drawings that are not None."""
     return [one for one in drawings if one is not None]

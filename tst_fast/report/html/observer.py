@@ -1,4 +1,4 @@
-"""The report that every run writes at its end."""
+"""Writes the report at the end of a run."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 class ReportWriter(Observer):
-    """Writes report.html when the run is over, and says where."""
+    """Writes report.html at the end of a run, and prints its path."""
 
     def ended(self, result: Mapping[str, Any], history: Sequence[Sequence["LearnedOperation"]], folder: Path) -> None:
-        """Write it: by now, all else is in the folder."""
+        """Write it: everything else is in the folder by now."""
         say(Console(), report_at_the_end(folder))
 
 
 def report_at_the_end(folder: Path) -> str:
-    """Write report.html into the folder of a run or a comparison that is over; says where, or why it is not there."""
+    """Write report.html into the folder of a finished run or comparison; returns a message: its path, or the error."""
     try:
         from tst_fast.report.html.page import write_report  # here, so that not even a broken Plotly stops a run
 

@@ -1,4 +1,4 @@
-"""The page: what is told of runs and comparisons, section by section, laid out by template.html.jinja."""
+"""The page: its sections on runs and comparisons, laid out by template.html.jinja."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +17,8 @@ def write_report(folders: Sequence[Path], file: Path) -> None:
     """Write one page on the folders of runs and comparisons.
 
     Args:
-        folders: of runs, whether or not they ended, and of `tst-fast compare`.
-        file: where to.
+        folders: of runs, finished or not, and of comparisons by `tst-fast compare`.
+        file: path of the page.
 
     Raises:
         UserError: a folder is none of these, was left by another version of the program, or the file cannot be written.
@@ -34,13 +34,13 @@ def render(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> str:
     """The page as HTML.
 
     Args:
-        runs: each told of by itself.
-        comparisons: each told of first; of their runs, those whose policy learned come after the others, or all.
+        runs: shown individually.
+        comparisons: shown first; then those of their runs with a learned policy, or all if there is none.
     """
     in_arms = [run for one in comparisons for arm in one.runs.values() for run in arm]
     learned = [run for run in in_arms if run.of(SearchEnded)]
-    told = [*runs, *(learned or in_arms)]
-    found = [sections.comparison(one) for one in comparisons] + [section(told) for section in sections.OF_RUNS]
+    shown = [*runs, *(learned or in_arms)]
+    found = [sections.comparison(one) for one in comparisons] + [section(shown) for section in sections.OF_RUNS]
     names = [*(run.label for run in runs), *(one.label for one in comparisons)]
     environment = Environment(
         loader=PackageLoader("tst_fast.report", "html"), autoescape=True, undefined=StrictUndefined

@@ -1,4 +1,4 @@
-"""The pictures of a run's searches, cut out of the strips in its folder, as small as a page for many must have them."""
+"""Pictures of a run's searches, cut out of the image strips in its folder and compressed to fit the page."""
 
 import base64
 import io
@@ -12,13 +12,13 @@ from tst_fast.report.html.data import Run
 from tst_fast.report.html.drawing import shortened, thin
 from tst_fast.report.metrics import STRIP_GAP, PolicyMoved, SearchEnded
 
-KINDS = {"plain": "as it is", "untrained": "untrained policy", "trained": "learned policy"}
+KINDS = {"plain": "original", "untrained": "untrained policy", "trained": "learned policy"}
 TINY = 48
-"""Pixels: pictures up to this size lose nothing."""
+"""Pixels: pictures up to this size are stored losslessly."""
 COARSER = ((6, 80, 128), (4, 60, 128), (3, 45, 96), (2, 30, 80))
-"""Searches, quality of the pictures and their longest side in pixels: the first that is small enough, else the last."""
+"""Number of searches, quality and longest side in pixels: the first that is small enough, else the last."""
 OF_EACH_OPERATION = 4
-"""Pictures."""
+"""Pictures under an operation alone."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class Search:
-    """What one search made of the test images.
+    """Test images after one search.
 
     Attributes:
-        title: which it was.
-        images: of each test image, a picture of each of `KINDS`.
+        title: number of the search, and when it was.
+        images: for each test image, a picture of each of `KINDS`.
     """
 
     title: str
@@ -53,8 +53,8 @@ class Gallery:
 
     Attributes:
         label: of the run.
-        searches: in order; of many, some.
-        operations: name and magnitude of each, and pictures under it alone, after the last search.
+        searches: in order; a selection of many.
+        operations: after the last search, name and magnitude of each, and pictures under it alone.
     """
 
     label: str
@@ -69,7 +69,7 @@ class Gallery:
 
 
 def gallery(run: Run, most: int) -> Gallery | None:
-    """The pictures of a run, coarser or fewer until they have at most about so many bytes; None where it kept none."""
+    """The pictures of a run, coarser or fewer until they have about `most` bytes; None if it has none."""
     ends = [(number, end) for number, end in enumerate(run.of(SearchEnded)) if end.pictures]
     found = None
     for searches, quality, side in COARSER:
@@ -82,13 +82,13 @@ def gallery(run: Run, most: int) -> Gallery | None:
 
 
 def answers(run: Run, most: int) -> Picture | None:
-    """`answers.png`, what both networks answer to test images, in at most so many bytes; None where there is none."""
+    """`answers.png`, predictions of both networks for test images, in at most `most` bytes; None if there is none."""
     try:
         with Image.open(run.folder / "answers.png") as opened:
             whole = opened.convert("RGB")
     except (OSError, ValueError):
         return None
-    caption = [f"{run.label}: what the networks answer at the end"]
+    caption = [f"{run.label}: predictions of both networks at the end"]
     for quality, side in ((75, 1600), (60, 1200), (45, 900), (30, 600)):
         found = Picture(_address(whole, quality, side), caption)
         if len(found.address) <= most:
@@ -112,7 +112,7 @@ def _search(folder: Path, number: int, end: SearchEnded, quality: int, side: int
 
 
 def _caption(end: SearchEnded, kind: str, image: int) -> list[str]:
-    """What is below a picture: how it was made, and how sure each network is of the truth, and of what else it is."""
+    """Below a picture: its kind; each network's confidence in the ground truth, with its prediction if wrong."""
     answers = end.answers.get(kind, {}).items()
     said = {role: shortened(names[image], 20) for role, names in answers if image < len(names)}
     title = f"{KINDS[kind]}: {said['truth']}" if kind == "plain" and "truth" in said else KINDS[kind]
@@ -124,7 +124,7 @@ def _caption(end: SearchEnded, kind: str, image: int) -> list[str]:
 
 
 def _operations(run: Run, end: SearchEnded, quality: int, side: int) -> list[tuple[str, list[Picture]]]:
-    """The first test images under each operation alone, at the magnitude that a search ended with."""
+    """The first test images under each operation alone, at its magnitude at the end of a search."""
     moves = [move for move in run.of(PolicyMoved) if move.global_step <= end.global_step]
     trajectory = run.policy_trajectory()
     if not moves or trajectory is None:
@@ -137,12 +137,12 @@ def _operations(run: Run, end: SearchEnded, quality: int, side: int) -> list[tup
         magnitude, one = values["magnitude"], trajectory.operations[name]
         strength = "" if magnitude is None else f"{'±' if one.signed else ''}{magnitude:.3g} {one.unit}"
         pictures = [Picture(_address(picture, quality, side), []) for picture in row[:OF_EACH_OPERATION]]
-        found.append((f"{name} {strength}".strip(), pictures))
+        found.append((f"{name}: {strength}" if strength else name, pictures))
     return found
 
 
 def _cut(folder: Path, name: str | None, rows: int, columns: int) -> Sequence[Sequence[Image.Image]]:
-    """Pictures of a strip; none where it is missing or, of a run that was killed, half there."""
+    """Pictures of a strip; none if it is missing or, of a killed run, incomplete."""
     if not name or not rows or not columns:
         return []
     file = folder / name

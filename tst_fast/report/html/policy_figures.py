@@ -1,4 +1,4 @@
-"""The policy over the search, an operation at a time, and where runs agree; the gap that it leaves on test images."""
+"""Figures of the learned policy, of its trajectory over the search, and of the confidence gap on test images."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from plotly.subplots import make_subplots
 from tst_fast.report.html.data import OperationTrajectory, PolicyTrajectory, Run
 from tst_fast.report.html.drawing import (
     CURVES,
+    FAINT,
     OF_ROLE,
     Drawing,
     apart,
@@ -23,14 +24,42 @@ from tst_fast.report.html.drawing import (
 )
 from tst_fast.report.metrics import SearchEnded
 
+POLICIES = {"trained": ("learned policy", "solid"), "untrained": ("untrained policy", "dash")}
+"""Name in metrics.jsonl to title and line style."""
 PANEL_POINTS = 60
-"""Of a curve, in a small panel."""
+"""Most points of a curve in a small panel."""
+
+
+def overview(trajectory: PolicyTrajectory) -> Drawing:
+    """Probability and level of each operation of one run, before and after the search, a row each."""
+    rows = list(trajectory.operations.items())
+    levels = [(name, one.levels) for name, one in rows if one.levels]
+    panels = {"probability": [(name, one.probabilities) for name, one in rows], "relative magnitude": levels}
+    figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.04)
+    for column, (title, values) in enumerate(panels.items(), start=1):
+        names, ends = [name for name, _ in values], [(one[0], one[-1]) for _, one in values]
+        places = [place for name in names for place in (name, name, None)]  # None ends a line
+        line = {"color": FAINT, "width": 6}
+        across = [value for before, after in ends for value in (before, after, None)]
+        figure.add_trace(go.Scatter(x=across, y=places, mode="lines", line=line, showlegend=False), row=1, col=column)
+        for when, name in enumerate(("before", "after")):
+            marker = {"size": 10, "color": OF_ROLE["search"], "symbol": ("circle-open", "circle")[when]}
+            x = [end[when] for end in ends]
+            dots = go.Scatter(x=x, y=names, name=name, mode="markers", marker=marker, showlegend=column == 1)
+            figure.add_trace(dots, row=1, col=column)
+        lowest = min([0.0, *(value for end in ends for value in end)])
+        figure.update_xaxes(title_text=title, range=[-1.04 if lowest < 0 else -0.04, 1.04], row=1, col=column)
+    style(figure, 120 + 26 * len(rows))
+    order = {"categoryorder": "array", "categoryarray": [name for name, _ in rows]}
+    figure.update_yaxes(type="category", autorange="reversed", **order)
+    figure.update_layout(legend={"y": 1, "yanchor": "bottom"})
+    return Drawing("Probability and magnitude before and after the search", figure, wide=True)
 
 
 def operation_panels(trajectories: Mapping[str, PolicyTrajectory]) -> list[Drawing]:
-    """A panel for each operation: its probability and below it its magnitude, a line a run.
+    """A panel for each operation: its probability and below it its magnitude, a line per run.
 
-    Several runs that took the same steps have their mean and a band of one standard deviation besides.
+    Several runs with the same steps also have their mean and a band of one standard deviation.
 
     Args:
         trajectories: by label of the run.
@@ -52,18 +81,18 @@ def _panel(name: str, trajectories: Mapping[str, PolicyTrajectory]) -> Drawing:
     figure.update_yaxes(title_text="probability", range=[0, 1], row=1, col=1)
     if rows == 2:
         figure.update_yaxes(title_text="magnitude", rangemode="tozero", row=2, col=1)
-    figure.update_xaxes(title_text="steps of the search", row=rows, col=1)
+    figure.update_xaxes(title_text="search steps", row=rows, col=1)
     return Drawing(name, figure, note=_unit(first))
 
 
 def _unit(trajectory: OperationTrajectory) -> str:
     if not trajectory.magnitudes:
-        return "without a magnitude"
+        return "no magnitude"
     return ("magnitude: ± " if trajectory.signed else "magnitude: ") + trajectory.unit
 
 
 def _lines(of_runs: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> list[go.Scatter]:
-    """A line a run; of several runs paler, with their mean and a band."""
+    """A line per run; several runs are paler, with their mean and a band."""
     several = len(of_runs) > 1
     shown = list(of_runs.items())[:CURVES]
     lines = []
@@ -77,7 +106,7 @@ def _lines(of_runs: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> list
 
 
 def _band(steps: Sequence[int], values: Sequence[Sequence[float]]) -> list[go.Scatter]:
-    """The mean over runs, and one sample standard deviation to each side."""
+    """The mean over runs ± one sample standard deviation."""
     at = list(zip(*values, strict=True))
     mean = [statistics.fmean(one) for one in at]
     deviation = [statistics.stdev(one) for one in at]
@@ -94,22 +123,24 @@ def _band(steps: Sequence[int], values: Sequence[Sequence[float]]) -> list[go.Sc
 
 
 def agreement_maps(trajectories: Mapping[str, PolicyTrajectory]) -> list[Drawing]:
-    """Operations x runs, at the end of the search: probabilities, and levels."""
+    """Heat maps of operations x runs at the end of the search: probabilities and levels."""
     names = list(dict.fromkeys(name for trajectory in trajectories.values() for name in trajectory.operations))
     return kept(
-        _map("Probability at the end, by run", trajectories, names, "probabilities", 0),
-        _map("Level at the end, by run (magnitude as a share of the strongest)", trajectories, names, "levels", -1),
+        _map("Probability after the search, by run", trajectories, names, "probabilities", 0),
+        _map("Relative magnitude after the search, by run", trajectories, names, "levels", -1),
     )
 
 
 def _map(
     title: str, trajectories: Mapping[str, PolicyTrajectory], names: Sequence[str], key: str, lowest: int
 ) -> Drawing | None:
-    cells = [
-        [getattr(one.operations[name], key)[-1:] if name in one.operations else [] for one in trajectories.values()]
+    last = {
+        name: [
+            getattr(one.operations[name], key)[-1:] if name in one.operations else [] for one in trajectories.values()
+        ]
         for name in names
-    ]
-    rows = [(name, [one[0] if one else None for one in row]) for name, row in zip(names, cells, strict=True)]
+    }
+    rows = [(name, [one[0] if one else None for one in row]) for name, row in last.items()]
     rows = [(name, row) for name, row in rows if any(value is not None for value in row)]
     if not rows:
         return None
@@ -125,7 +156,7 @@ def _map(
         hovertemplate="%{y}, %{x}: %{z:.3f}<extra></extra>",
         colorbar={"thickness": 10},
     )
-    found = drawing(title, [heat], height=120 + 24 * len(rows), wide=len(trajectories) > 6)
+    found = drawing(title, [heat], height=180 + 24 * len(rows), wide=len(trajectories) > 6)
     assert found is not None
     found.figure.update_xaxes(type="category", tickangle=-40)
     found.figure.update_yaxes(type="category", autorange="reversed")
@@ -133,24 +164,25 @@ def _map(
 
 
 def gap_figures(runs: Sequence[Run]) -> list[Drawing]:
-    """The teacher's confidence minus the student's on augmented test images after each search; of one run, both too."""
+    """The confidence gap on augmented test images after each search; with one run, also both confidences."""
     searched = [(run, run.of(SearchEnded)) for run in runs]
     searched = [(run, ends) for run, ends in searched if ends][:CURVES]
     names = apart([run.label for run, _ in searched])
     gaps, networks = [], []
     for number, (_, ends) in enumerate(searched):
-        for policy, dash in (("trained", "solid"), ("untrained", "dash")):
-            name = f"{policy} policy" if len(searched) == 1 else f"{names[number]}, {policy}"
-            gaps.append(_over_searches(ends, policy, "gap", name, colour_of(number), dash))
+        for policy, (title, dash) in POLICIES.items():
+            name = title if len(searched) == 1 else f"{names[number]}, {title}"
+            line = _over_searches(ends, policy, "gap", name, colour_of(number), dash)
+            gaps.append(line.update(showlegend=len(searched) == 1 or policy == "trained"))
     if len(searched) == 1:
         for role in ("teacher", "student"):
-            for policy, dash in (("trained", "solid"), ("untrained", "dash")):
-                name = f"{role}, {policy} policy"
+            for policy, (title, dash) in POLICIES.items():
+                name = f"{role}, {title}"
                 networks.append(_over_searches(searched[0][1], policy, role, name, OF_ROLE[role], dash))
-    x = "epochs before the search"
+    x = "epochs of the student before the search"
     return kept(
-        drawing("Gap: the teacher's confidence minus the student's, in points", gaps, x, "points"),
-        drawing("Confidence of each network, %", networks, x, "%"),
+        drawing("Confidence gap (teacher minus student), points", gaps, x, "points"),
+        drawing("Confidence of both networks, %", networks, x, "%"),
     )
 
 
@@ -160,7 +192,7 @@ def _over_searches(ends: Sequence[SearchEnded], policy: str, key: str, name: str
 
 
 def policy_rows(trajectory: PolicyTrajectory) -> list[list[str]]:
-    """Rows of a table: operation, probability and magnitude before and after, unit."""
+    """Table rows: operation, probability and magnitude before and after the search, unit."""
     rows = []
     for name, one in trajectory.operations.items():
         sign = "±" if one.signed else ""

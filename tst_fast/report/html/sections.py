@@ -1,4 +1,4 @@
-"""The sections of the page: what each tells of runs, in words, tables, figures and pictures."""
+"""The sections of the page, each with text, tables, figures and pictures of runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,17 +7,17 @@ from tst_fast.report.comparison_tables import arm_table, difference_table
 from tst_fast.report.html import baselines
 from tst_fast.report.html.class_figures import class_figures, gains_by_class, gains_over_arms
 from tst_fast.report.html.comparison_figures import comparison_figures
-from tst_fast.report.html.data import Comparison, Run
+from tst_fast.report.html.data import Comparison, PolicyTrajectory, Run
 from tst_fast.report.html.drawing import CURVES, Drawing, colour_of, kept, words
 from tst_fast.report.html.pictures import Gallery, Picture, answers, gallery
-from tst_fast.report.html.policy_figures import agreement_maps, gap_figures, operation_panels, policy_rows
+from tst_fast.report.html.policy_figures import agreement_maps, gap_figures, operation_panels, overview, policy_rows
 from tst_fast.report.html.training_figures import confidence_figure, loss_figures, score_figures, speed_figures
 from tst_fast.report.metrics import Evaluated, PassEnded, SearchEnded
 
 DETAILED = 3
-"""Of as many runs there are pictures, scores by class and the configuration."""
+"""Most runs that have pictures, scores by class and their configuration on the page."""
 PICTURE_BYTES = 400_000
-"""Of all galleries together: Plotly takes nearly 5 MB of a page of at most 6."""
+"""Of all galleries together: Plotly takes nearly 5 MB of a page of at most 6 MB."""
 ANSWER_BYTES = 150_000
 """Of all pictures of answers together."""
 MOST_TEXT = 20_000
@@ -42,14 +42,14 @@ class Section:
     """A part of the page.
 
     Attributes:
-        title: of the part.
+        title: heading.
         text: paragraphs at its beginning.
-        legend: label and colour of what every figure of the section draws.
+        legend: label and colour of the curves of all figures.
         tables: of numbers.
         drawings: figures.
         small: whether the figures are many and small.
         galleries: pictures of searches.
-        pictures: others.
+        pictures: other pictures.
         listings: title and text of files.
     """
 
@@ -64,29 +64,29 @@ class Section:
     listings: list[tuple[str, str]] = field(default_factory=list)
 
     def or_missing(self, why: str) -> "Section":
-        """The section, with a line that says why there is nothing in it, if there is not."""
+        """The section; if it is empty, with a line that says why."""
         if not (self.tables or self.drawings or self.galleries or self.pictures or self.listings):
             self.text = [why]
         return self
 
 
 def comparison(found: Comparison) -> Section:
-    """Arms over seeds, and what is between them."""
+    """Scores of arms over seeds, and their differences."""
     content = found.content
     plan = content["plan"]
     section = Section(f"Comparison {found.label}")
-    due = len(plan["seeds"]) * len(plan["fraction_seeds"])
-    section.text = [f"Runs of each arm: {due}."]
+    planned = len(plan["seeds"]) * len(plan["fraction_seeds"])
+    section.text = [f"Runs of each arm: {planned}."]
     if plan["hypothesis"]:
-        section.text.append(f"The question, written down before anything was run: {plan['hypothesis']}?")
+        section.text.append(f"Hypothesis, recorded before any training: {plan['hypothesis']}.")
     if content["agreement"] is not None:
         section.text.append(
-            f"Learned policies agree to {content['agreement']:.2f} (mean correlation of probabilities)."
+            f"Agreement of the learned policies: {content['agreement']:.2f} (mean correlation of their probabilities)."
         )
-    due *= len(plan["arms"])
+    planned *= len(plan["arms"])
     done = sum(map(len, content["runs"].values()))
-    if done < due:
-        section.text.append(f"It did not end: {done} of {due} runs are there.")
+    if done < planned:
+        section.text.append(f"Unfinished: {done} of {planned} runs are done.")
     if content["arms"]:
         section.tables.append(Table(*arm_table(content)))
     if content["differences"]:
@@ -96,9 +96,9 @@ def comparison(found: Comparison) -> Section:
 
 
 def results(runs: Sequence[Run]) -> Section:
-    """Scores of both networks, run by run."""
+    """Scores of both networks, a row per run."""
     section = Section("Results")
-    header = ["run", "metric", "teacher, %", "student, %", "best epoch, %", "minutes", "state"]
+    header = ["run", "metric", "teacher, %", "student, last epoch, %", "student, best epoch, %", "minutes", "state"]
     rows = [_result_row(run) for run in runs]
     if rows:
         section.tables.append(Table(header, rows))
@@ -114,8 +114,8 @@ def results(runs: Sequence[Run]) -> Section:
         header = ["seed", "TST, last epoch, %", "KD, last epoch, %", "difference, points"]
         section.tables.append(Table(header, baselines.difference_rows(pairs)))
         by_class = {"TST - KD": ([one for one, _ in pairs], [other for _, other in pairs])}
-        section.drawings = kept(gains_by_class("By class: TST - KD of the same seed, points", by_class))
-    return section.or_missing("No run is told of by itself.")
+        section.drawings = kept(gains_by_class("Differences by class, TST - KD of the same seed, points", by_class))
+    return section.or_missing("No run of its own was given.")
 
 
 def _result_row(run: Run) -> list[str]:
@@ -137,57 +137,67 @@ def _result_row(run: Run) -> list[str]:
 
 def _state(run: Run) -> str:
     if run.result:
-        return "ended"
+        return "finished"
     passes = run.of(PassEnded)
-    return f"not ended: {passes[-1].stage}, after epoch {passes[-1].epoch + 1}" if passes else "not ended: first pass"
+    if not passes:
+        return "unfinished: in the first pass"
+    where = "search before student" if passes[-1].stage == "search" else passes[-1].stage
+    return f"unfinished: after {where} epoch {passes[-1].epoch + 1}"
 
 
 def _percent(evaluated: Evaluated | None, metric: str) -> str:
     return "" if evaluated is None or metric not in evaluated.scores else f"{100 * evaluated.scores[metric]:.2f}"
 
 
-def policy(runs: Sequence[Run]) -> Section:
-    """Each operation over the search."""
-    section = Section("The policy over the search", small=True)
-    trajectories = {run.label: trajectory for run in runs if (trajectory := run.policy_trajectory())}
-    section.drawings = operation_panels(trajectories)
+def learned_policy(runs: Sequence[Run]) -> Section:
+    """Probability and magnitude of each operation after the search: before and after of one run, or run by run."""
+    section = Section("Learned policy")
+    trajectories = _trajectories(runs)
+    if trajectories:
+        section.text.append(
+            "How often (probability) and how strongly (magnitude) the policy applies each operation. A relative "
+            "magnitude of 1 is the strongest. ±: the sign is drawn at random for each image."
+        )
     if len(trajectories) == 1:
-        rows = policy_rows(next(iter(trajectories.values())))
-        section.tables.append(Table(["operation", "probability", "magnitude", "unit"], rows))
+        (trajectory,) = trajectories.values()
+        section.drawings = [overview(trajectory)]
+        section.tables.append(Table(["operation", "probability", "magnitude", "unit"], policy_rows(trajectory)))
     elif trajectories:
-        section.text.append(
-            "Grey, where all runs took the same steps: their mean, and one standard deviation to each side."
-        )
-        section.legend = [(label, colour_of(number)) for number, label in enumerate(list(trajectories)[:CURVES])]
+        section.drawings = agreement_maps(trajectories)
     if any(trajectory.steps[0] for trajectory in trajectories.values()):
-        section.text.append(
-            "Of a run that did not end, what the policy was before its first pass is not in the folder."
-        )
+        section.text.append("The policy of an unfinished run is shown from the end of its first pass.")
     for run in runs[:DETAILED]:
         for end in run.of(SearchEnded)[-1:]:
-            section.text += [f"After its last search, {run.label} warned: {warning}" for warning in end.warnings]
+            section.text += [f"Warning after the last search of {run.label}: {warning}" for warning in end.warnings]
     return section.or_missing("No policy was learned.")
 
 
-def agreement(runs: Sequence[Run]) -> Section:
-    """Operations x runs, of several runs."""
-    section = Section("Where policies agree")
-    trajectories = {run.label: trajectory for run in runs if (trajectory := run.policy_trajectory())}
+def policy_trajectory(runs: Sequence[Run]) -> Section:
+    """Each operation over the search."""
+    section = Section("Policy over the search", small=True)
+    trajectories = _trajectories(runs)
+    section.drawings = operation_panels(trajectories)
     if len(trajectories) > 1:
-        section.drawings = agreement_maps(trajectories)
-    return section.or_missing("It takes several runs: tst-fast report RUN RUN ...")
+        section.text.append("Grey: mean ± one standard deviation, if all runs took the same steps.")
+        section.legend = [(label, colour_of(number)) for number, label in enumerate(list(trajectories)[:CURVES])]
+    return section.or_missing("No search has ended a pass.")
+
+
+def _trajectories(runs: Sequence[Run]) -> dict[str, PolicyTrajectory]:
+    return {run.label: trajectory for run in runs if (trajectory := run.policy_trajectory())}
 
 
 def pictures(runs: Sequence[Run]) -> Section:
-    """Test images after each search, and what the networks answer at the end."""
-    section = Section("What the images become")
+    """Test images after each search, and predictions at the end."""
+    section = Section("Augmented images")
     searched = [run for run in runs if run.of(SearchEnded)][:DETAILED]
     found = [gallery(run, PICTURE_BYTES // len(searched)) for run in searched]
     section.galleries = [one for one in found if one]
     if section.galleries:
         section.text.append(
-            "The same test images before and after each search, with both networks' confidence in the truth and, in "
-            "brackets, the class of a wrong answer. Label maps and boxes that are drawn in are the student's."
+            "The same test images: original, under an untrained policy, and under the learned policy with the same "
+            "random numbers. Below each: both networks' confidence in the ground truth and, in brackets, a wrong "
+            "prediction. Overlaid label maps and boxes are the student's."
         )
     shown = runs[:DETAILED]
     section.pictures = [one for run in shown if (one := answers(run, ANSWER_BYTES // len(shown)))]
@@ -195,16 +205,17 @@ def pictures(runs: Sequence[Run]) -> Section:
 
 
 def gap(runs: Sequence[Run]) -> Section:
-    """The teacher's confidence minus the student's after each search."""
-    section = Section("The gap on test images", drawings=gap_figures(runs))
+    """Confidence of teacher and student on augmented test images after each search."""
+    section = Section("Confidence gap on test images", drawings=gap_figures(runs))
     section.text.append(
-        "On augmented test images after each search: what the policy is to raise. Dashed: under the untrained policy."
+        "Mean confidence in the ground truth on augmented test images after each search, teacher minus student. The "
+        "search should raise it above that of the untrained policy (dashed)."
     )
     return section.or_missing("No search has ended.")
 
 
 def training(runs: Sequence[Run]) -> Section:
-    """Scores, losses, learning rates and confidence by epoch."""
+    """Scores, losses, learning rates and confidence, by epoch."""
     confidence = confidence_figure(runs[0]) if len(runs) == 1 else None
     section = Section("Training", drawings=kept(*score_figures(runs), *loss_figures(runs), confidence))
     return section.or_missing("No pass has ended.")
@@ -214,7 +225,7 @@ def classes(runs: Sequence[Run]) -> Section:
     """Scores by class and confusion matrices."""
     found = [(run.label, class_figures(run)) for run in runs[:DETAILED]]
     titled = [(label, one) for label, drawings in found for one in drawings]
-    section = Section("Classes")
+    section = Section("Scores by class")
     if len(runs) == 1:
         section.drawings = [one for _, one in titled]
     else:
@@ -223,25 +234,29 @@ def classes(runs: Sequence[Run]) -> Section:
 
 
 def speed(runs: Sequence[Run]) -> Section:
-    """Images/s, and where the time goes."""
-    section = Section("Speed", drawings=speed_figures(runs))
+    """Throughput, and time by stage."""
+    section = Section("Throughput and time", drawings=speed_figures(runs))
     for run in runs[:DETAILED]:
         if run.result and run.result["images_per_second"] is not None:
             share = run.result["search_share"]
-            searched = "" if share is None else f", the search {100 * share:.0f} % of its and the student's time"
+            searched = (
+                ""
+                if share is None
+                else f"; the search took {100 * share:.0f} % of the time of search and student training"
+            )
             section.text.append(f"{run.label}: {run.result['images_per_second']:,.0f} images/s{searched}.")
     return section.or_missing("No pass has ended.")
 
 
 def configuration(runs: Sequence[Run]) -> Section:
-    """Settings and versions."""
+    """Settings, and versions of libraries."""
     section = Section("Configuration and versions")
     by_text: dict[str, list[str]] = {}
     for run in runs:
         if run.config_text:
             by_text.setdefault(run.config_text, []).append(run.label)
     for text, labels in list(by_text.items())[:DETAILED]:
-        shown = text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}\n... shortened"
+        shown = text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}\n... (truncated)"
         section.listings.append((f"config.yaml of {', '.join(labels)}", shown))
     rows = [[run.label, *_versions(run)] for run in runs if run.result or run.policy]
     if rows:
@@ -256,5 +271,5 @@ def _versions(run: Run) -> list[str]:
     return [str(program), libraries, str(result.get("processes", ""))]
 
 
-OF_RUNS = (results, policy, agreement, pictures, gap, training, classes, speed, configuration)
+OF_RUNS = (results, learned_policy, policy_trajectory, pictures, gap, training, classes, speed, configuration)
 """In the order of the page."""

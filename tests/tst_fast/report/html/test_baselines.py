@@ -87,5 +87,5 @@ def test_the_page_tells_of_them(tmp_path):
     folders = [write(tmp_path / "tst", TST, shift=0.02), write(tmp_path / "kd", KD)]
     page = page_of(*folders)
     assert "+2.00" in page.text
-    (differences,) = page.numbers("By class: TST - KD of the same seed, points")
+    (differences,) = page.numbers("Differences by class, TST - KD of the same seed, points")
     assert differences == pytest.approx([2, 2, 0])  # the last class is always right

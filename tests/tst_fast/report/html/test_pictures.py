@@ -39,7 +39,7 @@ def test_every_picture_is_in_its_place(tmp_path):
                 student = f"student {11 * (number + 1)} %" + (" (eel)" if number and truth != "eel" else "")
                 first = f"{title}: {truth}" if kind == "plain" else title
                 assert picture.caption == [first, "teacher 91 %", student]
-    assert [title for title, _ in found.operations] == ["Rotate ±7.5 degrees", "Invert"]
+    assert [title for title, _ in found.operations] == ["Rotate: ±7.5 degrees", "Invert"]
     for row, (_, pictures) in enumerate(found.operations):
         np.testing.assert_array_equal(_pixels(pictures[1].address)[0, 0], [250, 60, 30 + 90 * row])
 
@@ -92,11 +92,11 @@ def test_answers_fit(tmp_path):
 def test_pictures_of_a_real_run(whole_run):
     found = _gallery(whole_run.folder)
     learned = json.loads((whole_run.folder / "policy.json").read_text())["operations"]
-    assert [title.split()[0] for title, _ in found.operations] == [row["operation"] for row in learned]
+    assert [title.split(":")[0] for title, _ in found.operations] == [row["operation"] for row in learned]
     strip = np.asarray(Image.open(whole_run.folder / "pictures/search00-trained.png").convert("RGB"))
     (search,) = found.searches
     height, width = _pixels(search.images[0][2].address).shape[:2]
     for number, (_, _, trained) in enumerate(search.images):
         left = number * (width + 2)
         np.testing.assert_array_equal(_pixels(trained.address), strip[:height, left : left + width])
-    assert set(OPERATIONS) >= {title.split()[0] for title, _ in found.operations}
+    assert set(OPERATIONS) >= {title.split(":")[0] for title, _ in found.operations}
