@@ -17,7 +17,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +41,7 @@ from tst_pipelines import (
     Share,
     cifar,
 )
+from tst_pipelines.loaders.decode import has_dali
 from tst_pipelines.transforms import PlacingTransform
 
 SIZE = 224
@@ -50,7 +50,7 @@ TILES = 10_000  # small images
 BATCH = 128
 SETTLE = 8  # batches, more than any queue holds
 DALI = "nvidia-dali-cuda130", "nvidia-dali-cuda120"
-HAS_DALI = find_spec("nvidia") is not None and find_spec("nvidia.dali") is not None
+HAS_DALI = has_dali()
 Arm = Callable[[], Iterator[object]]
 """Gives batches without end."""
 

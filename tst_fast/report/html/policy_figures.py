@@ -179,7 +179,7 @@ def gap_figures(runs: Sequence[Run]) -> list[Drawing]:
             for policy, (title, dash) in POLICIES.items():
                 name = f"{role}, {title}"
                 networks.append(_over_searches(searched[0][1], policy, role, name, OF_ROLE[role], dash))
-    x = "epochs of the student before the search"
+    x = "student epochs completed"
     return kept(
         drawing("Confidence gap (teacher minus student), points", gaps, x, "points"),
         drawing("Confidence of both networks, %", networks, x, "%"),
