@@ -90,7 +90,7 @@ def errors_as_messages(stopped: str = "stopped") -> Iterator[None]:
         with _leaving_amid_an_import(stopped):
             yield
     except BrokenPipeError:  # what reads the output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # for what Python flushes at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its end
         sys.exit(1)  # as rich does
     except UserError as error:
         _end(_on_lines(error), alike=True, knows_less=isinstance(error, ToldByAnother))
