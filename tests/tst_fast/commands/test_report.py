@@ -80,6 +80,6 @@ def test_a_comparison_leaves_one_and_its_runs_none(whole_run, tiny_config, tmp_p
     page = Page((tmp_path / "report.html").read_text())
     for arm, runs in content["runs"].items():
         assert page.row(arm)[-1] == ", ".join(f"{100 * run['student']['accuracy']:.2f}" for run in runs)
-    (cells,) = page.numbers("Probability at the end, by run", "z")
+    (cells,) = page.numbers("Probability after the search, by run", "z")
     learned = [list(run["probabilities"].values()) for run in content["runs"]["TST"]]
     assert [list(column) for column in zip(*cells, strict=True)] == learned
