@@ -95,7 +95,7 @@ class Terminal(Observer):
 
 def policy_table(before: Sequence[LearnedOperation], after: Sequence[LearnedOperation]) -> Table:
     """Probability and magnitude of each operation before and after the search."""
-    table = Table(title="Learned policy: before → after the search", title_justify="left")
+    table = Table(title="Learned policy, before and after the search", title_justify="left")
     for name in ("operation", "probability", "magnitude"):
         table.add_column(name, justify="left" if name == "operation" else "right")
     table.add_column("unit")
