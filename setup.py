@@ -34,7 +34,7 @@ setup(
         "accelerate>=1.12,<2",
         "huggingface_hub>=1,<3",
         "jinja2>=3.1,<4",
-        "jsonargparse[signatures]>=4.49,<5",
+        "jsonargparse[signatures]>=4.52,<5",
         "matplotlib>=3.9,<4",
         "numpy>=2.1,<3",
         "pillow>=11,<14",

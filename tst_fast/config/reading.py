@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, set_parsing_settings
 
 from tst_fast.config.checks import check
 from tst_fast.config.help import help_of, topic_of
 from tst_fast.config.imports import IMPORT, SETTINGS, require_said, saying
 from tst_fast.config.kinds import describe
 from tst_fast.config.ranges import settings_with_kinds
-from tst_fast.config.schema import Config
+from tst_fast.config.schema import Config, FeatureConfig
 from tst_fast.config.suggestions import did_you_mean
 from tst_fast.config.yaml_files import read_yaml, refuse_ambiguous
 from tst_fast.errors import UserError, nearest
@@ -78,6 +78,9 @@ def parse(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Config, arg
 
 def make_parser(program: str, description: str) -> ArgumentParser:
     """A parser whose errors `parse` can explain."""
+    # By default a value {class_path: any.Class} is an object of that class, made while the configuration is read.
+    ours = [f"{FeatureConfig.__module__}.{FeatureConfig.__name__}"]
+    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=ours, instantiate_subclass_spec_in_any=False)
     usage = f"{program} [--config PRESET_OR_FILE] [--a.b value ...]"
     return ArgumentParser(
         prog=program,
@@ -239,8 +242,9 @@ def _with_preset_files(arguments: Sequence[str]) -> list[str]:
     result = list(arguments)
     for word in arguments:
         refuse_ambiguous(word)
+        _refuse_section(word)
     for i, word in enumerate(result):
-        if word == "--config" and i + 1 < len(result):
+        if word == "--config" and i + 1 < len(result) and not result[i + 1].startswith("--"):
             result[i + 1] = str(_preset_or_file(result[i + 1]))
         elif word.startswith("--config="):
             result[i] = f"--config={_preset_or_file(word.removeprefix('--config='))}"
@@ -255,36 +259,62 @@ def _preset_or_file(name: str) -> Path:
         raise UserError(f"--config {name} is the name of several presets: say {' or '.join(found)}")
     if not Path(name).is_file():
         known = [*presets(), *(preset.partition("/")[2] for preset in presets())]
+        of_a_run = (Path(name) / "config.yaml").is_file()
+        meant = f"; did you mean '{name}/config.yaml'?" if of_a_run else nearest(name, known)
         raise UserError(
-            f"--config {name}: no preset of this name{nearest(name, known)} Presets are {', '.join(presets())}; "
-            "there is no such file either."
+            f"--config {name}: no file, and no preset of this name{meant} `tst-fast train --help presets` lists them."
         )
-    read_yaml(Path(name))  # for what the parser would take: keys given twice, aliases
+    _require_settings(read_yaml(Path(name)), "")
     return Path(name)
 
 
+def _section_example(name: str) -> str | None:
+    """The first setting of a section; None of what is no section."""
+    return next((setting for setting in settings_of(Config()) if setting.startswith(f"{name}.")), None)
+
+
+def _refuse_section(word: str) -> None:
+    flag = word.partition("=")[0].removeprefix("--")
+    if word.startswith("--") and (example := _section_example(flag)):
+        raise UserError(f"--{flag} is a section of settings: give them one by one, such as --{example} VALUE")
+
+
+def _require_settings(content: Mapping[Any, Any], section: str) -> None:
+    """Refuse keys of a file that are no settings, and sections that hold something else.
+
+    Args:
+        content: what the file has in the section.
+        section: its name with a dot behind it; empty for the whole file.
+    """
+    known = settings_of(Config())
+    for key, value in content.items():
+        name = f"{section}{key}"
+        if name in known:
+            continue
+        if not _section_example(name):
+            raise UserError(_unknown(name, list(known)))
+        if not isinstance(value, dict):
+            raise UserError(
+                f"{name} is {reprlib.repr(value)}, but it is a section: give its settings as keys and values, with a "
+                "space after each colon"
+            )
+        _require_settings(value, f"{name}.")
+
+
 def _explain(message: str, parser: ArgumentParser) -> str:
-    """Add what may be meant to what jsonargparse says of an unknown setting."""
-    unknown = (
-        r"unrecognized arguments: --(?P<flag>[\w.-]+)"
-        r"|Option '(?P<key>[\w.-]+)' is not accepted"
-        r"|Group '(?P<group>[\w.]+)' does not accept option '(?P<inner>[\w.-]+)'"
-    )
-    found = re.search(unknown, message)
-    if not found:
-        return _refused_value(message) or _shortened(re.sub(r"Parser key \"([\w.]+)\":\s*", r"--\1: ", message))
-    name = found["flag"] or found["key"] or f"{found['group']}.{found['inner']}"
-    known = [option[2:] for action in parser._actions for option in action.option_strings if option.startswith("--")]
+    """What jsonargparse says, with what may be meant, or in words."""
+    if found := re.search(r"unrecognized arguments: --([\w.-]+)", message):
+        options = [option[2:] for action in parser._actions for option in action.option_strings if option[:2] == "--"]
+        return _unknown(found[1], options)
+    return _refused_value(message) or _shortened(re.sub(r"Parser key \"([\w.]+)\":\s*", r"--\1: ", message))
+
+
+def _unknown(name: str, known: Sequence[str]) -> str:
     return f"unknown setting {name!r}{did_you_mean(name, known)} `--help SECTION` lists them, such as `--help data`."
 
 
 def _refused_value(message: str) -> str | None:
     """What jsonargparse says of a value of another type, in words; None where it says something else."""
-    if section := re.search(r"(?:Parser key \"|--)([\w.]+)\"?:\s*Unable to load config '(.*)'", message):
-        return (
-            f"--{section[1]} is {reprlib.repr(section[2])}, but it is a section: give its settings, in a file as keys "
-            "and values with a space after each colon"
-        )
     *_, key = re.findall(r"(?:Parser key \"|--)([\w.]+)\"?:", message) or [""]
     value = re.search(r"Given value: (.*)", message, re.DOTALL) or re.search(r"Got value: (.*)", message)
     kind = {name: kind for name, _, kind in settings_with_kinds(Config())}.get(key)

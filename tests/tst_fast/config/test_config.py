@@ -229,6 +229,12 @@ def test_without_a_configuration_flags_of_the_data_need_its_name(capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_a_folder_of_a_run_is_no_configuration_but_holds_one(tmp_path):
+    (tmp_path / "config.yaml").touch()
+    with pytest.raises(UserError, match=f"no preset of this name; did you mean '{tmp_path}/config.yaml'"):
+        _parse("--config", str(tmp_path))
+
+
 def test_refuses_an_unknown_key_in_a_file(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text("data: {name: digits, batchsize: 32}\n")
@@ -243,7 +249,7 @@ FILES = {
     "none on a line": ("seed:3\nname: a\n", "line 2: mapping values .*: a space may be missing after a colon"),
     "none on the only line": (
         "data:\n  name:digits\n",
-        "--data is 'name:digits', but it is a section",
+        "data is 'name:digits', but it is a section",
     ),
     "an alias bomb": ("a: &a [1]\nb: &b [*a, *a]\nc: [*b, *b]\n", "line 2: aliases are not taken"),
     "a number alone": ("5\n", "must hold keys and values"),

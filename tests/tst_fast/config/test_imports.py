@@ -3,7 +3,7 @@
 import json
 import shutil
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 import torch
@@ -144,6 +144,29 @@ def test_from_a_runs_folder_nothing_is_run_that_is_not_said_again(mine, run_fold
         main(["predict", str(tmp_path / "hub"), str(images), "--output", str(tmp_path / "answers")])
     config, _ = parse([*words["config"][1:-1], *said, "--student.arguments={width: 5}"])
     assert config.student.arguments == {"width": 5}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "student: {name: convnet, arguments: {width: {class_path: MINE.Net, init_args: {num_classes: 2}}}}",
+        "student: {name: convnet, arguments: {width: '{class_path: MINE.Net, init_args: {num_classes: 2}}'}}",
+        "loss: {features: [{class_path: MINE.Net}]}",
+        "loss: {features: [MINE.Net]}",
+        "student: MINE.Net",
+        "student: {class_path: MINE.Net}",
+        "config: other.yaml",
+    ],
+)
+def test_a_class_in_a_configuration_is_not_made(mine, tmp_path, monkeypatch, line):
+    """The parser of configurations would import it, and call it."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "mine.yaml").write_text(f"data: {{name: digits}}\n{line.replace('MINE', mine)}\n")
+    (tmp_path / "other.yaml").write_text(f"student: {{arguments: {{width: {{class_path: {mine}.Net}}}}}}\n")
+    with suppress(UserError):
+        arguments = reading.load(tmp_path / "mine.yaml").student.arguments
+        assert arguments["width"]["class_path"] == f"{mine}.Net"
+    assert not (tmp_path / "imported").exists()
 
 
 def test_a_policy_runs_nothing(mine, run_folder, tmp_path):
