@@ -36,5 +36,5 @@ def test_resume_refuses_other_data(tiny_config, make_run, stop_run):
     with pytest.raises(UserError, match=r"data\.batch_size was 100, now 50"):
         other.resume()
     for elastic in (False, True):
-        with pytest.raises(UserError, match=r"data\.batch_size=50: the run has taken steps of 100 images"):
+        with pytest.raises(UserError, match=r"data\.batch_size=50: the run began with 100"):
             other.resume(elastic, overrides={"data.batch_size": "50"})
