@@ -182,7 +182,8 @@ class TST:
         networks = {"teacher": self.teacher, "student": self.student}
         provenance = {role: {"name": type(network).__name__} for role, network in networks.items()}
         config, mean = self.config.policy, self.config.data.mean
-        PolicyFile.of(config, mean, [self.policy.learned()], False, provenance).write(Path(file))
+        learned = PolicyFile.of(config, mean, [self.policy.learned()], composes_warps=False, provenance=provenance)
+        learned.write(Path(file))
 
     def _batch(self, images: Tensor, labels: Tensor) -> Batch:
         if len(images) != len(labels):

@@ -135,7 +135,7 @@ def load_saved(file: Path, overrides: Mapping[str, str], said: Sequence[str] = (
         UserError: as `load`, or a setting is missing: the file was cut short.
     """
     content = read_yaml(file)
-    missing = [name for name in settings_of(Config()) if not _is_in(content, name.split("."))]
+    missing = [name for name in _known_settings() if not _is_in(content, name.split("."))]
     if missing:
         some = f"{', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}"
         raise UserError(
@@ -268,9 +268,14 @@ def _preset_or_file(name: str) -> Path:
     return Path(name)
 
 
+@functools.cache
+def _known_settings() -> tuple[str, ...]:
+    return tuple(settings_of(Config()))
+
+
 def _section_example(name: str) -> str | None:
     """The first setting of a section; None of what is no section."""
-    return next((setting for setting in settings_of(Config()) if setting.startswith(f"{name}.")), None)
+    return next((setting for setting in _known_settings() if setting.startswith(f"{name}.")), None)
 
 
 def _refuse_section(word: str) -> None:
@@ -286,13 +291,12 @@ def _require_settings(content: Mapping[Any, Any], section: str) -> None:
         content: what the file has in the section.
         section: its name with a dot behind it; empty for the whole file.
     """
-    known = settings_of(Config())
     for key, value in content.items():
         name = f"{section}{key}"
-        if name in known:
+        if name in _known_settings():
             continue
         if not _section_example(name):
-            raise UserError(_unknown(name, list(known)))
+            raise UserError(_unknown(name, _known_settings()))
         if not isinstance(value, dict):
             raise UserError(
                 f"{name} is {reprlib.repr(value)}, but it is a section: give its settings as keys and values, with a "

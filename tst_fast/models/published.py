@@ -40,9 +40,8 @@ def out_of_reach(name: str, error: Exception) -> UserError:
     """What the user is told of weights, whole or of an encoder or backbone, that cannot be downloaded."""
     why = str(error).partition("\n")[0]
     return UserError(
-        f"the published weights of {name} could not be downloaded ({why}): fetch them "
-        "where there is internet and copy the cache here (TORCH_HOME has torchvision's, HF_HOME timm's), or give a "
-        "checkpoint of the whole network"
+        f"the published weights of {name} could not be downloaded ({why}): fetch them where there is internet and copy "
+        "the cache here (TORCH_HOME has torchvision's, HF_HOME timm's), or give a checkpoint of the whole network"
     )
 
 

@@ -72,9 +72,8 @@ class TimeLeft:
     def event(self, event: Event) -> None:
         """Attribute the time since the last event to the stage of this one."""
         now = time.perf_counter()
-        stage = (
-            event.stage if self._steps[event.stage] else "student"
-        )  # interleaved search: within the student's passes
+        # An interleaved search has no passes of its own: it runs within the student's.
+        stage = event.stage if self._steps[event.stage] else "student"
         self._seconds[stage] += now - self._last
         self._last = now
         if isinstance(event, StepsTaken) and stage == event.stage:

@@ -32,9 +32,10 @@ def require_same_past(changed: Changes, config: Config, progress: Progress, step
     Raises:
         UserError: it names the setting, and what can be done instead.
     """
-    for key in changed.keys() & FIXED.keys():
-        then, now = changed[key]
-        raise UserError(f"--override {key}={now}: the run began with {then}, and {FIXED[key]}; {NEW_RUN}")
+    for key, why in FIXED.items():
+        if key in changed:
+            then, now = changed[key]
+            raise UserError(f"--override {key}={now}: the run began with {then}, and {why}; {NEW_RUN}")
     settings = {key.replace(".", "__"): then for key, (then, _) in changed.items() if not key.startswith("files.")}
     before = _begun(plan(replace(config, **settings), steps_per_epoch, progress.searches), progress)
     for stage in ("teacher", "student"):

@@ -36,5 +36,7 @@ def test_resume_refuses_other_data(tiny_config, make_run, stop_run):
     with pytest.raises(UserError, match=r"data\.batch_size was 100, now 50"):
         other.resume()
     for elastic in (False, True):
-        with pytest.raises(UserError, match=r"data\.batch_size=50: the run began with 100"):
+        with pytest.raises(
+            UserError, match=r"data\.batch_size=50: the run began with 100, and epochs and learning rates are"
+        ):
             other.resume(elastic, overrides={"data.batch_size": "50"})
