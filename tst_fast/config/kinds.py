@@ -16,7 +16,7 @@ _NAMES: dict[Any, tuple[str, str]] = {
     int: ("a whole number", "whole numbers"),
     float: ("a number", "numbers"),
     bool: ("true or false", "true or false"),
-    str: ("text", "texts"),
+    str: ("text", "text"),
     Path: ("a file or folder", "files or folders"),
     type(None): ("null", "null"),
     Any: ("anything", "anything"),
