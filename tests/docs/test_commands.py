@@ -47,11 +47,10 @@ RUN = {
     f"{TRAIN} --config resnet32x4-resnet8x4 --data.root CIFAR": (
         f"--data.name digits --data.batch_size 8 {DRY}", DRY_ENDS,
     ),
-    f"{TRAIN} --config resnet34-resnet18 --data.root IMAGENET --teacher.pretrained true": (f"{AT_32} {DRY}", DRY_ENDS),
     "tst-fast doctor --config resnet34-resnet18 --data.root IMAGENET": (AT_32, r"share of time"),
     f"{TRAIN} --config resnet34-resnet18 --data.root IMAGENET --dry_run": (AT_32, DRY_ENDS),
-    f"{TRAIN} --config resnet34-resnet18 --data.root IMAGENET --evaluate_only": (
-        f"{AT_32} --teacher.checkpoint teacher.safetensors", r"teacher accuracy on 12 test images: \d",
+    "tst-fast train --config RUN/config.yaml --evaluate_only --student.checkpoint RUN": (
+        "", r"student accuracy on 1,397 test images: \d",
     ),
     "tst-fast train --config digits --loss.name dist --policy.search_at auto": (f"{NETWORKS} {DRY}", DRY_ENDS),
     "tst-fast train --config digits --policy.search interleaved --policy.search_every 20": (
