@@ -68,6 +68,8 @@ RUN = {
     "tst-fast train --resume RUN --override student_training.optimizer.learning_rate=0.01": (
         None, "everything is in RUN",
     ),
+    "tst-fast train --resume RUN": (None, "everything is in RUN"),
+    "tst-fast train --config digits --track tensorboard": (f"{NETWORKS} {DRY}", DRY_ENDS),
     # Data.
     "tst-fast train --config folder --data.name list --data.root IMAGES --data.train train.txt --data.test val.txt": (
         f"--teacher.name resnet8x4 --student.name resnet8x4 {AT_32} {DRY}", DRY_ENDS,
