@@ -1,4 +1,4 @@
-"""How Sphinx builds these pages: `make docs`."""
+"""Sphinx configuration of the documentation, which `make docs` builds."""
 
 import re
 import sys
@@ -19,18 +19,18 @@ html_theme = "furo"
 html_title = f"TST-Fast {version}"
 myst_heading_anchors = 3
 
-default_role = "literal"  # docstrings name things in single backticks
+default_role = "literal"  # docstrings mark code by single backticks
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 
-# Sites that refuse programs, or count their visits.
+# Sites that reject or limit automated requests.
 linkcheck_ignore = [r"https://doi\.org/.*", r"https://www\.cityscapes-dataset\.com.*"]
 
 
 def setup(app: Sphinx) -> None:
-    """Links to Markdown elsewhere in the repository lead to the files themselves, which are not among these pages."""
+    """Make links to Markdown files outside docs/ lead to the files, which are not pages of the site."""
 
     def to_files(app: Sphinx, page: str, source: list[str]) -> None:
         source[0] = re.sub(r"\]\((\.\./[^)#]+\.md)\)", r"](path:\1)", source[0])

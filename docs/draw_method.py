@@ -1,9 +1,9 @@
-"""Draw docs/method.png: one draw of a policy, what it makes of an image, and what a search does with it.
+"""Draw docs/method.png: a policy's draw applied to images, the confidences over a search, and the policy after it.
 
     python docs/draw_method.py [PICTURE.png] [--epochs 30]
 
-All of it is computed: two networks learn scikit-learn's digits, the student for a third of its epochs, and then `TST`
-searches. Half a minute on a CPU.
+Everything shown is computed: two networks are trained on scikit-learn's digits, the student for a third of the
+teacher's epochs, and then `TST` searches. Takes half a minute on a CPU.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def learn(model: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], images: Ca
 
 
 def search(tst: TST, images: CachedLoader, steps: int) -> list[tuple[float, float]]:
-    """Search; the mean confidence in the true class at each step, of teacher and student."""
+    """Search for some steps; returns the mean confidence of teacher and student in the true class at each step."""
     found = []
     while len(found) < steps:
         for batch in images:
@@ -49,14 +49,14 @@ def search(tst: TST, images: CachedLoader, steps: int) -> list[tuple[float, floa
 
 
 def confidences(tst: TST, image: Tensor, label: int) -> str:
-    """Of both networks in the true class of one image, normalised [3, H, W]."""
+    """Both networks' confidence in the true class of an image, normalised [3, H, W], as text."""
     with torch.no_grad():
         teacher, student = (network(image[None]).softmax(1)[0, label] for network in (tst.teacher, tst.student))
     return f"teacher {100 * teacher:.0f} %\nstudent {100 * student:.0f} %"
 
 
 def draw_row(axes: Sequence[Any], tst: TST, batch: Batch, row: int, draw: Draw) -> None:
-    """An image, each of its operations alone at its level, and the mix of all at their gates."""
+    """Draw an image, each of its operations fully applied, and the mix of all by their gates."""
     image, label = batch.images[row : row + 1], int(batch.labels[row])
     centres = None if draw.centres is None else draw.centres[row : row + 1]
     one = Draw(draw.operations[row : row + 1], draw.levels[row : row + 1], draw.gates[row : row + 1], centres)
@@ -84,10 +84,10 @@ def _with_gates(draw: Draw, gates: Tensor) -> Draw:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train, search, draw."""
+    """Train the networks, search, and draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("picture", type=Path, nargs="?", default=Path(__file__).with_name("method.png"))
-    parser.add_argument("--epochs", type=int, default=30, help="of the teacher; a third of them of the student")
+    parser.add_argument("--epochs", type=int, default=30, help="epochs of the teacher; the student trains a third")
     options = parser.parse_args(arguments)
     torch.manual_seed(0)
     images = CachedLoader(digits()[0], PadAndCrop(32, 2, flip=0.0), 64, Share(training=True, seed=0))

@@ -103,7 +103,8 @@ RUN = {
     "annotations/train.json --data.test images --data.test_labels annotations/val.json --data.crop_size '[256, 320]' "
     "--data.flip 0.5": (f"--data.batch_size 2 {DRY}", DRY_ENDS),
     # Own loops and code, the augmentation, export.
-    "tst-fast train --config digits --student.name mine:Net --student.arguments '{width: 64}' --loss.name mine:apart": (
+    "tst-fast train --config digits --student.name mine:Net --student.arguments '{width: 64}' "
+    "--loss.name mine:l1_distance": (
         f"--teacher.arguments '{{channels: [4]}}' {DRY}", DRY_ENDS,
     ),
     "tst-fast export --onnx RUN --output student.onnx": ("", r"student\.onnx"),

@@ -28,7 +28,7 @@ def test_the_loss_is_known_and_weighed(monkeypatch):
     names = {**vars(distillation), "total": total}
     exec(LOSS, names)
     monkeypatch.setattr(distillation, "LOSSES", names["LOSSES"])
-    config = reading.from_flags(["--config", "digits", "--loss.name", "apart", "--loss.tau", "2"])
+    config = reading.from_flags(["--config", "digits", "--loss.name", "l1_distance", "--loss.tau", "2"])
     term = distillation.make_term(distillation.LOSSES[config.loss.name], False, vars(config.loss))
     student, teacher = torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[3.0, 2.0], [4.0, 4.0]])
     assert term(student, teacher, torch.tensor([0, 1]), None).item() == pytest.approx((1 + 4) / 2 / 2)
