@@ -61,7 +61,7 @@ setup(
             "tensorboard>=2.18,<3",
             COCO_EVAL,
             "pycocotools>=2.0.10,<2.1",
-            "torchdistill>=1.1.5,<1.2",
+            "torchdistill>=1.1.4,<1.2",
             "torchmetrics>=1.9,<2",
             "selenium>=4.30,<5",
             "kernels>=0.17,<0.18",  # Hugging Face's loader of kernels
