@@ -259,6 +259,18 @@ def test_a_reader_that_has_seen_enough_is_no_error():
     assert output_of(["-c", program], status=1) == ""
 
 
+def test_another_pipe_that_breaks_is_an_error():
+    program = (
+        "import os\n"
+        "from tst_fast.errors import errors_as_messages\n"
+        "reading, writing = os.pipe()\n"
+        "os.close(reading)\n"
+        "with errors_as_messages():\n"
+        "    os.write(writing, b'a worker has gone')\n"
+    )
+    assert output_of(["-c", program], status=1).startswith("error: broken pipe; the traceback is in ")
+
+
 def test_python_runs_the_package():
     assert output_of(["-m", "tst_fast", "--help"]).startswith("usage: tst-fast COMMAND")
 
