@@ -137,6 +137,22 @@ def test_the_question_is_written_before_anything_is_run(tiny_config, tmp_path, m
     assert not any(content["runs"].values())
 
 
+def test_runs_that_are_found_are_no_part_of_the_time_left(tiny_config, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("tst_fast.commands.comparison.result_of", lambda *arguments: {"wall_seconds": 10})
+    for name in ("teacher", "kd-seed0", "tst-seed1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").touch()
+    arms = {name: ARMS[name] for name in ("KD", "TST")}
+    comparison = Comparison(tiny_config(), arms, 2, 1, tmp_path, Accelerator(cpu=True))
+    for runs in (comparison.teachers_planned(), comparison.students_planned()):
+        assert len(list(comparison._results(runs))) == len(runs)
+    expected = [
+        "run 4 of 5: TST, seed 0, about 0:00:20 left",
+        "run 5 of 5: KD, seed 1, about 0:00:10 left",
+    ]
+    assert capsys.readouterr().out.splitlines() == expected
+
+
 def test_each_choice_of_images_has_a_teacher_of_its_own(tiny_config, tmp_path):
     config = tiny_config("--data.fraction=0.5", "--student_training.epochs=1", "--policy.search_at=[]")
     content = Comparison(config, {"KD": ARMS["KD"]}, 1, 2, tmp_path, Accelerator(cpu=True)).run()
