@@ -69,8 +69,8 @@ def test_ctrl_c_while_torch_is_imported(command, tmp_path, tiny_flags):
 
 def test_compare_shows_the_arms_that_are_asked_for(whole_run, tmp_path, tiny_flags, capsys):
     short = f"--teacher.checkpoint={whole_run.folder / 'teacher.safetensors'}", "--student_training.epochs=2"
-    arms = "--arms=['KD, untrained policy', TST]"
-    commands(["compare", *tiny_flags, *short, arms, "--seeds=2", f"--output={tmp_path}"])
+    arms = "--arms", "KD, untrained policy", "TST"
+    commands(["compare", *tiny_flags, *short, *arms, "--seeds=2", f"--output={tmp_path}"])
     output = capsys.readouterr().out
     content = json.loads((only(tmp_path) / "compare.json").read_text())
     assert list(content["arms"]) == ["KD, untrained policy", "TST"]

@@ -27,6 +27,8 @@ ARMS: dict[str, Changes] = {
 }
 """By name. All take the same steps over the same images; with augmentation, the same random numbers for each draw."""
 
+ARMS_HELP = f"ways to train the student, of {', '.join(map(repr, ARMS))}"
+
 DEFAULT = [STUDENT, KD_ONE_CROP, KD, RANDOM, UNTRAINED, TST]
 
 PAIRS = [(TST, UNTRAINED), (TST, KD), (UNTRAINED, KD), (TST, RANDOM), (KD, STUDENT), (BUDGET, UNTRAINED), (BUDGET, TST)]

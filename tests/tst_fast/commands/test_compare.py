@@ -153,6 +153,13 @@ def test_runs_that_are_found_are_no_part_of_the_time_left(tiny_config, tmp_path,
     assert capsys.readouterr().out.splitlines() == expected
 
 
+@pytest.mark.parametrize("flag", ["--folder", "--output"])
+def test_a_folder_that_cannot_be_written_is_refused_at_once(flag, tiny_flags, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit, match=f"^error: {flag} .*file cannot be written to: not a directory$"):
+        main([*tiny_flags, flag, str(tmp_path / "file")])
+
+
 def test_each_choice_of_images_has_a_teacher_of_its_own(tiny_config, tmp_path):
     config = tiny_config("--data.fraction=0.5", "--student_training.epochs=1", "--policy.search_at=[]")
     content = Comparison(config, {"KD": ARMS["KD"]}, 1, 2, tmp_path, Accelerator(cpu=True)).run()
