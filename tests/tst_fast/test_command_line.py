@@ -214,9 +214,13 @@ def test_help_fits_a_screen_and_the_rest_is_by_section(capsys):
     every = [setting for settings in listed.values() for setting in settings]
     assert sorted(every) == sorted(name for name, *_ in settings_with_kinds(Config()) if "features." not in name)
     assert "of the policy's SGD, at the start of each search" in " ".join(said("--help", "policy").split())
-    assert "--loss.tau TAU" in said("--help=loss.tau") and "classification/digits\n" in said("--help", "presets")
-    with pytest.raises(SystemExit, match=r"--help polcy: no such section or setting; did you mean 'policy'"):
-        main(["--help", "polcy"])
+    tau = " ".join(said("--help=tau").split())
+    assert tau == "--loss.tau temperature of the term. (a number above 0 and at most 1e+30; default: 4.0)"
+    assert "classification/digits\n" in said("--help", "presets")
+    rates = [name for name in every if name.endswith(".learning_rate")]
+    assert re.findall(r"--([\w.]+)", said("--help", "lr")) == rates and len(rates) == 3
+    with pytest.raises(SystemExit, match=r"--help optimiser: no such section or setting; did you mean 'optimizer'"):
+        main(["--help", "optimiser"])
 
 
 @pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["train", "--lr=1"], ["trian"]], ids=" ".join)

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,12 +51,13 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Runs that have ended are found, and stopped ones continued. All other settings are as for `train`.",
         allow_abbrev=False,
     )
-    parser.add_argument("group")
-    parser.add_argument("--seeds", type=int, default=3, help="how many, counted up from --seed")
-    parser.add_argument("--jobs", type=int, default=1, help=JOBS_HELP)
-    parser.add_argument("--arms", nargs="+", default=[KD, UNTRAINED, TST], help=ARMS_HELP)
+    parser.add_argument("group", help="of pairs")
+    parser.add_argument("--seeds", type=int, default=3, help="how many, counted up from --seed (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=1, help=f"{JOBS_HELP} (default: %(default)s)")
+    arms = [KD, UNTRAINED, TST]
+    parser.add_argument("--arms", nargs="+", default=arms, help=f"{ARMS_HELP} (default: {shlex.join(arms)})")
     parser.add_argument("--part", default="1/1", help="K/N: the K-th of N parts, pair by pair, for a job of an array")
-    parser.add_argument("--folder", type=Path, help="for runs and table; null is tables/GROUP")
+    parser.add_argument("--folder", type=Path, help="for runs and table (default: tables/GROUP)")
     return parser
 
 

@@ -28,6 +28,7 @@ from tst_fast.errors import UserError, nearest
 PRESETS = Path(__file__).parents[1] / "presets"
 DEFAULT = "digits"
 """The preset of a command line that says nothing of the data."""
+USAGE = "%(prog)s [--config PRESET_OR_FILE] [--a.b value ...]"
 LINES, WIDTH = 5, 500
 """Of what a parser says."""
 
@@ -81,10 +82,9 @@ def make_parser(program: str, description: str) -> ArgumentParser:
     # By default a value {class_path: any.Class} is an object of that class, made while the configuration is read.
     ours = [f"{FeatureConfig.__module__}.{FeatureConfig.__name__}"]
     set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=ours, instantiate_subclass_spec_in_any=False)
-    usage = f"{program} [--config PRESET_OR_FILE] [--a.b value ...]"
     return ArgumentParser(
         prog=program,
-        usage=usage,
+        usage=USAGE,
         description=description,
         exit_on_error=False,
         allow_abbrev=False,  # it would be a typo that goes unseen

@@ -1,6 +1,7 @@
 """Each arm of the comparison, by what its student is shown, whom it learns from and what its policy learns."""
 
 import json
+import shlex
 from collections import Counter
 
 import pytest
@@ -97,7 +98,8 @@ def test_the_arms_are_these(capsys):
     assert set(DEFAULT) < set(ARMS)
     with pytest.raises(SystemExit):
         main(["--help"])
-    assert ", ".join(map(repr, ARMS)) in " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().out.split())
+    assert shlex.join(ARMS) in said and f"(default: {shlex.join(DEFAULT)})" in said
 
 
 @pytest.mark.parametrize("preset", reading.presets())
