@@ -54,7 +54,7 @@ class Interrupted(Exception):
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """`; did you mean ...?` with the nearest known name, or a full stop where none is near."""
-    found = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    found = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {found[0]!r}?" if found else "."
 
 

@@ -219,6 +219,10 @@ def test_help_fits_a_screen_and_the_rest_is_by_section(capsys):
     assert "classification/digits\n" in said("--help", "presets")
     rates = [name for name in every if name.endswith(".learning_rate")]
     assert re.findall(r"--([\w.]+)", said("--help", "lr")) == rates and len(rates) == 3
+    assert re.findall(r"--(\w+)\.optimizer.power", said("--help", "optimizer.power")) == [
+        "teacher_training",
+        "student_training",
+    ]
     with pytest.raises(SystemExit, match=r"--help optimiser: no such section or setting; did you mean 'optimizer'"):
         main(["--help", "optimiser"])
 
@@ -283,3 +287,4 @@ def test_commands():
     program = "from tst_fast.cli import main; main()"
     assert "compare" in output_of(["-c", program, "--help"])
     assert "did you mean 'compare'" in output_of(["-c", program, "comparr"], status=1)
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", output_of(["-c", program, "--version"]))

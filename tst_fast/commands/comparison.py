@@ -99,7 +99,8 @@ class Comparison:
         runs = len(self.seeds) * len(self.fraction_seeds)
         title = f"{self.config.name}: {content['metric']} on test images, {runs} runs each"
         self.console.print(_table(title, *arm_table(content)))
-        self.console.print(_table("Differences by seed, last epoch", *difference_table(content)))
+        if content["differences"]:
+            self.console.print(_table("Differences by seed, last epoch", *difference_table(content)))
         if content["agreement"] is not None:
             self.console.print(f"policies of different seeds agree to {content['agreement']:.2f} (mean correlation)")
         say(self.console, f"everything is in {self.folder}")

@@ -50,7 +50,7 @@ def help_of(parser: argparse.ArgumentParser, topic: str, presets: Sequence[str])
     topic = topic.removeprefix("--")
     topic = SYNONYMS.get(topic, topic)
     every = [*_own(parser), *_settings(parser)]
-    found = _section(parser, topic) or [one for one in every if topic in one.dest.split(".")]
+    found = _section(parser, topic) or [one for one in every if f".{topic}." in f".{one.dest}."]
     if not found:
         known = [*_sections(), "presets", *(part for one in every for part in one.dest.split("."))]
         raise UserError(f"--help {topic}: no such section or setting{nearest(topic, known)} {_known()}")

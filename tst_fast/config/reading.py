@@ -310,6 +310,8 @@ def _explain(message: str, parser: ArgumentParser) -> str:
     if found := re.search(r"unrecognized arguments: --([\w.-]+)", message):
         options = [option[2:] for action in parser._actions for option in action.option_strings if option[:2] == "--"]
         return _unknown(found[1], options)
+    if found := re.search(r"unrecognized arguments: (.*)", message):
+        return f"{found[1]} belongs to no flag: give settings as --SECTION.NAME VALUE, a preset as --config PRESET"
     return _refused_value(message, parser) or _shortened(re.sub(r"Parser key \"([\w.]+)\":\s*", r"--\1: ", message))
 
 

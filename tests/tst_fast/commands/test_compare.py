@@ -55,10 +55,11 @@ def plain_halves():
 
 
 @pytest.mark.parametrize("arm", SEEN)
-def test_what_the_student_of_an_arm_is_shown(arm, whole_run, tiny_config, forwards, plain_halves, tmp_path):
+def test_what_the_student_of_an_arm_is_shown(arm, whole_run, tiny_config, forwards, plain_halves, tmp_path, capsys):
     teacher = f"--teacher.checkpoint={whole_run.folder / 'teacher.safetensors'}"
     config = tiny_config(teacher, *SHORT, "--policy.encoder_steps=2")
     content = Comparison(config, {arm: ARMS[arm]}, 2, 1, tmp_path, Accelerator(cpu=True)).run()
+    assert "Differences" not in capsys.readouterr().out  # there are none of one arm
     folders = sorted(path for path in tmp_path.iterdir() if path.is_dir())
     configs = [reading.load(folder / "config.yaml") for folder in folders]
     assert [each.seed for each in configs] == [0, 1]
