@@ -1,6 +1,7 @@
 """`TST` in a loop of one's own does what the formulas of the method say, and what a run does."""
 
 import copy
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -146,6 +147,31 @@ def test_it_goes_on_from_its_state(tst, tmp_path):
         "teacher": {"name": "Sequential"},
         "student": {"name": "Sequential"},
     }
+
+
+def test_a_state_of_something_else(tst):
+    with pytest.raises(UserError, match=r"the state has no policy, .*, operations: give what `state_dict` of a `TST`"):
+        tst.load_state_dict(_network(0).state_dict())
+    with pytest.raises(UserError, match="the state has no budget: give"):
+        tst.load_state_dict({name: value for name, value in tst.state_dict().items() if name != "budget"})
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda tst: pickle.loads(pickle.dumps(tst))])
+def test_a_copy_goes_on_by_itself(tst, copied):
+    images, labels = _data()
+    tst.search(images, labels)
+    other, before = copied(tst), tst.policy.learned()
+    torch.manual_seed(5)
+    other.search(images, labels)
+    assert tst.policy.learned() == before
+    torch.manual_seed(5)
+    tst.search(images, labels)
+    assert tst.policy.learned() == other.policy.learned()
+    losses = []
+    for one in (tst, other):
+        torch.manual_seed(6)
+        losses.append(one.loss(images, labels))
+    assert torch.equal(*losses)
 
 
 @pytest.mark.parametrize(

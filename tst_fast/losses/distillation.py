@@ -8,6 +8,7 @@ and weights of the rows, floating [N], or None for the mean over them.
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -139,10 +140,11 @@ def make_term(term: Callable[..., Tensor], standardised: bool, settings: Mapping
         standardised: give it logits of mean 0 and standard deviation 1.
         settings: values by name, of which the term's keyword parameters are taken.
     """
-    chosen = keyword_settings(term, settings)
+    return partial(_of_rows, partial(term, **keyword_settings(term, settings)), standardised)
 
-    def of_rows(student: Tensor, teacher: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
-        compared = (standardise(student), standardise(teacher)) if standardised else (student, teacher)
-        return term(*compared, labels, weights, **chosen)
 
-    return of_rows
+def _of_rows(
+    term: Term, standardised: bool, student: Tensor, teacher: Tensor, labels: Tensor, weights: Tensor | None
+) -> Tensor:
+    compared = (standardise(student), standardise(teacher)) if standardised else (student, teacher)
+    return term(*compared, labels, weights)
