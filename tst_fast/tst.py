@@ -201,7 +201,8 @@ class TST:
         """Classes that both networks know, by what they put out for an image or two.
 
         Raises:
-            UserError: they put out something else than logits, or logits of other classes than each other.
+            UserError: they put out something else than logits, or logits of other classes than each other, or of one
+                class where the loss compares classes.
         """
         plain = self.normalise(pixels)
         with frozen(self.teacher, self.student), torch.no_grad():  # not by a call, which would compile a network anew
@@ -214,6 +215,7 @@ class TST:
                 f"the teacher knows {teacher} classes and the student {student}: give networks of the same classes, in "
                 "the same order"
             )
+        self._from_teacher.task.check_pair(self.student, self.teacher, teacher)
         return teacher
 
     def _require_labels(self, labels: Tensor, classes: int) -> None:

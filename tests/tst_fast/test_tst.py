@@ -227,6 +227,7 @@ class _Giving(nn.Module):
             r"the teacher must put out .* not a tuple",
         ),
         ({"teacher": _Giving(lambda y: y[:, :, None])}, r"logits \[2, any\] for 2 images, not a tensor \[2, 5, 1\]"),
+        ({"teacher": _network(0, 1), "student": _network(1, 1), "loss": "dkd"}, "dkd .* there is one class"),
     ],
 )
 def test_networks_that_do_not_give_logits_of_the_same_classes(call, networks, message):

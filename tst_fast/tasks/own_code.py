@@ -52,7 +52,7 @@ def _require_keywords(name: str, function: Any, settings: dict[str, Any]) -> Non
 
 
 def check_term(term: Term, loss: LossConfig, classes: int, weighted: bool) -> None:
-    """Call a distillation term of the user's own on two rows, to see that it works.
+    """Refuse a distillation term that cannot work; the user's own is called on two rows.
 
     Args:
         term: see `distillation_term`.
@@ -61,8 +61,15 @@ def check_term(term: Term, loss: LossConfig, classes: int, weighted: bool) -> No
         weighted: whether rows are going to have weights.
 
     Raises:
-        UserError: it raises an error, or gives no scalar that the student can learn from.
+        UserError: it compares classes and there is one; or it raises an error, or gives no scalar that the student can
+            learn from.
     """
+    if classes == 1 and (loss.standardise or loss.name in ("dkd", "dist")):
+        named = "--loss.standardise true" if loss.standardise else f"--loss.name {loss.name}"
+        raise UserError(
+            f"{named} compares the logits of an image with each other, and there is one class: give --loss.name kd and "
+            "--loss.standardise false"
+        )
     if not is_import_path(loss.name):
         return
     generator = torch.Generator().manual_seed(0)
