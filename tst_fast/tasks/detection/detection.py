@@ -19,6 +19,7 @@ from tst_fast.tasks.detection.pictures import with_detections, with_targets
 from tst_fast.tasks.detection.predictions import write_predictions
 from tst_fast.tasks.image_grid import draw_grid
 from tst_fast.tasks.metrics.detection import CocoScore
+from tst_fast.tasks.own_code import require_logits
 from tst_fast.tasks.task import Answered, Decisions, Metric, Role, Shown, Splits
 from tst_pipelines import Dataset, FitAndJitter, FitAndPad, Inspection, Targets
 
@@ -71,7 +72,10 @@ class Detection(DenseTask):
         return network
 
     def check_output(self, output: DetectionOutput, role: Role, classes: int) -> None:
-        """Nothing: `build_detector` takes detectors of known kinds alone."""
+        """See `Task`; logits of each anchor, which a detector of one's own may have more or fewer of than its head."""
+        if isinstance(output, DenseOutput):
+            wanted = 2, len(output.anchors), classes
+            require_logits(output.logits, wanted, f"--{role}.name {getattr(self.config, role).name}")
 
     def check_pair(self, student: Detector, teacher: Detector, classes: int) -> None:
         """See `check_pair`."""
