@@ -53,9 +53,9 @@ def warp(
     if not theta.is_floating_point():
         raise TypeError(f"theta must be floating point, got {theta.dtype}")
     if theta.device != images.device:
-        raise ValueError(f"theta is on {theta.device} and images on {images.device}: move one of them")
+        raise ValueError(f"theta must be on {images.device}, as the images, got {theta.device}: move one of them")
     if interpolation == "bilinear" and not images.is_floating_point():
-        raise TypeError(f"bilinear needs floating images, got {images.dtype}: convert them, or use 'nearest'")
+        raise TypeError(f"images must be floating for 'bilinear', got {images.dtype}: convert them, or use 'nearest'")
     if images.is_complex():
         raise TypeError(f"images must be real, got {images.dtype}: warp real and imaginary parts one by one")
     _check_fill(fill, images.dtype)

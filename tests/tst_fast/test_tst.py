@@ -220,13 +220,13 @@ class _Giving(nn.Module):
         ({"student": _network(1, 7)}, "the teacher knows 5 classes and the student 7: give networks of the same"),
         (
             {"student": _Giving(lambda y: {"logits": y})},
-            r"the student must put out .* not a dict: wrap it",
+            r"the student must put out .* got a dict: wrap it",
         ),
         (
             {"teacher": _Giving(lambda y: (y, y))},
-            r"the teacher must put out .* not a tuple",
+            r"the teacher must put out .* got a tuple",
         ),
-        ({"teacher": _Giving(lambda y: y[:, :, None])}, r"logits \[2, any\] for 2 images, not a tensor \[2, 5, 1\]"),
+        ({"teacher": _Giving(lambda y: y[:, :, None])}, r"logits \[2, any\] for 2 images, got a tensor \[2, 5, 1\]"),
         ({"teacher": _network(0, 1), "student": _network(1, 1), "loss": "dkd"}, "dkd .* there is one class"),
     ],
 )
@@ -242,7 +242,7 @@ def test_a_network_that_gives_more_while_it_learns():
     tst = TST(_network(0), _Giving(lambda y: (y, y), training=True))
     tst.search(*_data())
     tst.student.train()
-    with pytest.raises(UserError, match=r"the student must put out logits \[12, any\] for 12 images, not a tuple"):
+    with pytest.raises(UserError, match=r"the student must put out logits \[12, any\] for 12 images, got a tuple"):
         tst.loss(*_data())
 
 

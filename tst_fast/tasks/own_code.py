@@ -82,7 +82,7 @@ def check_term(term: Term, loss: LossConfig, classes: int, weighted: bool) -> No
             of = f"logits [2, {classes}], int64 labels [2] and {'weights [2]' if weighted else 'no weights'}"
             raise UserError(f"--loss.name {loss.name} fails on {of} ({in_short(error)})") from error
     if not isinstance(value, Tensor) or value.shape != ():
-        raise UserError(f"--loss.name {loss.name} must give a scalar tensor, not {shape_or_type(value)}")
+        raise UserError(f"--loss.name {loss.name} must give a scalar tensor, got {shape_or_type(value)}")
     if not value.requires_grad:
         raise UserError(f"--loss.name {loss.name} gives a tensor without a gradient to the student's logits")
 
@@ -103,7 +103,7 @@ def require_logits(logits: Any, shape: Sequence[int | None], network: str) -> No
         named = ", ".join("any" if side is None else str(side) for side in shape)
         remedy = "" if found else ": wrap it in a module that gives these alone"
         raise UserError(
-            f"{network} must put out logits [{named}] for {shape[0]} images, not {shape_or_type(logits)}{remedy}"
+            f"{network} must put out logits [{named}] for {shape[0]} images, got {shape_or_type(logits)}{remedy}"
         )
 
 

@@ -70,7 +70,7 @@ def mix_forward(
     result = empty_result(images, dtype, channels_last) if out is None else out
     target = _image(result)
     if target.pointer is not result:
-        raise ValueError("out: values of one image lie 2^31 or more elements apart; their offsets must fit 32 bits")
+        raise ValueError("out must have offsets below 2^31 within an image: give a contiguous one")
     alike = likeness(source.pointer, result, *draw, sizes, nine.pointer)
     # What is not aligned cannot be written two at a time: two would go through shared memory.
     are_apart = target.layout.pair_words is None and height * width % 16 != 0
@@ -238,7 +238,7 @@ def _image(images: Tensor) -> Images:
     if _extent(images) >= 2**31 or height * width > _MOST_PIXELS:
         images = images.contiguous()
         if images[0].numel() >= 2**31 or height * width > _MOST_PIXELS:
-            raise ValueError(f"an image of {height} x {width} is too large: its pixels' offsets must fit 32 bits")
+            raise ValueError(f"images must have below 2^31 values each, got {height} x {width}: use backend='torch'")
     words = _packed_words(images)
     if words is not None:
         images, (image_stride, row_stride, column_stride), channel_stride = words, words.stride(), None
@@ -288,7 +288,7 @@ def _packed_words(images: Tensor) -> Tensor | None:
 def _planes(images: Tensor) -> Images:
     """As `_image`, with the strides of channels and rows kept."""
     if _extent(images[:, :1]) >= 2**31 or images.shape[2] * images.shape[3] > _MOST_PIXELS:
-        raise ValueError(f"images of {list(images.shape)} are too large: a channel's offsets must fit 32 bits")
+        raise ValueError(f"channels must have offsets below 2^31, got images {list(images.shape)}: use backend='torch'")
     image_stride, channel_stride, row_stride, column_stride = images.stride()
     return Images(images, image_stride, Layout(channel_stride, row_stride, column_stride, *images.shape[2:]))
 

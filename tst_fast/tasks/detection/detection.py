@@ -94,8 +94,8 @@ class Detection(DenseTask):
         """Of every place, before suppression: `scores` of each class, 0..1 [B, A, C]; `boxes` in pixels, [B, A, 4]."""
         if not isinstance(output, DenseOutput):
             raise UserError(
-                "a detector that proposes regions looks at as many as it finds, which ONNX has no sizes for: export "
-                "one of fcos or retinanet"
+                "two-stage detectors cannot be exported to ONNX, as the number of their regions varies: export one of "
+                "fcos or retinanet"
             )
         return {"scores": output.scores, "boxes": output.boxes}
 

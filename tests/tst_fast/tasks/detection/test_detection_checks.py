@@ -74,7 +74,7 @@ def test_a_head_must_answer_for_each_anchor(kind):
     task, detector = make_task(CONFIG, Accelerator(cpu=True)), tiny(kind)
     task.check_output(detector(images(2)), "student", len(CLASSES))
     detector.model.anchor_generator = AnchorGenerator(((8, 16),) * 2, ((1.0,),) * 2)
-    with pytest.raises(UserError, match=r"--student.name .* must put out logits \[2, 360, 4\] for 2 images, not"):
+    with pytest.raises(UserError, match=r"--student.name .* must put out logits \[2, 360, 4\] for 2 images, got"):
         task.check_output(detector(images(2)), "student", len(CLASSES))
 
 
