@@ -1,6 +1,7 @@
 """Errors that the user can fix, shown as one message without a traceback; and the findings of checks."""
 
 import difflib
+import errno
 import io
 import os
 import select
@@ -30,6 +31,10 @@ FLAGS = {
 """What to say where `tst_pipelines` names an option."""
 
 STDOUT = 1
+
+
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.EEXIST, errno.ENOTDIR}
+"""Of a path that permissions, links or what is there do not let the program use."""
 
 
 class UserError(Exception):
@@ -107,6 +112,8 @@ def errors_as_messages(stopped: str = "stopped") -> Iterator[None]:
         if not hasattr(error, "options"):  # of a DataError, whose module imports torch
             if lost := _lost_contact(error):
                 _end(lost, knows_less=True)
+            if isinstance(error, OSError) and error.filename and error.errno in _FORBIDDEN:
+                _end(_unforeseen(error))
             _end(f"{_unforeseen(error)}; {_keep_traceback()}")
         flags = flags_of(error)
         _end(f"{_on_lines(error)} ({flags})" if flags else _on_lines(error))

@@ -41,7 +41,7 @@ def require_room(output: Path, flag: str = "--output") -> None:
     Raises:
         UserError: it cannot be written to, or is nearly full.
     """
-    there = next(folder for folder in (output.absolute(), *output.absolute().parents) if folder.exists())
+    there = next(folder for folder in (output.absolute(), *output.absolute().parents) if os.path.lexists(folder))
     try:
         with tempfile.TemporaryFile(dir=there) as file:
             file.write(b"0")
