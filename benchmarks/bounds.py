@@ -111,7 +111,7 @@ def instructions_per_pixel(target: str, layout: str) -> dict[str, float]:
         def run() -> None:
             options = launcher.options(launch.THREADS)
             constants = launch._constants([0.5] * 9)
-            both = (launch.fixed(launch._image(images)) for images in (source, result))
+            both = (launch.specialised(launch._image(images)) for images in (source, result))
             one_family[(1,)](*both, numbers, tables, constants, family, launch.THREADS, launch.PIXELS, **options)
 
         return compile_for(target, run)[0].instructions / launch.PIXELS

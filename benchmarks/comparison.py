@@ -27,7 +27,7 @@ from tst_fast.commands.paired import agreement, scores_of, summary
 
 EPOCHS, SEARCH_AT, SEARCH_EPOCHS = 60, [27, 40], 5
 RECIPE = (
-    *("--config", "resnet56-resnet20", "--data.name", "cifar10", "--arms", "[KD, 'KD, untrained policy', TST]"),
+    *("--config", "resnet56-resnet20", "--data.name", "cifar10", "--arms", "KD", "KD, untrained policy", "TST"),
     *("--teacher_training.epochs", str(EPOCHS), "--teacher_training.optimizer.schedule", "one_cycle"),
     *("--student_training.epochs", str(EPOCHS), "--student_training.optimizer.schedule", "one_cycle"),
     *("--policy.gates", "straight_through", "--policy.shared_draw", "false", "--policy.learning_rate", "0.2"),

@@ -1,9 +1,8 @@
-"""Find by gradient descent how far a photograph was turned and how much it was brightened.
+"""Find by gradient descent how far a photograph was rotated and how much it was brightened.
 
     python examples/learn_magnitudes.py [PICTURE.png]
 
-Only `kernels` is used; the photograph is scikit-learn's, the picture matplotlib's. On a GPU the same lines run on
-Triton.
+Of TST-Fast, only `tst_kernels` is used. On a GPU, the same lines run on Triton.
 """
 
 import sys

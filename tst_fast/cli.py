@@ -4,6 +4,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from tst_fast import __version__
 from tst_fast.errors import nearest
 
 # Modules with a function `main`; only the one asked for is imported, for what they need takes seconds to import.
@@ -19,7 +20,7 @@ COMMANDS = {
     "table": "tst_fast.commands.table",
     "verify-data": "tst_fast.commands.verify_data",
 }
-USAGE = """usage: tst-fast COMMAND [settings]
+USAGE = """usage: tst-fast COMMAND [settings], or tst-fast --version
 
   train        distil a student by TST; the same as tst_fast/train.py, in one process
   compare      is it the policy that helps? several ways to train the student, over several seeds
@@ -40,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help"):
         print(USAGE)
+        return
+    if words[0] == "--version":
+        print(__version__)
         return
     if words[0] not in COMMANDS:
         sys.exit(f"error: no command {words[0]!r}{nearest(words[0], list(COMMANDS))}\n\n{USAGE}")

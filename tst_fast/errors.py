@@ -1,8 +1,10 @@
 """Errors that the user can fix, shown as one message without a traceback; and the findings of checks."""
 
 import difflib
+import errno
 import io
 import os
+import select
 import signal
 import sys
 import tempfile
@@ -28,6 +30,12 @@ FLAGS = {
 }
 """What to say where `tst_pipelines` names an option."""
 
+STDOUT = 1
+
+
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.EEXIST, errno.ENOTDIR}
+"""Of a path that permissions, links or what is there do not let the program use."""
+
 
 class UserError(Exception):
     """Something outside the program is wrong: the message names it and the remedy."""
@@ -51,7 +59,7 @@ class Interrupted(Exception):
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """`; did you mean ...?` with the nearest known name, or a full stop where none is near."""
-    found = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    found = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {found[0]!r}?" if found else "."
 
 
@@ -89,9 +97,6 @@ def errors_as_messages(stopped: str = "stopped") -> Iterator[None]:
     try:
         with _leaving_amid_an_import(stopped):
             yield
-    except BrokenPipeError:  # what reads the output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its end
-        sys.exit(1)  # as rich does
     except UserError as error:
         _end(_on_lines(error), alike=True, knows_less=isinstance(error, ToldByAnother))
     except Interrupted as interrupted:
@@ -101,12 +106,24 @@ def errors_as_messages(stopped: str = "stopped") -> Iterator[None]:
         print(stopped, file=sys.stderr)
         sys.exit(130)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _is_unread(STDOUT):  # `head`, for one, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)  # for what Python flushes at its end
+            sys.exit(1)  # as rich does
         if not hasattr(error, "options"):  # of a DataError, whose module imports torch
             if lost := _lost_contact(error):
                 _end(lost, knows_less=True)
+            if isinstance(error, OSError) and error.filename and error.errno in _FORBIDDEN:
+                _end(_unforeseen(error))
             _end(f"{_unforeseen(error)}; {_keep_traceback()}")
         flags = flags_of(error)
         _end(f"{_on_lines(error)} ({flags})" if flags else _on_lines(error))
+
+
+def _is_unread(pipe: int) -> bool:
+    """Whether nobody is left who reads it."""
+    poll = select.poll()
+    poll.register(pipe, 0)  # errors are reported without being asked for
+    return bool(poll.poll(0))
 
 
 def flags_of(error: Exception) -> str:

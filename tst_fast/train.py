@@ -23,7 +23,7 @@ def parse(arguments: Sequence[str]) -> tuple[Config, argparse.Namespace]:
     These are `resume` (a run's folder, or None), `elastic`, `override` (what is meant to have changed since, key to
     value), `evaluate_only` and `dry_run`.
     """
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first = argparse.ArgumentParser("tst-fast train", reading.USAGE, add_help=False, allow_abbrev=False)
     first.add_argument("--resume")
     first.add_argument("--elastic", action="store_true")
     first.add_argument("--override", action="append", default=[])
@@ -35,7 +35,7 @@ def parse(arguments: Sequence[str]) -> tuple[Config, argparse.Namespace]:
     if known.override or (known.elastic and not known.resume):
         option = "override" if known.override else "elastic"
         raise UserError(f"--{option} is for --resume FOLDER: a new run takes any settings and number of processes")
-    parser = reading.make_parser("train.py", "Distil a student by TST.")
+    parser = reading.make_parser("tst-fast train", "Distil a student by TST.")
     parser.add_argument(
         "--resume",
         help="folder of a stopped run, or latest, the one that was begun last in --output: continue it, with its own "

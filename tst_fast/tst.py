@@ -41,6 +41,7 @@ class TST:
     them, floating ones are rounded to 8 bits first. Labels are int64 [B], or floating [B, C], the probability of each
     class. On a GPU, values are looked at in the first batch alone: to look is to wait for it. Tasks with label maps and
     boxes need a `tasks.Task`: see `run.search.PolicySearch` and `run.student.FromTeacher`, which this class holds.
+    `copy.deepcopy` and `pickle` take all of it, networks included, where they take the networks.
 
     Args:
         teacher: images [B, 3, H, W], normalised, to logits [B, C]; trained. It is put in eval mode and left so.
@@ -169,8 +170,10 @@ class TST:
         """Continue from a `state_dict`.
 
         Raises:
-            UserError: it is of other operations, or of the same in another order.
+            UserError: it is not of a `TST`, or of other operations, or of the same in another order.
         """
+        if missing := [name for name in self.state_dict() if name not in state]:
+            raise UserError(f"the state has no {', '.join(missing)}: give what `state_dict` of a `TST` returned")
         if state["operations"] != self.config.policy.operations:
             raise UserError(
                 f"the state is of the operations {', '.join(state['operations'])}, in this order: give `operations` so"
@@ -198,7 +201,8 @@ class TST:
         """Classes that both networks know, by what they put out for an image or two.
 
         Raises:
-            UserError: they put out something else than logits, or logits of other classes than each other.
+            UserError: they put out something else than logits, or logits of other classes than each other, or of one
+                class where the loss compares classes.
         """
         plain = self.normalise(pixels)
         with frozen(self.teacher, self.student), torch.no_grad():  # not by a call, which would compile a network anew
@@ -211,6 +215,7 @@ class TST:
                 f"the teacher knows {teacher} classes and the student {student}: give networks of the same classes, in "
                 "the same order"
             )
+        self._from_teacher.task.check_pair(self.student, self.teacher, teacher)
         return teacher
 
     def _require_labels(self, labels: Tensor, classes: int) -> None:

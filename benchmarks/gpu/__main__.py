@@ -64,7 +64,7 @@ def run_part(options: argparse.Namespace) -> bool:
     return cases.run(options.part, list(part.cases(setting, list(results.rows))), results)
 
 
-def run_aside(part: str, seconds: float, arguments: Sequence[str], environment: Mapping[str, str]) -> str:
+def run_isolated(part: str, seconds: float, arguments: Sequence[str], environment: Mapping[str, str]) -> str:
     """Measure one part in a process of its own, which is ended when its time is up; how it went."""
     start = time.monotonic()
     command = [sys.executable, "-m", "benchmarks.gpu", *arguments, "--part", part, "--ends", str(start + seconds)]
@@ -97,7 +97,7 @@ def run_all(options: argparse.Namespace, arguments: Sequence[str]) -> bool:
         for part, seconds in PARTS.items():
             shared_out += seconds * options.limit / LIMIT
             box = shared_out - (time.monotonic() - begin)
-            ended = run_aside(part, box, arguments, environment) if box > 1 else "not begun: the time was up"
+            ended = run_isolated(part, box, arguments, environment) if box > 1 else "not begun: the time was up"
             print(f"{part}: {ended}", flush=True)
             results = Results.read(options.json)
             results.about["parts"][part] = ended

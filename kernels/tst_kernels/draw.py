@@ -79,15 +79,15 @@ def _require_shape(field: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
 def _require_range(operations: Tensor, levels: Tensor) -> None:
     if operations.min() < 0 or operations.max() >= len(OPERATIONS):
         bad = int(operations[(operations < 0) | (operations >= len(OPERATIONS))][0])
-        raise ValueError(f"Draw.operations holds the code {bad}; codes are 0..{len(OPERATIONS) - 1}, see OPERATIONS")
+        raise ValueError(f"Draw.operations must be codes in 0..{len(OPERATIONS) - 1}, got {bad}: see OPERATIONS")
     lowest = torch.tensor(_SIGNED)[operations.long()].to(levels.dtype).neg()
     outside = ~((levels >= lowest) & (levels <= 1))  # written so that NaN is outside too
     if outside.any():
         image, slot = (int(i) for i in outside.nonzero()[0])
         operation = list(OPERATIONS.values())[int(operations[image, slot])]
         raise ValueError(
-            f"level {float(levels[image, slot]):g} of {operation.name} (image {image}, slot {slot}) is outside "
-            f"{'[-1, 1]' if operation.signed else '[0, 1]'}"
+            f"level of {operation.name} must be in {'[-1, 1]' if operation.signed else '[0, 1]'}, got "
+            f"{float(levels[image, slot]):g} (image {image}, slot {slot})"
         )
 
 
@@ -109,4 +109,4 @@ def check_sizes(sizes: Tensor, batch: int, height: int, width: int) -> None:
         if wrong.any():
             image = int(wrong.any(1).nonzero()[0])
             given, canvas = sizes[image].tolist(), [height, width]
-            raise ValueError(f"size {given} of image {image} must lie in [1, 1]..{canvas}, the size of the canvas")
+            raise ValueError(f"sizes must be in [1, 1]..{canvas}, the size of the canvas, got {given}: image {image}")

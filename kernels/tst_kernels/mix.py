@@ -169,9 +169,9 @@ def _checked_out(out: Tensor, pixels: Tensor, dtype: torch.dtype | None, *inputs
         expected = f"{list(pixels.shape)} on {pixels.device}"
         raise ValueError(f"out must be {expected} for these images, got {list(out.shape)} on {out.device}")
     if dtype not in (None, out.dtype):
-        raise ValueError(f"out is {out.dtype} and dtype is {dtype}: leave dtype out")
+        raise ValueError(f"dtype must be that of out, {out.dtype}, got {dtype}: leave dtype out")
     if torch.is_grad_enabled() and any(value.requires_grad for value in (out, pixels, *inputs)):
-        raise ValueError("what is written to out has no gradient: leave out away, or call under torch.no_grad()")
+        raise ValueError("out must not be given where gradients are asked for: leave it out, or use torch.no_grad()")
     return out.dtype
 
 
@@ -222,24 +222,26 @@ def _check_level(operation: Operation, level: float | Tensor | None) -> None:
     lowest = -1 if operation.signed else 0
     for value in level.detach().flatten().tolist() if isinstance(level, Tensor) else [float(level)]:
         if not lowest <= value <= 1:  # NaN is outside too
-            raise ValueError(f"level {value:g} of {operation.name} is outside [{lowest}, 1]")
+            raise ValueError(f"level of {operation.name} must be in [{lowest}, 1], got {value:g}")
 
 
 def _check_draw(draw: Draw, images: Tensor) -> None:
     if not isinstance(draw, Draw):
         raise TypeError(f"draw must be a tst_kernels.Draw, got {type(draw).__name__}")
     if draw.operations.shape[0] != images.shape[0]:
-        raise ValueError(f"the draw is for {draw.operations.shape[0]} images, the batch has {images.shape[0]}")
+        raise ValueError(f"draw must be for {len(images)} images, got one for {len(draw.operations)}")
     if draw.operations.device != images.device:
-        raise ValueError(f"the draw is on {draw.operations.device}, the images on {images.device}: move one of them")
+        raise ValueError(
+            f"draw must be on {images.device}, as the images, got {draw.operations.device}: move one of them"
+        )
 
 
 def _check_sizes(sizes: Tensor, pixels: Tensor, geometry: bool) -> None:
     if geometry:
-        raise ValueError("sizes needs geometry=False: move pictures that do not fill the canvas by compose and warp")
+        raise ValueError("geometry must be False where sizes are given: move such pictures by compose and warp")
     check_sizes(sizes, pixels.shape[0], *pixels.shape[2:])
     if sizes.device != pixels.device:
-        raise ValueError(f"sizes are on {sizes.device}, the images on {pixels.device}: move one of them")
+        raise ValueError(f"sizes must be on {pixels.device}, as the images, got {sizes.device}: move one of them")
 
 
 def _mix_in_triton(

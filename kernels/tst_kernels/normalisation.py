@@ -21,7 +21,7 @@ def constants(mean: Sequence[float] | None, std: Sequence[float] | None, channel
     centre = [0.0] * channels if mean is None else [float(value) for value in mean]
     deviation = [1.0] * channels if std is None else [float(value) for value in std]
     if 0 in deviation:
-        raise ValueError(f"std must not be 0, which nothing can be divided by, got {deviation}")
+        raise ValueError(f"std must not be 0, got {deviation}")
     scale = [1 / (255 * value) for value in deviation]
     shift = [-value / by for value, by in zip(centre, deviation, strict=True)]
     fill = [127.5] * channels if mean is None else [255 * value for value in centre]

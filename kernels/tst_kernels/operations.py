@@ -191,7 +191,7 @@ def _nothing(level: float) -> float:
     return 0.0
 
 
-_FACTOR_UNIT = "change of factor, 1 + this"
+_FACTOR_UNIT = "factor minus 1"
 _TABLE: tuple[tuple, ...] = (
     # name, family, signed, has a level, unit, level to magnitude, level to parameters
     ("ShearX", Family.WARP, True, True, "tangent", lambda level: SHEAR_TANGENT * level, _shear_x),

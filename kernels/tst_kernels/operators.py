@@ -39,7 +39,7 @@ class _Function(torch.autograd.Function):
         folded = list(arguments)
         for position, (value, dimension) in enumerate(zip(arguments, in_dims, strict=True)):
             if position in cls.shared and dimension is not None:
-                raise NotImplementedError("tst_kernels has no vmap over mean and std: give each call its own")
+                raise NotImplementedError("mean and std must be the same for all of a vmap: call once for each of them")
             if isinstance(value, Tensor) and position not in cls.shared:
                 moved = value.expand(size, *value.shape) if dimension is None else value.movedim(dimension, 0)
                 folded[position] = moved.flatten(0, 1)

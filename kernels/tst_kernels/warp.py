@@ -1,6 +1,7 @@
 """One affine warp for images and label maps, usable alone."""
 
 import math
+from numbers import Real
 from typing import Literal
 
 import torch
@@ -24,8 +25,8 @@ def warp(
     Follows `torch.nn.functional.affine_grid` and `grid_sample` with `align_corners=False`; beyond the border is `fill`.
 
     Args:
-        images: [B, C, H, W], or label maps [B, H, W]. "bilinear" needs a floating dtype; "nearest" takes any and
-            rounds half up, as PIL.
+        images: [B, C, H, W], or label maps [B, H, W]. "bilinear" needs a floating dtype; "nearest" takes any
+            but complex, and rounds half up, as PIL.
         theta: floating [B, 2, 3], output position to input position, normalised coordinates.
         interpolation: "bilinear" or "nearest".
         fill: the value beyond the border, in the units of `images`; "nearest" keeps it exactly.
@@ -52,9 +53,11 @@ def warp(
     if not theta.is_floating_point():
         raise TypeError(f"theta must be floating point, got {theta.dtype}")
     if theta.device != images.device:
-        raise ValueError(f"theta is on {theta.device} and images on {images.device}: move one of them")
+        raise ValueError(f"theta must be on {images.device}, as the images, got {theta.device}: move one of them")
     if interpolation == "bilinear" and not images.is_floating_point():
-        raise TypeError(f"bilinear needs floating images, got {images.dtype}: convert them, or use 'nearest'")
+        raise TypeError(f"images must be floating for 'bilinear', got {images.dtype}: convert them, or use 'nearest'")
+    if images.is_complex():
+        raise TypeError(f"images must be real, got {images.dtype}: warp real and imaginary parts one by one")
     _check_fill(fill, images.dtype)
     x = images.unsqueeze(1) if images.ndim == 3 else images
     # Labels are only copied: their dtype is no limit to the kernel.
@@ -69,6 +72,8 @@ def warp(
 
 
 def _check_fill(fill: float, dtype: torch.dtype) -> None:
+    if not isinstance(fill, Real):
+        raise TypeError(f"fill must be a number, got {type(fill).__name__}")
     if dtype.is_floating_point:
         highest = torch.finfo(dtype).max
         if highest < abs(fill) < math.inf:  # infinity itself can be held

@@ -94,7 +94,7 @@ class Position:
         self._require_same(state, elastic)
         before, after = (self.epoch, self.step), (state["epoch"], state["step"])
         if after[0] < 0 or not 0 <= after[1] <= self.steps:
-            raise DataError(f"no step {after[1]} in epoch {after[0]}: an epoch has {self.steps} steps")
+            raise DataError(f"step must be 0 to {self.steps}, those of an epoch, got {after[1]} in epoch {after[0]}")
         self.epoch, self.step = after
         return before != after
 

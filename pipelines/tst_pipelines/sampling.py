@@ -99,9 +99,9 @@ class Share:
 
     def __post_init__(self) -> None:
         if self.seed < 0:
-            raise DataError(f"the seed must be 0 or more, not {self.seed}")
+            raise DataError(f"the seed must be 0 or more, got {self.seed}")
         if not 0 <= self.rank < self.world_size:
-            raise DataError(f"rank {self.rank} is outside a world of {self.world_size}: ranks count from 0")
+            raise DataError(f"rank must be 0 to {self.world_size - 1}, below the world size, got {self.rank}")
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Sampler:
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
-            raise DataError(f"the batch size must be positive, not {self.batch_size}")
+            raise DataError(f"the batch size must be positive, got {self.batch_size}")
         if self.share.training and self.global_batch_size > self.size:
             ranks = self.share.world_size
             ranks = f" ({self.batch_size} on each of {ranks} ranks)" if ranks > 1 else ""

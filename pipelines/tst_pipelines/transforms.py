@@ -42,9 +42,9 @@ class PadAndCrop:
     random_numbers: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
-        _require(self.size > 0, f"PadAndCrop: size must be positive, not {self.size}")
-        _require(self.padding >= 0, f"PadAndCrop: padding must be 0 or more, not {self.padding}")
-        _require(0 <= self.flip <= 1, f"PadAndCrop: flip is a probability, 0 to 1, not {self.flip}")
+        _require(self.size > 0, f"PadAndCrop: size must be positive, got {self.size}")
+        _require(self.padding >= 0, f"PadAndCrop: padding must be 0 or more, got {self.padding}")
+        _require(0 <= self.flip <= 1, f"PadAndCrop: flip must be in 0..1, got {self.flip}")
 
     def crops(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where each image is cropped.
@@ -82,12 +82,12 @@ class RandomResizedCrop:
     random_numbers: ClassVar[int] = 23
 
     def __post_init__(self) -> None:
-        _require(self.size > 0, f"RandomResizedCrop: size must be positive, not {self.size}")
+        _require(self.size > 0, f"RandomResizedCrop: size must be positive, got {self.size}")
         low, high = self.scale
-        _require(0 < low <= high <= 1, f"RandomResizedCrop: scale must be 0 < least <= greatest <= 1, not {self.scale}")
+        _require(0 < low <= high <= 1, f"RandomResizedCrop: scale must be 0 < least <= greatest <= 1, got {self.scale}")
         low, high = self.ratio
-        _require(0 < low <= high, f"RandomResizedCrop: ratio must be 0 < least <= greatest, not {self.ratio}")
-        _require(0 <= self.flip <= 1, f"RandomResizedCrop: flip is a probability, 0 to 1, not {self.flip}")
+        _require(0 < low <= high, f"RandomResizedCrop: ratio must be 0 < least <= greatest, got {self.ratio}")
+        _require(0 <= self.flip <= 1, f"RandomResizedCrop: flip must be in 0..1, got {self.flip}")
 
     def regions(self, shapes: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The part of each image that is taken, by torchvision's rule.
@@ -148,9 +148,9 @@ class ResizeCenterCrop:
     random_numbers: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
-        _require(self.size > 0, f"ResizeCenterCrop: size must be positive, not {self.size}")
+        _require(self.size > 0, f"ResizeCenterCrop: size must be positive, got {self.size}")
         fits = self.resize is None or self.resize >= self.size
-        _require(fits, f"ResizeCenterCrop: resize ({self.resize}) must be at least size ({self.size})")
+        _require(fits, f"ResizeCenterCrop: resize must be at least size, {self.size}, got {self.resize}")
 
     def regions(self, shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """The part of each image that ends up in the crop; `resize` must not be None.
@@ -230,7 +230,7 @@ class Whole:
     random_numbers: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
-        _require(self.multiple > 0, f"Whole: multiple must be positive, not {self.multiple}")
+        _require(self.multiple > 0, f"Whole: multiple must be positive, got {self.multiple}")
 
     def place(self, shapes: np.ndarray, numbers: np.ndarray | None = None) -> Placement:
         """Where the batch is taken from: all of each image. `shapes` as for `ScaleCropFlip`, all the same."""
@@ -286,7 +286,7 @@ class FitAndPad:
     random_numbers: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
-        _require(min(self.size) > 0, f"FitAndPad: size must be positive, not {self.size}")
+        _require(min(self.size) > 0, f"FitAndPad: size must be positive, got {self.size}")
 
     def place(self, shapes: np.ndarray, numbers: np.ndarray | None = None) -> Placement:
         """Where the batch is taken from: all of each image. `shapes` as for `ScaleCropFlip`."""
@@ -296,9 +296,9 @@ class FitAndPad:
 
 def _require_scaling(transform: ScaleCropFlip | FitAndJitter) -> None:
     name, (low, high) = type(transform).__name__, transform.scale
-    _require(min(transform.size) > 0, f"{name}: size must be positive, not {transform.size}")
-    _require(0 < low <= high, f"{name}: scale must be 0 < least <= greatest, not {transform.scale}")
-    _require(0 <= transform.flip <= 1, f"{name}: flip is a probability, 0 to 1, not {transform.flip}")
+    _require(min(transform.size) > 0, f"{name}: size must be positive, got {transform.size}")
+    _require(0 < low <= high, f"{name}: scale must be 0 < least <= greatest, got {transform.scale}")
+    _require(0 <= transform.flip <= 1, f"{name}: flip must be in 0..1, got {transform.flip}")
 
 
 def _fitting(shapes: np.ndarray, canvas: tuple[int, int]) -> np.ndarray:

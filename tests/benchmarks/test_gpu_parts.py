@@ -67,7 +67,7 @@ def test_a_part_that_hangs_is_stopped_with_all_it_started(tmp_path, monkeypatch)
         command.subprocess, "Popen", lambda _, **options: launched([sys.executable, str(program)], **options)
     )
     start = time.monotonic()
-    assert command.run_aside("kernels", 5, [], os.environ) == "stopped after its 5 s"
+    assert command.run_isolated("kernels", 5, [], os.environ) == "stopped after its 5 s"
     assert time.monotonic() - start < 30
     pid = int((tmp_path / "pid").read_text())
     deadline = time.monotonic() + 10
@@ -147,7 +147,7 @@ def test_a_goal_is_not_reached_by_the_figures_of_two_pairs(missing):
 
 def test_a_part_may_use_what_those_before_it_left(tmp_path, monkeypatch, capsys):
     boxes = {}
-    monkeypatch.setattr(command, "run_aside", lambda part, seconds, *_: boxes.update({part: seconds}) or "done in 0 s")
+    monkeypatch.setattr(command, "run_isolated", lambda part, seconds, *_: boxes.update({part: seconds}) or "")
     command.run_all(command.read(["--json", str(tmp_path / "gpu.json"), "--device", "cpu"]), [])
     shared_out = list(itertools.accumulate(command.PARTS.values()))
     assert list(boxes.values()) == pytest.approx(shared_out, abs=5)  # nothing was used

@@ -61,7 +61,7 @@ RUN = {
     "tst-fast compare --config digits --seeds 5": (
         f"{SHORT} --seeds 2 --output comparisons", r"(?s)student alone.*TST",
     ),
-    'tst-fast compare --config digits --seeds 2 --arms "[KD, TST]" --data.fraction 0.25': (
+    "tst-fast compare --config digits --seeds 2 --arms KD TST --data.fraction 0.25": (
         f"{SHORT} --data.batch_size 50 --output comparisons", r"(?s)KD.*TST",
     ),
     "tst-fast predict RUN IMAGES --output FOLDER": ("", "24 images"),

@@ -268,7 +268,7 @@ def test_gradients(sizes):
         ({"boxes": torch.zeros(2, 4)}, r"boxes must be floating \[B, M, 4\]"),
         ({"boxes": torch.zeros(2, 3, 4, dtype=torch.int64)}, "boxes must be floating .* got torch.int64"),
         ({"theta": torch.zeros(2, 3)}, r"theta must be \[2, 2, 3\] for these boxes"),
-        ({"sizes": torch.tensor([[40, 57]] * 2)}, "must lie in"),
+        ({"sizes": torch.tensor([[40, 57]] * 2)}, "sizes must be in"),
     ],
 )
 def test_says_what_is_wrong(arguments, message):

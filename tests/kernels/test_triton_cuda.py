@@ -21,8 +21,8 @@ class TestOnAGpu:
         results = []
         for most in (16, 0):
             monkeypatch.setattr(launcher, "compiled", {})
-            monkeypatch.setattr(launch, "_fixed", {})
-            monkeypatch.setattr(launch, "_MOST_FIXED", most)
+            monkeypatch.setattr(launch, "_specialised", {})
+            monkeypatch.setattr(launch, "_MOST_SPECIALISED", most)
             result = mix(images, draw, (0.5, 0.4, 0.3), backend="triton")
             gradients = torch.autograd.grad(result.square().sum(), (draw.levels, draw.gates))
             results.append((result.detach(), *gradients))

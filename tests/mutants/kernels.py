@@ -13,22 +13,22 @@ MUTANTS = [
     Mutant(
         "a kernel is launched with whole numbers that it was not compiled for",
         "kernels/tst_kernels/fused/launcher.py",
-        "key = kernel.fn, alike, constants",
-        "key = kernel.fn, alike",
+        "entry = kernel.fn, key, constants",
+        "entry = kernel.fn, key",
         "kernels/test_launches.py::test_it_is_searched_for_anew_where_anything_differs_that_it_may_be_compiled_for",
     ),
     Mutant(
         "every kernel is searched for at every launch",
         "kernels/tst_kernels/fused/launcher.py",
-        "    known = compiled.get(key)",
+        "    known = compiled.get(entry)",
         "    known = None",
         "kernels/test_launches.py::test_a_kernel_is_searched_for_once_for_arguments_alike",
     ),
     Mutant(
         "images of ever new sizes compile ever anew",
         "kernels/tst_kernels/fused/launch.py",
-        "len(_fixed) < _MOST_FIXED",
-        "_MOST_FIXED",
+        "len(_specialised) < _MOST_SPECIALISED",
+        "_MOST_SPECIALISED",
         "kernels/test_launches.py::test_the_first_layouts_are_known_at_compile_time_and_later_ones_are_not",
     ),
     Mutant(
@@ -62,15 +62,15 @@ MUTANTS = [
     Mutant(
         "of two pixels, the first green is read second",
         "kernels/tst_kernels/fused/pairs.py",
-        "beside(green, next_green)",
-        "beside(next_green, green)",
+        "join_pair(green, next_green)",
+        "join_pair(next_green, green)",
         "kernels/test_triton_interpreter.py::TestMix::test_gradients_in_channels_last",
     ),
     Mutant(
         "of two pixels, blue and the next red are written in the other order",
         "kernels/tst_kernels/fused/pairs.py",
-        "_word(blue, next_red, element)",
-        "_word(next_red, blue, element)",
+        "_pack(blue, next_red, element)",
+        "_pack(next_red, blue, element)",
         "kernels/test_triton_interpreter.py::TestMix::test_results",
     ),
     Mutant(

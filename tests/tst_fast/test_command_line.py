@@ -69,8 +69,8 @@ def test_ctrl_c_while_torch_is_imported(command, tmp_path, tiny_flags):
 
 def test_compare_shows_the_arms_that_are_asked_for(whole_run, tmp_path, tiny_flags, capsys):
     short = f"--teacher.checkpoint={whole_run.folder / 'teacher.safetensors'}", "--student_training.epochs=2"
-    arms = "--arms=['KD, untrained policy', TST]"
-    commands(["compare", *tiny_flags, *short, arms, "--seeds=2", f"--output={tmp_path}"])
+    arms = "--arms", "KD, untrained policy", "TST"
+    commands(["compare", *tiny_flags, *short, *arms, "--seeds=2", f"--output={tmp_path}"])
     output = capsys.readouterr().out
     content = json.loads((only(tmp_path) / "compare.json").read_text())
     assert list(content["arms"]) == ["KD, untrained policy", "TST"]
@@ -214,9 +214,17 @@ def test_help_fits_a_screen_and_the_rest_is_by_section(capsys):
     every = [setting for settings in listed.values() for setting in settings]
     assert sorted(every) == sorted(name for name, *_ in settings_with_kinds(Config()) if "features." not in name)
     assert "of the policy's SGD, at the start of each search" in " ".join(said("--help", "policy").split())
-    assert "--loss.tau TAU" in said("--help=loss.tau") and "classification/digits\n" in said("--help", "presets")
-    with pytest.raises(SystemExit, match=r"--help polcy: no such section or setting; did you mean 'policy'"):
-        main(["--help", "polcy"])
+    tau = " ".join(said("--help=tau").split())
+    assert tau == "--loss.tau temperature of the term. (a number above 0 and at most 1e+30; default: 4.0)"
+    assert "classification/digits\n" in said("--help", "presets")
+    rates = [name for name in every if name.endswith(".learning_rate")]
+    assert re.findall(r"--([\w.]+)", said("--help", "lr")) == rates and len(rates) == 3
+    assert re.findall(r"--(\w+)\.optimizer.power", said("--help", "optimizer.power")) == [
+        "teacher_training",
+        "student_training",
+    ]
+    with pytest.raises(SystemExit, match=r"--help optimiser: no such section or setting; did you mean 'optimizer'"):
+        main(["--help", "optimiser"])
 
 
 @pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["train", "--lr=1"], ["trian"]], ids=" ".join)
@@ -259,6 +267,18 @@ def test_a_reader_that_has_seen_enough_is_no_error():
     assert output_of(["-c", program], status=1) == ""
 
 
+def test_another_pipe_that_breaks_is_an_error():
+    program = (
+        "import os\n"
+        "from tst_fast.errors import errors_as_messages\n"
+        "reading, writing = os.pipe()\n"
+        "os.close(reading)\n"
+        "with errors_as_messages():\n"
+        "    os.write(writing, b'a worker has gone')\n"
+    )
+    assert output_of(["-c", program], status=1).startswith("error: broken pipe; the traceback is in ")
+
+
 def test_python_runs_the_package():
     assert output_of(["-m", "tst_fast", "--help"]).startswith("usage: tst-fast COMMAND")
 
@@ -267,3 +287,4 @@ def test_commands():
     program = "from tst_fast.cli import main; main()"
     assert "compare" in output_of(["-c", program, "--help"])
     assert "did you mean 'compare'" in output_of(["-c", program, "comparr"], status=1)
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", output_of(["-c", program, "--version"]))

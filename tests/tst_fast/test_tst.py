@@ -1,6 +1,7 @@
 """`TST` in a loop of one's own does what the formulas of the method say, and what a run does."""
 
 import copy
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -148,6 +149,31 @@ def test_it_goes_on_from_its_state(tst, tmp_path):
     }
 
 
+def test_a_state_of_something_else(tst):
+    with pytest.raises(UserError, match=r"the state has no policy, .*, operations: give what `state_dict` of a `TST`"):
+        tst.load_state_dict(_network(0).state_dict())
+    with pytest.raises(UserError, match="the state has no budget: give"):
+        tst.load_state_dict({name: value for name, value in tst.state_dict().items() if name != "budget"})
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda tst: pickle.loads(pickle.dumps(tst))])
+def test_a_copy_goes_on_by_itself(tst, copied):
+    images, labels = _data()
+    tst.search(images, labels)
+    other, before = copied(tst), tst.policy.learned()
+    torch.manual_seed(5)
+    other.search(images, labels)
+    assert tst.policy.learned() == before
+    torch.manual_seed(5)
+    tst.search(images, labels)
+    assert tst.policy.learned() == other.policy.learned()
+    losses = []
+    for one in (tst, other):
+        torch.manual_seed(6)
+        losses.append(one.loss(images, labels))
+    assert torch.equal(*losses)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -194,13 +220,14 @@ class _Giving(nn.Module):
         ({"student": _network(1, 7)}, "the teacher knows 5 classes and the student 7: give networks of the same"),
         (
             {"student": _Giving(lambda y: {"logits": y})},
-            r"the student must put out .* not a dict: wrap it",
+            r"the student must put out .* got a dict: wrap it",
         ),
         (
             {"teacher": _Giving(lambda y: (y, y))},
-            r"the teacher must put out .* not a tuple",
+            r"the teacher must put out .* got a tuple",
         ),
-        ({"teacher": _Giving(lambda y: y[:, :, None])}, r"logits \[2, any\] for 2 images, not a tensor \[2, 5, 1\]"),
+        ({"teacher": _Giving(lambda y: y[:, :, None])}, r"logits \[2, any\] for 2 images, got a tensor \[2, 5, 1\]"),
+        ({"teacher": _network(0, 1), "student": _network(1, 1), "loss": "dkd"}, "dkd .* there is one class"),
     ],
 )
 def test_networks_that_do_not_give_logits_of_the_same_classes(call, networks, message):
@@ -215,7 +242,7 @@ def test_a_network_that_gives_more_while_it_learns():
     tst = TST(_network(0), _Giving(lambda y: (y, y), training=True))
     tst.search(*_data())
     tst.student.train()
-    with pytest.raises(UserError, match=r"the student must put out logits \[12, any\] for 12 images, not a tuple"):
+    with pytest.raises(UserError, match=r"the student must put out logits \[12, any\] for 12 images, got a tuple"):
         tst.loss(*_data())
 
 

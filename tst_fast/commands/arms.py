@@ -1,5 +1,6 @@
 """The arms of a comparison: ways to train one student, each as what it changes of a configuration."""
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,8 @@ ARMS: dict[str, Changes] = {
     BUDGET: {"policy__budget": 1.0},
 }
 """By name. All take the same steps over the same images; with augmentation, the same random numbers for each draw."""
+
+ARMS_HELP = f"ways to train the student, one or more of: {shlex.join(ARMS)}"
 
 DEFAULT = [STUDENT, KD_ONE_CROP, KD, RANDOM, UNTRAINED, TST]
 

@@ -5,7 +5,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from tst_fast.commands.arms import ARMS, DEFAULT, Changes, arms_of
+from tst_fast.commands.arms import ARMS_HELP, DEFAULT, Changes, arms_of
 from tst_fast.commands.counts import JOBS_HELP, check_counts
 from tst_fast.config import reading
 from tst_fast.config.schema import Config
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             type=Path,
             help="for all of it; runs that are there already are found or continued. null makes one in --output",
         )
-        parser.add_argument("--arms", type=list[str], default=DEFAULT, help=f"which, of {', '.join(map(repr, ARMS))}")
+        parser.add_argument("--arms", nargs="+", default=DEFAULT, help=ARMS_HELP)
         parser.add_argument("--jobs", type=int, default=1, help=JOBS_HELP)
         reading.add_config(parser)
         config, options = reading.parse(parser, sys.argv[1:] if arguments is None else arguments)
@@ -37,10 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # What runs networks takes seconds to import, and a mistyped flag should not.
         from tst_fast.commands.comparison import Comparison, going_on_by
         from tst_fast.report.services import require_trackers
+        from tst_fast.run.folder import require_room
         from tst_fast.run.start import new_folder, start_accelerator
 
         accelerator = start_accelerator(config.timeout)
         if accelerator.is_main_process:
+            require_room(options.folder or config.output, "--folder" if options.folder else "--output")
             require_trackers(config.track)
         folder = options.folder or new_folder(config, accelerator, prefix="compare-")
         with going_on_by(f"the same command with --folder {folder}", accelerator):

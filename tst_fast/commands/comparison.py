@@ -8,7 +8,7 @@ import json
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,8 @@ class Comparison:
         runs = len(self.seeds) * len(self.fraction_seeds)
         title = f"{self.config.name}: {content['metric']} on test images, {runs} runs each"
         self.console.print(_table(title, *arm_table(content)))
-        self.console.print(_table("Differences by seed, last epoch", *difference_table(content)))
+        if content["differences"]:
+            self.console.print(_table("Differences by seed, last epoch", *difference_table(content)))
         if content["agreement"] is not None:
             self.console.print(f"policies of different seeds agree to {content['agreement']:.2f} (mean correlation)")
         say(self.console, f"everything is in {self.folder}")
@@ -134,9 +135,13 @@ class Comparison:
         return f"{name}-images{config.data.fraction_seed}" if len(self.fraction_seeds) > 1 else name
 
     def _results(self, planned: Sequence[Planned]) -> Iterator[tuple[Planned, dict[str, Any]]]:
-        """Of each run: in order, or, of several at a time, as they end."""
-        in_turn = run_in_parallel(planned, self.jobs, self._say) if self.jobs > 1 else self._one_by_one(planned)
-        for run in in_turn:
+        """Of each run: first of those that are found, then in order, or, of several at a time, as they end."""
+        found = [run for run in planned if run.has_ended]
+        left = [run for run in planned if run not in found]
+        for _ in found:
+            self.schedule.begin()
+        in_turn = run_in_parallel(left, self.jobs, self._say) if self.jobs > 1 else self._one_by_one(left)
+        for run in chain(found, in_turn):
             result = result_of(run.config, run.folder, self.accelerator)
             self.schedule.took(run.title, result["wall_seconds"])
             yield run, result

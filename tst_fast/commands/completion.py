@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from tst_fast.commands.groups import GROUPS
 from tst_fast.config.data import DATA_SETS
 from tst_fast.config.ranges import settings_with_kinds
 from tst_fast.config.reading import presets
@@ -29,8 +30,17 @@ OTHERS = {
     "report": ("--output",),
     "completion": (),
 }
-NAMES: dict[str, Sequence[str]] = {"data.name": DATA_SETS, "loss.name": ("kd", "dkd", "dist")}
-"""Of settings that are text, those with well-known values."""
+NAMES: dict[str, Sequence[str]] = {
+    "data.name": DATA_SETS,
+    "loss.name": ("kd", "dkd", "dist"),
+    "--to": ("torchvision", "dali"),
+}
+"""Of settings and flags that are text, those with well-known values."""
+FOLLOWING: dict[str, Sequence[str] | None] = {
+    **{"completion": SHELLS, "doctor": presets(), "table": tuple(GROUPS)},
+    **dict.fromkeys(("predict", "replay", "report", "verify-data")),
+}
+"""What follows a command without a flag; None: files."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -55,19 +65,20 @@ def command_line(file: Any) -> argparse.ArgumentParser:
     """
     parser = argparse.ArgumentParser("tst-fast")
     commands = parser.add_subparsers()
-    for name, flags in CONFIGURED.items():
+    for name, flags in {**CONFIGURED, **OTHERS}.items():
         command = commands.add_parser(name, help=name)  # without help, shtab hides it
-        command.add_argument("--config", choices=presets())
-        for flag in flags:
-            setattr(command.add_argument(flag), "complete", file)  # noqa: B010 (shtab's)
-        for setting, _, kind in settings_with_kinds(Config()):
-            option = command.add_argument(f"--{setting}", choices=_choices(setting, kind))
-            if Path in (kind, *typing.get_args(kind)):
-                setattr(option, "complete", file)  # noqa: B010
-    for name, flags in OTHERS.items():
-        command = commands.add_parser(name, help=name)
-        for flag in flags:
-            setattr(command.add_argument(flag), "complete", file)  # noqa: B010
+        options = [command.add_argument(flag, choices=NAMES.get(flag)) for flag in flags]
+        if name in FOLLOWING:
+            options.append(command.add_argument("following", nargs="*", choices=FOLLOWING[name]))
+        if name in CONFIGURED:
+            command.add_argument("--config", choices=presets())
+            for setting, _, kind in settings_with_kinds(Config()):
+                option = command.add_argument(f"--{setting}", choices=_choices(setting, kind))
+                if Path in (kind, *typing.get_args(kind)):
+                    options.append(option)
+        for option in options:
+            if option.choices is None:
+                setattr(option, "complete", file)  # noqa: B010 (shtab's)
     return parser
 
 

@@ -97,12 +97,14 @@ def _export_onnx(given: argparse.Namespace) -> None:
 
 def _export_hub(given: argparse.Namespace) -> None:
     from tst_fast.run.folder import require_room
-    from tst_fast.run.model_card import upload, write_hub_folder
+    from tst_fast.run.model_card import require_access, upload, write_hub_folder
     from tst_fast.run.prediction import Predictor
     from tst_fast.run.start import start_accelerator
 
     output = given.output or _folder(given.hub) / "hub"
     require_room(output)
+    if given.repository:
+        require_access(given.repository)
     student = Predictor(given.hub, start_accelerator(), given.said)
     with _writing(output):
         write_hub_folder(_folder(given.hub), output, student)

@@ -44,6 +44,11 @@ class Planned:
         """What its process prints, if it has one of its own."""
         return self.folder.with_name(f"{self.folder.name}.log")
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is found, with its result."""
+        return (self.folder / "result.json").exists()
+
 
 def run_in_parallel(runs: Sequence[Planned], jobs: int, begun: Callable[[Planned], None]) -> Iterator[Planned]:
     """Make runs, `jobs` of them at a time, and give each as it has ended. They share the GPUs and the CPU's threads.
@@ -52,21 +57,15 @@ def run_in_parallel(runs: Sequence[Planned], jobs: int, begun: Callable[[Planned
     for again. A second signal kills them.
 
     Args:
-        runs: in the order in which they are begun.
+        runs: in the order in which they are begun; none has ended.
         jobs: 1 or more.
-        begun: is told of each run as it begins, or is found ended.
+        begun: is told of each run as it begins.
 
     Raises:
         UserError: a run failed; its log is named.
         Interrupted: a signal came.
     """
-    waiting = []
-    for run in runs:
-        if (run.folder / "result.json").exists():
-            begun(run)
-            yield run
-        else:
-            waiting.append(run)
+    waiting = list(runs)
     places: dict[int, tuple[Planned, BaseProcess]] = {}
     received: list[signal.Signals] = []
     with handled_by(lambda number, _: received.append(signal.Signals(number))):

@@ -2,11 +2,12 @@
 
 import argparse
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tst_fast.commands.arms import KD, TST, UNTRAINED, arms_of
+from tst_fast.commands.arms import ARMS_HELP, KD, TST, UNTRAINED, arms_of
 from tst_fast.commands.counts import JOBS_HELP, check_counts
 from tst_fast.commands.groups import GROUPS, Row
 from tst_fast.config import reading
@@ -28,9 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from tst_fast.commands.comparison import Comparison, going_on_by
         from tst_fast.commands.tabulation import write_table
         from tst_fast.report.console import say
+        from tst_fast.run.folder import require_room
         from tst_fast.run.start import start_accelerator
 
         accelerator = start_accelerator()
+        if accelerator.is_main_process:
+            require_room(folder, "--folder")
         with going_on_by("the same command", accelerator):
             for name, config in configs.items():
                 Comparison(config, arms, options.seeds, 1, folder / name, accelerator, options.jobs).run()
@@ -47,12 +51,13 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Runs that have ended are found, and stopped ones continued. All other settings are as for `train`.",
         allow_abbrev=False,
     )
-    parser.add_argument("group")
-    parser.add_argument("--seeds", type=int, default=3, help="how many, counted up from --seed")
-    parser.add_argument("--jobs", type=int, default=1, help=JOBS_HELP)
-    parser.add_argument("--arms", nargs="+", default=[KD, UNTRAINED, TST], help="ways to train the student")
+    parser.add_argument("group", help="of pairs")
+    parser.add_argument("--seeds", type=int, default=3, help="how many, counted up from --seed (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=1, help=f"{JOBS_HELP} (default: %(default)s)")
+    arms = [KD, UNTRAINED, TST]
+    parser.add_argument("--arms", nargs="+", default=arms, help=f"{ARMS_HELP} (default: {shlex.join(arms)})")
     parser.add_argument("--part", default="1/1", help="K/N: the K-th of N parts, pair by pair, for a job of an array")
-    parser.add_argument("--folder", type=Path, help="for runs and table; null is tables/GROUP")
+    parser.add_argument("--folder", type=Path, help="for runs and table (default: tables/GROUP)")
     return parser
 
 

@@ -2,11 +2,15 @@
 
 import argparse
 import dataclasses
+import json
+import shlex
 import textwrap
 from collections.abc import Sequence
 
+from tst_fast.config.kinds import describe
 from tst_fast.config.ranges import settings_with_kinds
 from tst_fast.config.schema import Config
+from tst_fast.config.suggestions import SYNONYMS
 from tst_fast.errors import UserError, nearest
 
 WIDTH = 100
@@ -32,7 +36,8 @@ def help_of(parser: argparse.ArgumentParser, topic: str, presets: Sequence[str])
 
     Args:
         parser: with `Config`'s settings and others.
-        topic: empty, a section such as `policy`, a setting, or `presets`.
+        topic: empty, a section such as `policy`, a setting or an option, part of its name such as `optimizer`, or
+            `presets`.
         presets: their names.
 
     Raises:
@@ -43,29 +48,25 @@ def help_of(parser: argparse.ArgumentParser, topic: str, presets: Sequence[str])
     if topic == "presets":
         return "\n".join(presets)
     topic = topic.removeprefix("--")
-    found = _section(parser, topic)
+    topic = SYNONYMS.get(topic, topic)
+    every = [*_own(parser), *_settings(parser)]
+    found = _section(parser, topic) or [one for one in every if f".{topic}." in f".{one.dest}."]
     if not found:
-        known = [*_sections(), "presets", *(action.dest for action in _settings(parser))]
+        known = [*_sections(), "presets", *(part for one in every for part in one.dest.split("."))]
         raise UserError(f"--help {topic}: no such section or setting{nearest(topic, known)} {_known()}")
-    group = argparse._ArgumentGroup(parser, f"--{topic}")
-    group._group_actions = found
-    parser._action_groups = [group]  # of a parser that has nothing else to do
-    return parser.format_help()
+    return "\n".join(map(_explained, found))
 
 
 def _overview(parser: argparse.ArgumentParser) -> str:
     """The command's own options, and the sections."""
-    roots = {item.name for item in dataclasses.fields(Config)} | {"help", "print_config", "print_shtab"}
-    own = [one for one in parser._actions if one.option_strings and one.dest.split(".")[0] not in roots]
-    lines = [_in_full(", ".join(one.option_strings), one.help) for one in own]
     counts = {name: len(_section(parser, name)) for name in _sections()}
     return "\n".join(
         [
-            f"usage: {parser.usage}",
+            parser.format_usage().strip(),
             "",
             f"{parser.description}",
             "",
-            *lines,
+            *map(_explained, _own(parser)),
             "",
             "Settings, each --SECTION.NAME VALUE; `--help SECTION` explains them, `--help SECTION.NAME` one:",
             "",
@@ -74,18 +75,31 @@ def _overview(parser: argparse.ArgumentParser) -> str:
     )
 
 
-def _in_full(name: str, about: str | None) -> str:
-    """On as many lines as it takes."""
-    begin = f"  {name:<{NAMES}}"
-    return textwrap.fill(
-        " ".join((about or "").split()), WIDTH, initial_indent=begin, subsequent_indent=" " * len(begin)
-    )
+def _explained(option: argparse.Action) -> str:
+    """An option on as many lines as it takes: what it does, what it may be, and what it is by default."""
+    name, kind = f"--{option.dest}", getattr(option, "_typehint", None)
+    about = [describe(kind)] if kind else []
+    if option.nargs == "+":
+        about.append(f"default: {shlex.join(option.default)}")
+    elif kind:
+        about.append(f"default: {json.dumps(option.default, default=str)}")
+    words = f"{option.help} ({'; '.join(about)})" if about else option.help or ""
+    text = " ".join(words.split())
+    column = " " * (NAMES + 2)
+    lines = textwrap.fill(text, WIDTH, initial_indent=column, subsequent_indent=column)
+    return f"  {name:<{NAMES}}{lines.lstrip()}" if len(name) < NAMES else f"  {name}\n{lines}"
 
 
 def _line(name: str, about: str | None) -> str:
     """On one line, what it is cut short."""
     text = " ".join((about or "").split())
     return f"  {name:<{NAMES}}{textwrap.shorten(text, WIDTH - NAMES - 2, placeholder=' ...')}"
+
+
+def _own(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """The options that are no settings."""
+    roots = {item.name for item in dataclasses.fields(Config)} | {"help", "print_config", "print_shtab"}
+    return [one for one in parser._actions if one.option_strings and one.dest.split(".")[0] not in roots]
 
 
 def _settings(parser: argparse.ArgumentParser) -> list[argparse.Action]:

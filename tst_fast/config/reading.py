@@ -28,6 +28,7 @@ from tst_fast.errors import UserError, nearest
 PRESETS = Path(__file__).parents[1] / "presets"
 DEFAULT = "digits"
 """The preset of a command line that says nothing of the data."""
+USAGE = "%(prog)s [--config PRESET_OR_FILE] [--a.b value ...]"
 LINES, WIDTH = 5, 500
 """Of what a parser says."""
 
@@ -81,10 +82,9 @@ def make_parser(program: str, description: str) -> ArgumentParser:
     # By default a value {class_path: any.Class} is an object of that class, made while the configuration is read.
     ours = [f"{FeatureConfig.__module__}.{FeatureConfig.__name__}"]
     set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=ours, instantiate_subclass_spec_in_any=False)
-    usage = f"{program} [--config PRESET_OR_FILE] [--a.b value ...]"
     return ArgumentParser(
         prog=program,
-        usage=usage,
+        usage=USAGE,
         description=description,
         exit_on_error=False,
         allow_abbrev=False,  # it would be a typo that goes unseen
@@ -310,18 +310,21 @@ def _explain(message: str, parser: ArgumentParser) -> str:
     if found := re.search(r"unrecognized arguments: --([\w.-]+)", message):
         options = [option[2:] for action in parser._actions for option in action.option_strings if option[:2] == "--"]
         return _unknown(found[1], options)
-    return _refused_value(message) or _shortened(re.sub(r"Parser key \"([\w.]+)\":\s*", r"--\1: ", message))
+    if found := re.search(r"unrecognized arguments: (.*)", message):
+        return f"{found[1]} belongs to no flag: give settings as --SECTION.NAME VALUE, a preset as --config PRESET"
+    return _refused_value(message, parser) or _shortened(re.sub(r"Parser key \"([\w.]+)\":\s*", r"--\1: ", message))
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:
     return f"unknown setting {name!r}{did_you_mean(name, known)} `--help SECTION` lists them, such as `--help data`."
 
 
-def _refused_value(message: str) -> str | None:
+def _refused_value(message: str, parser: ArgumentParser) -> str | None:
     """What jsonargparse says of a value of another type, in words; None where it says something else."""
     *_, key = re.findall(r"(?:Parser key \"|--)([\w.]+)\"?:", message) or [""]
     value = re.search(r"Given value: (.*)", message, re.DOTALL) or re.search(r"Got value: (.*)", message)
-    kind = {name: kind for name, _, kind in settings_with_kinds(Config())}.get(key)
+    own = {action.dest: getattr(action, "_typehint", None) for action in parser._actions}
+    kind = (own | {name: kind for name, _, kind in settings_with_kinds(Config())}).get(key)
     if kind is None or value is None:
         return None
     return f"--{key} is {reprlib.repr(value[1])}: it must be {describe(kind)}"

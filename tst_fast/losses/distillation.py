@@ -8,6 +8,7 @@ and weights of the rows, floating [N], or None for the mean over them.
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -87,6 +88,10 @@ def dist(
 ) -> Tensor:
     """DIST (Huang et al., 2022, section 4): tau^2 (1 - Pearson correlation), within rows and within classes.
 
+    A correlation does not depend on scale, so its gradient grows as the student's logits shrink, as in the paper's
+    code: where a last layer begins at 0, it is 1e5 times the usual and more in the first step. Give such a layer
+    random weights, or cut the gradient's norm.
+
     Args:
         student: logits, floating [N, C].
         teacher: logits, floating [N, C].
@@ -117,7 +122,10 @@ LOSSES: dict[str, Callable[..., Tensor]] = {"kd": kd, "dkd": dkd, "dist": dist}
 
 
 def standardise(logits: Tensor) -> Tensor:
-    """Logits [N, C] with mean 0 and sample standard deviation 1 in each row (Sun et al., 2024, as in their code)."""
+    """Logits [N, C] with mean 0 and sample standard deviation 1 in each row (Sun et al., 2024, as in their code).
+
+    Where logits are all but equal, the gradient is as large as that of `dist`, for the same reason. C is 2 or more.
+    """
     return (logits - logits.mean(dim=1, keepdim=True)) / (logits.std(dim=1, keepdim=True) + 1e-7)
 
 
@@ -139,10 +147,11 @@ def make_term(term: Callable[..., Tensor], standardised: bool, settings: Mapping
         standardised: give it logits of mean 0 and standard deviation 1.
         settings: values by name, of which the term's keyword parameters are taken.
     """
-    chosen = keyword_settings(term, settings)
+    return partial(_of_rows, partial(term, **keyword_settings(term, settings)), standardised)
 
-    def of_rows(student: Tensor, teacher: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
-        compared = (standardise(student), standardise(teacher)) if standardised else (student, teacher)
-        return term(*compared, labels, weights, **chosen)
 
-    return of_rows
+def _of_rows(
+    term: Term, standardised: bool, student: Tensor, teacher: Tensor, labels: Tensor, weights: Tensor | None
+) -> Tensor:
+    compared = (standardise(student), standardise(teacher)) if standardised else (student, teacher)
+    return term(*compared, labels, weights)

@@ -65,7 +65,7 @@ def own_model(name: str, num_classes: int, arguments: dict[str, Any], pretrained
     except Exception as error:  # whatever the user's code raises
         raise UserError(f"model {name} cannot be made with the arguments {arguments} ({in_short(error)})") from error
     if not isinstance(network, nn.Module):
-        raise UserError(f"model {name} must give a torch.nn.Module, not {type(network).__name__}")
+        raise UserError(f"model {name} must give a torch.nn.Module, got {type(network).__name__}")
     return network
 
 

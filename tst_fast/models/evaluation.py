@@ -28,6 +28,9 @@ class Preparation(NamedTuple):
 def published_preparation(name: str, size: int | None = None) -> Preparation | None:
     """How torchvision or timm evaluate a network, by the metadata of its weights.
 
+    Two ways of timm's are not followed: networks that squash an image and then crop it (dm_nfnet, three of CLIP's ViT)
+    see all of it, squashed; those that add borders (deepseek_vit), the centre without borders.
+
     Args:
         name: as for `build_model`.
         size: side of the crop in pixels, if another: the same share of the image is then cropped.

@@ -273,7 +273,7 @@ def _of_run(learners: dict[str, Any], file: Path, role: str) -> dict[str, Tensor
     learner = learners.get(role)
     if learner is None:
         raise UserError(
-            f"--{role}.checkpoint {file} holds no {role}: in that run it had come with weights, or had learned before; "
+            f"--{role}.checkpoint {file} holds no {role}: it was not trained in that run, or before it; "
             f"give its {role}.safetensors"
         )
     state = _state_dict(learner.get("average") or learner.get("model")) if isinstance(learner, dict) else None

@@ -31,21 +31,25 @@ def make_folder(output: Path, name: str) -> Path:
     raise AssertionError  # count has no end
 
 
-def require_room(output: Path) -> None:
+def require_room(output: Path, flag: str = "--output") -> None:
     """Try to write where runs are kept, before anything takes time; nothing is left there.
+
+    Args:
+        output: a folder, which need not be there yet.
+        flag: that gave it, for the message.
 
     Raises:
         UserError: it cannot be written to, or is nearly full.
     """
-    there = next(folder for folder in (output.absolute(), *output.absolute().parents) if folder.exists())
+    there = next(folder for folder in (output.absolute(), *output.absolute().parents) if os.path.lexists(folder))
     try:
         with tempfile.TemporaryFile(dir=there) as file:
             file.write(b"0")
         free = shutil.disk_usage(there).free
     except OSError as error:
-        raise UserError(f"--output {output} cannot be written to: {reason(error)}") from None
+        raise UserError(f"{flag} {output} cannot be written to: {reason(error)}") from None
     if free < MIN_FREE:
-        raise UserError(f"--output {output} has {free / 2**20:,.0f} MiB left: make room, or give another")
+        raise UserError(f"{flag} {output} has {free / 2**20:,.0f} MiB left: make room, or give another")
 
 
 def hold(folder: Path) -> TextIO:

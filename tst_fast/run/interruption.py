@@ -67,10 +67,11 @@ class Interruption:
 
 def command_to_resume(folder: Path, accelerator: Accelerator, imports: Sequence[str]) -> str:
     """The command line that resumes a run as this process was started; `imports` are its `import_flags`."""
-    program = sys.argv[0]
-    resumed = [program, "--resume", str(folder), *imports]
-    if Path(program).suffix != ".py":
-        return shlex.join([Path(program).name, "train", *resumed[1:]])
+    program = Path(sys.argv[0])
+    if program.suffix != ".py":
+        return shlex.join([program.name, "train", "--resume", str(folder), *imports])
+    started = ["-m", program.parent.name, "train"] if program.name == "__main__.py" else [str(program)]
+    resumed = [*started, "--resume", str(folder), *imports]
     if "ACCELERATE_MIXED_PRECISION" not in os.environ:  # which `accelerate launch` sets
         if accelerator.num_processes == 1:
             return shlex.join(["python", *resumed])

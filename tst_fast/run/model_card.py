@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -124,10 +126,30 @@ def upload(folder: Path, repository: str, private: bool) -> str:
     from huggingface_hub import HfApi
 
     api = HfApi()
-    try:
+    with _asking_for(repository):
         address = api.create_repo(repository, private=private, exist_ok=True)
         api.upload_folder(repo_id=repository, folder_path=folder, commit_message="A student of TST-Fast")
-    except (OSError, ValueError, RuntimeError) as error:  # of which kinds the errors of huggingface_hub are
-        why = str(error).strip().splitlines()[0]
-        raise UserError(f"--repository {repository}: {why}; log in with `hf auth login`") from None
     return str(address)
+
+
+def require_access(repository: str) -> None:
+    """Refuse, before the work, a name that no repository can have, and an upload as nobody.
+
+    Raises:
+        UserError: as `upload`.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.utils import validate_repo_id
+
+    with _asking_for(repository):
+        validate_repo_id(repository)
+        HfApi().whoami()
+
+
+@contextmanager
+def _asking_for(repository: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # what huggingface_hub and its HTTP client raise is of any kind
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"--repository {repository}: {why}") from None

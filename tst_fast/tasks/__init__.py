@@ -20,7 +20,7 @@ def make_task(config: Config, accelerator: Accelerator) -> Task:
     """
     batch, processes = config.data.batch_size, accelerator.num_processes
     if batch % processes:
-        raise UserError(f"--data.batch_size {batch} does not divide among {processes} processes")
+        raise UserError(f"--data.batch_size must be a multiple of the number of processes, {processes}, got {batch}")
     task = getattr(import_module(f"tst_fast.tasks.{config.task}"), CLASSES[config.task])(config, accelerator)
     task.check()
     return task

@@ -28,8 +28,8 @@ class Mixing:
         if config.mixup or config.cutmix:
             if batch_size % 2:
                 raise UserError(
-                    f"mixup and cutmix mix pairs of images, but each process has {batch_size}: make --data.batch_size "
-                    "twice a multiple of the number of processes"
+                    f"images of each process must be even in number for mixup and cutmix, got {batch_size}: make "
+                    "--data.batch_size a multiple of twice the number of processes"
                 )
             from timm.data.mixup import Mixup  # timm takes a second to import, so only where it is asked for
 

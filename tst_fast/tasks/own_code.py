@@ -52,7 +52,7 @@ def _require_keywords(name: str, function: Any, settings: dict[str, Any]) -> Non
 
 
 def check_term(term: Term, loss: LossConfig, classes: int, weighted: bool) -> None:
-    """Call a distillation term of the user's own on two rows, to see that it works.
+    """Refuse a distillation term that cannot work; the user's own is called on two rows.
 
     Args:
         term: see `distillation_term`.
@@ -61,8 +61,15 @@ def check_term(term: Term, loss: LossConfig, classes: int, weighted: bool) -> No
         weighted: whether rows are going to have weights.
 
     Raises:
-        UserError: it raises an error, or gives no scalar that the student can learn from.
+        UserError: it compares classes and there is one; or it raises an error, or gives no scalar that the student can
+            learn from.
     """
+    if classes == 1 and (loss.standardise or loss.name in ("dkd", "dist")):
+        named = "--loss.standardise true" if loss.standardise else f"--loss.name {loss.name}"
+        raise UserError(
+            f"{named} compares the logits of an image with each other, and there is one class: give --loss.name kd and "
+            "--loss.standardise false"
+        )
     if not is_import_path(loss.name):
         return
     generator = torch.Generator().manual_seed(0)
@@ -75,7 +82,7 @@ def check_term(term: Term, loss: LossConfig, classes: int, weighted: bool) -> No
             of = f"logits [2, {classes}], int64 labels [2] and {'weights [2]' if weighted else 'no weights'}"
             raise UserError(f"--loss.name {loss.name} fails on {of} ({in_short(error)})") from error
     if not isinstance(value, Tensor) or value.shape != ():
-        raise UserError(f"--loss.name {loss.name} must give a scalar tensor, not {shape_or_type(value)}")
+        raise UserError(f"--loss.name {loss.name} must give a scalar tensor, got {shape_or_type(value)}")
     if not value.requires_grad:
         raise UserError(f"--loss.name {loss.name} gives a tensor without a gradient to the student's logits")
 
@@ -96,7 +103,7 @@ def require_logits(logits: Any, shape: Sequence[int | None], network: str) -> No
         named = ", ".join("any" if side is None else str(side) for side in shape)
         remedy = "" if found else ": wrap it in a module that gives these alone"
         raise UserError(
-            f"{network} must put out logits [{named}] for {shape[0]} images, not {shape_or_type(logits)}{remedy}"
+            f"{network} must put out logits [{named}] for {shape[0]} images, got {shape_or_type(logits)}{remedy}"
         )
 
 

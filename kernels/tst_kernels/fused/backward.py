@@ -38,7 +38,7 @@ def sum_gradients(
     images,
     gradient,
     parameters,
-    kinds,
+    family_codes,
     tables,
     constants,
     partials,
@@ -60,7 +60,7 @@ def sum_gradients(
     fill = pixels.fill_of(constants)
     tables += image_number * (2 * families.TABLE_SIZE)
     slot = parameters + row * families.COLUMNS
-    family = tl.load(kinds + row)
+    family = tl.load(family_codes + row)
     nothing = tl.zeros([THREADS], tl.float32)
     sums = Derivatives(nothing, nothing, nothing, nothing, nothing, nothing, nothing)
     number = tl.where(family == families.NO_FAMILY, tiles, stripe)

@@ -325,7 +325,7 @@ def _warp_derivatives(slot, image, tile, pixel, upstream):
 
 
 @triton.jit
-def _few(first, second, third, upstream, pixel, changed):
+def _few_derivatives(first, second, third, upstream, pixel, changed):
     """The derivatives of a family with three parameters at most."""
     nothing = tl.zeros_like(tl.sum(first, axis=PIXEL_AXIS))
     return Derivatives(
@@ -344,7 +344,8 @@ def _colour_derivatives(slot, pixel, upstream):
     unclamped = colour(slot, pixel)
     passed = pixels.where_unclamped(upstream, unclamped)
     offset = pixels.total(passed)
-    return _few(pixels.dot(passed, pixel), grey(pixel) * offset, offset, upstream, pixel, pixels.clamp(unclamped))
+    scale, grey_weight = pixels.dot(passed, pixel), grey(pixel) * offset
+    return _few_derivatives(scale, grey_weight, offset, upstream, pixel, pixels.clamp(unclamped))
 
 
 @triton.jit
@@ -353,7 +354,7 @@ def _sharpness_derivatives(slot, image, tile, pixel, upstream):
     unclamped = sharpness(tl.load(slot), pixel, smoothed)
     factor = pixels.dot(pixels.where_unclamped(upstream, unclamped), pixels.subtract(pixel, smoothed))
     nothing = tl.zeros_like(factor)
-    return _few(factor, nothing, nothing, upstream, pixel, pixels.clamp(unclamped))
+    return _few_derivatives(factor, nothing, nothing, upstream, pixel, pixels.clamp(unclamped))
 
 
 @triton.jit
@@ -363,7 +364,7 @@ def _posterize_derivatives(slot, image, pixel, upstream):
     changed = posterize(slot, levels)
     step = pixels.dot(upstream, pixels.subtract(changed, levels)) / tl.load(slot)
     nothing = tl.zeros_like(step)
-    return _few(step, nothing, nothing, upstream, pixel, changed)
+    return _few_derivatives(step, nothing, nothing, upstream, pixel, changed)
 
 
 @triton.jit
@@ -376,13 +377,13 @@ def _solarize_derivatives(slot, image, pixel, upstream):
     )
     threshold = pixels.dot(upstream, by_threshold)
     nothing = tl.zeros_like(threshold)
-    return _few(threshold, nothing, nothing, upstream, pixel, solarize(slot, pixel, levels))
+    return _few_derivatives(threshold, nothing, nothing, upstream, pixel, solarize(slot, pixel, levels))
 
 
 @triton.jit
 def _gate_derivatives(upstream, pixel, changed):
     nothing = tl.zeros_like(pixel.red)
-    return _few(nothing, nothing, nothing, upstream, pixel, changed)
+    return _few_derivatives(nothing, nothing, nothing, upstream, pixel, changed)
 
 
 @triton.jit

@@ -12,7 +12,7 @@ def mix(
     images,
     result,
     parameters,
-    kinds,
+    family_codes,
     tables,
     constants,
     slots,
@@ -34,7 +34,7 @@ def mix(
     end = row + slots
     while row < end:
         slot = parameters + row * families.COLUMNS
-        changed = families.transform(tl.load(kinds + row), slot, image, tile, pixel, tables, fill, GEOMETRY)
+        changed = families.transform(tl.load(family_codes + row), slot, image, tile, pixel, tables, fill, GEOMETRY)
         gate = tl.load(slot + families.GATE_COLUMN)
         total = pixels.add(total, pixels.scale(pixels.subtract(changed, pixel), gate))
         row += 1

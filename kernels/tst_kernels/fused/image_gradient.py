@@ -164,7 +164,7 @@ def gather_gradients(
     gradient,
     result,
     parameters,
-    kinds,
+    family_codes,
     constants,
     grey_gradients,
     sizes,
@@ -190,7 +190,7 @@ def gather_gradients(
     end = row + slots
     while row < end:
         slot = parameters + row * families.COLUMNS
-        family = tl.load(kinds + row)
+        family = tl.load(family_codes + row)
         gate = tl.load(slot + families.GATE_COLUMN)
         if family != families.NO_FAMILY:
             passed = _adjoint(family, slot, image, tile, pixel, upstream_image, upstream, factors, GEOMETRY)

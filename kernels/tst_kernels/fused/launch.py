@@ -8,7 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from tst_kernels.fused import backward, families, forward, image_gradient, launcher, pairs, parameters, statistics, warp
-from tst_kernels.fused.launcher import INTERPRETED, launch, likeness
+from tst_kernels.fused.launcher import INTERPRETED, launch, specialisation_key
 from tst_kernels.fused.parameters import Slots
 from tst_kernels.fused.pixels import Constants, Images, Layout
 
@@ -31,10 +31,10 @@ _PREPARE_REGISTERS = 128
 """The fewest without spills (`make compile-matrix`): the mix does with few from sm_90 on. A multiprocessor then holds
 six programs of the mix and five of its gradients; four of those of floating-point images, which spill six registers on
 sm_100 otherwise. What prepares them runs once an image. Left alone, Triton 3.8 takes up to 126 registers."""
-_MOST_FIXED = 16
+_MOST_SPECIALISED = 16
 """Layouts of images that kernels are compiled for, each by itself, in one process: a fifth of the forward pass's
 instructions are saved, and sizes that change all the time compile no more."""
-_fixed: dict[Layout, Layout] = {}
+_specialised: dict[Layout, Layout] = {}
 _MOST_PIXELS = 2**31 - 2**14
 """Of a plane: the indices of its last tile fit 32 bits, too."""
 
@@ -66,22 +66,22 @@ def mix_forward(
     """
     batch, slots = draw[0].shape
     height, width = images.shape[2:]
-    source, nine, sizes = _image(images), _constants(constants), _whole(sizes)
+    source, nine, sizes = _image(images), _constants(constants), _as_int32(sizes)
     result = empty_result(images, dtype, channels_last) if out is None else out
     target = _image(result)
     if target.pointer is not result:
-        raise ValueError("out: values of one image lie 2^31 or more elements apart; their offsets must fit 32 bits")
-    alike = likeness(source.pointer, result, *draw, sizes, nine.pointer)
+        raise ValueError("out must have offsets below 2^31 within an image: give a contiguous one")
+    key = specialisation_key(source.pointer, result, *draw, sizes, nine.pointer)
     # What is not aligned cannot be written two at a time: two would go through shared memory.
     are_apart = target.layout.pair_words is None and height * width % 16 != 0
     pixels = 1 if are_apart else _pixels(images.device)
     threads, tiles = _tiles(height * width, pixels)
-    with launcher.on(images.device):
-        rows, kinds, mean_grey, tables = prepare(source, draw, images.device, alike, geometry, sizes)
-        arguments = fixed(source), fixed(target), rows, kinds, tables, nine
+    with launcher.device_guard(images.device):
+        rows, family_codes, mean_grey, tables = prepare(source, draw, images.device, key, geometry, sizes)
+        arguments = specialised(source), specialised(target), rows, family_codes, tables, nine
         shape = slots, geometry, threads, pixels
-        launch(forward.mix, batch * tiles, arguments, shape, alike, threads, _FEW_REGISTERS)
-    return result, rows, kinds, mean_grey, tables
+        launch(forward.mix, batch * tiles, arguments, shape, key, threads, _FEW_REGISTERS)
+    return result, rows, family_codes, mean_grey, tables
 
 
 def mix_backward(
@@ -99,30 +99,30 @@ def mix_backward(
     `gradient`, of the result, may have any strides; `draw` is operations and levels; `saved` are parameters, families,
     mean grey and tables of the forward pass, and the rest is as there.
     """
-    rows, kinds, mean_grey, tables = saved
-    batch, slots = kinds.shape
+    rows, family_codes, mean_grey, tables = saved
+    batch, slots = family_codes.shape
     height, width = images.shape[2:]
-    source, upstream, nine, sizes = _image(images), _image(gradient), _constants(constants), _whole(sizes)
+    source, upstream, nine, sizes = _image(images), _image(gradient), _constants(constants), _as_int32(sizes)
     pixels = _pixels(images.device)
     threads, tiles = _tiles(height * width, pixels)
     stripes = _stripes(batch * slots, tiles)
     partials = rows.new_empty((batch, slots, stripes, int(families.COLUMNS)))
     image_gradients = torch.empty_like(source.pointer) if needs_images else rows.new_empty(0)
-    alike = likeness(upstream.pointer, source.pointer, *draw, *saved, sizes, nine.pointer)
-    with launcher.on(images.device):
+    key = specialisation_key(upstream.pointer, source.pointer, *draw, *saved, sizes, nine.pointer)
+    with launcher.device_guard(images.device):
         if upstream.layout.pair_words is None:  # pairs of the images alone would spill
             source = source._replace(layout=source.layout._replace(pair_words=None))
-        known = fixed(source), fixed(upstream)
-        arguments = *known, rows, kinds, tables, nine, partials
+        known = specialised(source), specialised(upstream)
+        arguments = *known, rows, family_codes, tables, nine, partials
         shape = slots, geometry, stripes, threads, pixels
         registers = _REGISTERS if images.dtype == torch.uint8 else _FLOAT_REGISTERS
-        launch(backward.sum_gradients, batch * slots * stripes, arguments, shape, alike, threads, registers)
-        of_levels, of_gates, of_grey = slot_gradients(draw, mean_grey, partials, source, sizes, alike)
+        launch(backward.sum_gradients, batch * slots * stripes, arguments, shape, key, threads, registers)
+        of_levels, of_gates, of_grey = slot_gradients(draw, mean_grey, partials, source, sizes, key)
         if needs_images:
             threads, tiles = _tiles(height * width, PIXELS_COLLECTED)
-            arguments = *known, fixed(_image(image_gradients)), rows, kinds, nine, of_grey, sizes
+            arguments = *known, specialised(_image(image_gradients)), rows, family_codes, nine, of_grey, sizes
             shape = slots, geometry, threads, PIXELS_COLLECTED
-            launch(image_gradient.gather_gradients, batch * tiles, arguments, shape, alike, threads, _REGISTERS)
+            launch(image_gradient.gather_gradients, batch * tiles, arguments, shape, key, threads, _REGISTERS)
     return of_levels, of_gates, image_gradients
 
 
@@ -130,7 +130,7 @@ def prepare(
     source: Images,
     draw: Sequence[Tensor | None],
     device: torch.device,
-    alike: Hashable,
+    key: Hashable,
     geometry: bool = True,
     sizes: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -146,17 +146,17 @@ def prepare(
     block = min(16384, max(256, triton.next_power_of_2(pixel_count))) if INTERPRETED else _STATISTICS_BLOCK
     stripes = _stripes(batch, triton.cdiv(pixel_count, block))
     rows = torch.empty((batch, slots, int(families.COLUMNS)), dtype=torch.float32, device=device)
-    kinds = torch.empty((batch, slots), dtype=torch.int32, device=device)
+    family_codes = torch.empty((batch, slots), dtype=torch.int32, device=device)
     mean_grey = rows.new_empty(batch)
     tables = torch.empty((batch, 2, 3, 256), dtype=torch.uint8, device=device)
     codes, padded, counts = _slots(operations), triton.next_power_of_2(slots), (None, None)
     if stripes > 1:
-        counts = kinds.new_empty((batch, stripes, 3, 256)), rows.new_empty((batch, stripes))
-        launch(statistics.count, batch * stripes, (source, codes, sizes, *counts), (stripes, padded, block), alike)
+        counts = family_codes.new_empty((batch, stripes, 3, 256)), rows.new_empty((batch, stripes))
+        launch(statistics.count, batch * stripes, (source, codes, sizes, *counts), (stripes, padded, block), key)
     fields = codes, _slots(levels), _slots(gates), None if centres is None else _slots(centres)
-    arguments = source, *fields, sizes, *counts, tables, mean_grey, rows, kinds
-    launch(parameters.prepare, batch, arguments, (geometry, padded, stripes, block), alike, THREADS, _PREPARE_REGISTERS)
-    return rows, kinds, mean_grey, tables
+    arguments = source, *fields, sizes, *counts, tables, mean_grey, rows, family_codes
+    launch(parameters.prepare, batch, arguments, (geometry, padded, stripes, block), key, THREADS, _PREPARE_REGISTERS)
+    return rows, family_codes, mean_grey, tables
 
 
 def slot_gradients(
@@ -165,7 +165,7 @@ def slot_gradients(
     partials: Tensor,
     source: Images,
     sizes: Tensor | None,
-    alike: Hashable,
+    key: Hashable,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of levels and gates [B, K] and of each pixel's grey [B], from partial sums [B, K, stripes, 8]."""
     codes, levels = (_slots(field) for field in draw)
@@ -173,7 +173,7 @@ def slot_gradients(
     of_levels, of_gates = partials.new_empty((batch, slots)), partials.new_empty((batch, slots))
     of_grey = partials.new_empty(batch)
     arguments = codes, levels, mean_grey, partials, source, sizes, of_levels, of_gates, of_grey
-    launch(parameters.compute_gradients, batch, arguments, (triton.next_power_of_2(slots), stripes), alike)
+    launch(parameters.compute_gradients, batch, arguments, (triton.next_power_of_2(slots), stripes), key)
     return of_levels, of_gates, of_grey
 
 
@@ -190,11 +190,11 @@ def warp_forward(images: Tensor, theta: Tensor, bilinear: bool, fill: float) -> 
     pixels = _pixels(images.device)
     threads, tiles = _tiles(images.shape[2] * images.shape[3], pixels)
     mode = warp.BILINEAR if bilinear else warp.NEAREST
-    with launcher.on(images.device):
+    with launcher.device_guard(images.device):
         arguments = source, target, theta.contiguous()
         shape = channels, fill, mode.value, threads, pixels
-        alike = likeness(source.pointer, theta)
-        launch(warp.warp, images.shape[0] * channels * tiles, arguments, shape, alike, threads)
+        key = specialisation_key(source.pointer, theta)
+        launch(warp.warp, images.shape[0] * channels * tiles, arguments, shape, key, threads)
     return result
 
 
@@ -207,19 +207,19 @@ def warp_backward(
     threads, tiles = _tiles(height * width, pixels)
     theta, fill = theta.contiguous(), float(fill)  # a whole number would be of another type to Triton
     upstream = _planes(gradient)
-    alike = likeness(gradient, images, theta)
+    key = specialisation_key(gradient, images, theta)
     image_gradients, theta_gradients = images.new_empty(0), theta.new_empty(0)
-    with launcher.on(images.device):
+    with launcher.device_guard(images.device):
         if needs[0]:
             image_gradients = torch.empty_like(images)
             mode = warp.BILINEAR if bilinear else warp.NEAREST
             arguments, shape = (upstream, _planes(image_gradients), theta), (channels, mode.value, threads, pixels)
-            launch(warp.gather_gradients, batch * channels * tiles, arguments, shape, alike, threads)
+            launch(warp.gather_gradients, batch * channels * tiles, arguments, shape, key, threads)
         if needs[1] and bilinear:
             stripes = _stripes(batch * channels, tiles)
             partials = theta.new_empty((batch, channels * stripes, 6))
             arguments, shape = (_planes(images), upstream, theta, partials), (channels, fill, stripes, threads, pixels)
-            launch(warp.sum_theta_gradients, batch * channels * stripes, arguments, shape, alike, threads)
+            launch(warp.sum_theta_gradients, batch * channels * stripes, arguments, shape, key, threads)
             theta_gradients = partials.sum(1).view(batch, 2, 3)
         elif needs[1]:
             theta_gradients = torch.zeros_like(theta)
@@ -238,7 +238,7 @@ def _image(images: Tensor) -> Images:
     if _extent(images) >= 2**31 or height * width > _MOST_PIXELS:
         images = images.contiguous()
         if images[0].numel() >= 2**31 or height * width > _MOST_PIXELS:
-            raise ValueError(f"an image of {height} x {width} is too large: its pixels' offsets must fit 32 bits")
+            raise ValueError(f"images must have below 2^31 values each, got {height} x {width}: use backend='torch'")
     words = _packed_words(images)
     if words is not None:
         images, (image_stride, row_stride, column_stride), channel_stride = words, words.stride(), None
@@ -254,16 +254,16 @@ def _image(images: Tensor) -> Images:
     return Images(images, image_stride, Layout(*strides, height, width, pair_words))
 
 
-def fixed(images: Images) -> Images:
+def specialised(images: Images) -> Images:
     """The same with a layout that is known at compile time, for the first layouts that a process sees.
 
     Results have the same bits either way in the kernels that are given it, where a layout takes part in the arithmetic
     of whole numbers alone. `prepare` and `compute_gradients`, which divide by sides, are not.
     """
     layout = images.layout
-    if layout not in _fixed and len(_fixed) < _MOST_FIXED and not INTERPRETED:
-        _fixed[layout] = Layout(*(None if one is None else tl.constexpr(one) for one in layout))
-    return Images(images.pointer, images.image_stride, _fixed.get(layout, layout))
+    if layout not in _specialised and len(_specialised) < _MOST_SPECIALISED and not INTERPRETED:
+        _specialised[layout] = Layout(*(None if one is None else tl.constexpr(one) for one in layout))
+    return Images(images.pointer, images.image_stride, _specialised.get(layout, layout))
 
 
 def _extent(images: Tensor) -> int:
@@ -288,7 +288,7 @@ def _packed_words(images: Tensor) -> Tensor | None:
 def _planes(images: Tensor) -> Images:
     """As `_image`, with the strides of channels and rows kept."""
     if _extent(images[:, :1]) >= 2**31 or images.shape[2] * images.shape[3] > _MOST_PIXELS:
-        raise ValueError(f"images of {list(images.shape)} are too large: a channel's offsets must fit 32 bits")
+        raise ValueError(f"channels must have offsets below 2^31, got images {list(images.shape)}: use backend='torch'")
     image_stride, channel_stride, row_stride, column_stride = images.stride()
     return Images(images, image_stride, Layout(channel_stride, row_stride, column_stride, *images.shape[2:]))
 
@@ -297,7 +297,7 @@ def _constants(values: Sequence[float] | Tensor) -> Constants:
     return Constants(None, values) if isinstance(values, Tensor) else Constants(tuple(map(float, values)), None)
 
 
-def _whole(sizes: Tensor | None) -> Tensor | None:
+def _as_int32(sizes: Tensor | None) -> Tensor | None:
     """Sizes as the kernels read them."""
     return None if sizes is None else sizes.to(torch.int32).contiguous()
 

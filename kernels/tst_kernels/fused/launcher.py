@@ -27,8 +27,8 @@ compiled: dict[Hashable, Any] = {}
 """Kernels by what they were compiled for."""
 
 
-def likeness(*tensors: Tensor | None) -> tuple[Hashable, ...]:
-    """All that a kernel may be compiled for: of equal likeness, tensors differ in their values alone."""
+def specialisation_key(*tensors: Tensor | None) -> tuple[Hashable, ...]:
+    """All that a kernel may be compiled for: of equal keys, tensors differ in their values alone."""
     return tuple(
         [
             None if one is None else (one.dtype, one.shape, one.stride(), one.data_ptr() % _ALIGNMENT, one.device)
@@ -42,7 +42,7 @@ def launch(
     programs: int,
     arguments: tuple,
     constants: tuple,
-    alike: Hashable,
+    key: Hashable,
     threads: int = 128,
     registers: int | None = None,
 ) -> None:
@@ -53,21 +53,21 @@ def launch(
         programs: of the grid.
         arguments: the first of the kernel, with all tensors.
         constants: the others: whole numbers and what is known at compile time.
-        alike: the `likeness` of what `arguments` follow from.
+        key: the `specialisation_key` of what `arguments` follow from.
         threads: a program.
         registers: the most that a thread may have, see `options`.
     """
     if INTERPRETED:
         kernel[(programs,)](*arguments, *constants)
         return
-    key = kernel.fn, alike, constants
-    known = compiled.get(key)
+    entry = kernel.fn, key, constants
+    known = compiled.get(entry)
     if known is not None:
         known[(programs, 1, 1)](*arguments, *constants)
         return
     if len(compiled) >= _MOST_COMPILED:
         compiled.clear()
-    compiled[key] = kernel[(programs,)](*arguments, *constants, **options(threads, registers))
+    compiled[entry] = kernel[(programs,)](*arguments, *constants, **options(threads, registers))
 
 
 def options(threads: int, registers: int | None = None) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def is_amd(device: torch.device) -> bool:
     return not INTERPRETED and triton.runtime.driver.active.get_current_target().backend == "hip"
 
 
-def on(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+def device_guard(device: torch.device) -> contextlib.AbstractContextManager[Any]:
     """The device whose stream the kernels join."""
     if device.type != "cuda" or device.index == torch.cuda.current_device():
         return contextlib.nullcontext()

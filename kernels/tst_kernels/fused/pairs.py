@@ -16,15 +16,15 @@ WORDS = 3
 
 
 @triton.jit
-def beside(first, second):
+def join_pair(first, second):
     """A tile of each thread's two values."""
     pair = tl.join(first, second)
     return tl.trans(pair) if PIXEL_AXIS == 0 else pair
 
 
 @triton.jit
-def apart(pair):
-    """The two of `beside`."""
+def split_pair(pair):
+    """The two of `join_pair`."""
     return tl.split(tl.trans(pair) if PIXEL_AXIS == 0 else pair)
 
 
@@ -32,13 +32,13 @@ def apart(pair):
 def _words_of(image, index):
     """Pointers to the first word of each thread, and whether its pixels are inside: [threads]."""
     WORD: tl.constexpr = tl.int16 if image.pointer.dtype.element_ty.primitive_bitwidth == 8 else tl.int32
-    first, _ = apart(index)
+    first, _ = split_pair(index)
     pointer = image.pointer.to(tl.pointer_type(WORD), bitcast=True) + first // 2 * image.layout.pair_words
     return pointer, first < image.layout.height * image.layout.width
 
 
 @triton.jit
-def _halves(word, element: tl.constexpr):
+def _unpack(word, element: tl.constexpr):
     """The two elements of a word, the lower first, in int32 or float32.
 
     Bytes are cut off in 8 bits: of masks in 32 bits Triton 3.6 made addresses in the look-up tables that nothing
@@ -62,14 +62,14 @@ def load(image, index):
     """
     element: tl.constexpr = image.pointer.dtype.element_ty
     word, inside = _words_of(image, index)
-    red, green = _halves(tl.load(word, mask=inside, other=0), element)
-    blue, next_red = _halves(tl.load(word + 1, mask=inside, other=0), element)
-    next_green, next_blue = _halves(tl.load(word + 2, mask=inside, other=0), element)
-    return beside(red, next_red), beside(green, next_green), beside(blue, next_blue)
+    red, green = _unpack(tl.load(word, mask=inside, other=0), element)
+    blue, next_red = _unpack(tl.load(word + 1, mask=inside, other=0), element)
+    next_green, next_blue = _unpack(tl.load(word + 2, mask=inside, other=0), element)
+    return join_pair(red, next_red), join_pair(green, next_green), join_pair(blue, next_blue)
 
 
 @triton.jit
-def _word(low, high, element: tl.constexpr):
+def _pack(low, high, element: tl.constexpr):
     first = low.to(element).to(tl.int16, bitcast=True).to(tl.int32) & 0xFFFF
     return first | (high.to(element).to(tl.int16, bitcast=True).to(tl.int32) << 16)
 
@@ -79,9 +79,9 @@ def store(image, index, red, green, blue):
     """Write what `load` reads, to an image of 16 bits a channel."""
     element: tl.constexpr = image.pointer.dtype.element_ty
     word, inside = _words_of(image, index)
-    red, next_red = apart(red)
-    green, next_green = apart(green)
-    blue, next_blue = apart(blue)
-    tl.store(word, _word(red, green, element), mask=inside)
-    tl.store(word + 1, _word(blue, next_red, element), mask=inside)
-    tl.store(word + 2, _word(next_green, next_blue, element), mask=inside)
+    red, next_red = split_pair(red)
+    green, next_green = split_pair(green)
+    blue, next_blue = split_pair(blue)
+    tl.store(word, _pack(red, green, element), mask=inside)
+    tl.store(word + 1, _pack(blue, next_red, element), mask=inside)
+    tl.store(word + 2, _pack(next_green, next_blue, element), mask=inside)

@@ -157,8 +157,8 @@ def _family_of(code, GEOMETRY: tl.constexpr):
 
 
 @triton.jit
-def _unsound(code, level):
-    """Zero, or NaN where the operation has a level and that is not finite."""
+def _nan_if_not_finite(code, level):
+    """Zero, or NaN where the operation has a level that is not finite."""
     position = tl.minimum(tl.maximum(code, 0), 31)
     has_level = ((position * 0 + _HAS_LEVEL) >> position) & 1
     return tl.where(has_level == 1, 0.0 * level, 0.0)
@@ -177,7 +177,7 @@ def prepare(
     tables,
     mean_grey,
     parameters,
-    kinds,
+    family_codes,
     GEOMETRY: tl.constexpr,
     SLOTS: tl.constexpr,
     STRIPES: tl.constexpr,
@@ -185,7 +185,7 @@ def prepare(
 ):
     """What the mix needs to know of one image: its tables and mean grey, its slots' rows of parameters and families.
 
-    `parameters` is [images, slots, 8], `kinds` [images, slots]; the others are those of `statistics.tabulate`.
+    `parameters` is [images, slots, 8], `family_codes` [images, slots]; the others are those of `statistics.tabulate`.
     """
     image_number = tl.program_id(0)
     height, width = pixels.size_of(images, sizes, image_number)
@@ -198,7 +198,7 @@ def prepare(
     code = tl.load(at(codes, image_number, slot), mask=valid, other=0).to(tl.int32)
     level = tl.load(at(levels, image_number, slot), mask=valid, other=0.0).to(tl.float32)
     gate = tl.load(at(gates, image_number, slot), mask=valid, other=0.0).to(tl.float32)
-    gate += 0.0 * gate + _unsound(code, level)  # NaN makes the whole image NaN
+    gate += 0.0 * gate + _nan_if_not_finite(code, level)  # NaN makes the whole image NaN
     family = _family_of(code, GEOMETRY)
     affine = _warp_parameters(code, level, height, width)
     tone = _tone_parameters(code, level, grey)
@@ -220,7 +220,7 @@ def prepare(
     tl.store(entry + families.GATE_COLUMN, tl.where(family == families.NO_FAMILY, 0.0, gate), mask=valid)
     table = tl.where(code == EQUALIZE, statistics.EQUALIZE_TABLE, statistics.AUTOCONTRAST_TABLE)
     tl.store(entry + families.TABLE_COLUMN, table.to(tl.float32), mask=valid)
-    tl.store(kinds + row, family, mask=valid)
+    tl.store(family_codes + row, family, mask=valid)
 
 
 @triton.jit
@@ -279,8 +279,8 @@ def compute_gradients(
         _sum_stripes(partials, row, valid, 4, STRIPES),
         _sum_stripes(partials, row, valid, 5, STRIPES),
     )
-    gate = _sum_stripes(partials, row, valid, 6, STRIPES)
-    gate += _unsound(code, level)
+    gate = _sum_stripes(partials, row, valid, families.GATE_COLUMN, STRIPES)
+    gate += _nan_if_not_finite(code, level)
     tl.store(level_gradients + row, _level_gradient(code, level, grey, by, height, width), mask=valid)
     tl.store(gate_gradients + row, gate, mask=valid)
     through_mean = tl.where(valid & (code == CONTRAST), -level * by[2] * FACTOR, 0.0)

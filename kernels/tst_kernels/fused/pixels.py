@@ -133,17 +133,17 @@ def _load(image, offset, mask):
     if image.pointer.dtype.element_ty == tl.int32:
         return Pixel(first & 255, (first >> 8) & 255, (first >> 16) & 255)
     elif image.layout.channel_stride is None:
-        value = _wide(first)
+        value = _in_32_bits(first)
         return Pixel(value, value, value)
     else:
         second = tl.load(image.pointer + (offset + image.layout.channel_stride), mask=mask, other=0)
         third = tl.load(image.pointer + (offset + 2 * image.layout.channel_stride), mask=mask, other=0)
-        return Pixel(_wide(first), _wide(second), _wide(third))
+        return Pixel(_in_32_bits(first), _in_32_bits(second), _in_32_bits(third))
 
 
 @triton.jit
-def _wide(value):
-    """In 32 bits."""
+def _in_32_bits(value):
+    """In float32 or int32."""
     return value.to(tl.float32) if value.dtype.is_floating() else value.to(tl.int32)
 
 
@@ -241,7 +241,7 @@ class Constants(NamedTuple):
 
 
 @triton.jit
-def _three(constants, FIRST: tl.constexpr):
+def _channel_values(constants, FIRST: tl.constexpr):
     if constants.pointer is None:
         return Pixel(constants.numbers[FIRST], constants.numbers[FIRST + 1], constants.numbers[FIRST + 2])
     else:
@@ -252,19 +252,19 @@ def _three(constants, FIRST: tl.constexpr):
 @triton.jit
 def scale_of(constants):
     """What each channel is multiplied by."""
-    return _three(constants, 0)
+    return _channel_values(constants, 0)
 
 
 @triton.jit
 def shift_of(constants):
     """What is then added to each channel."""
-    return _three(constants, 3)
+    return _channel_values(constants, 3)
 
 
 @triton.jit
 def fill_of(constants):
     """What Cutout fills each channel with, in 0..255."""
-    return _three(constants, 6)
+    return _channel_values(constants, 6)
 
 
 @triton.jit

@@ -41,7 +41,7 @@ class ArrayDataset:
     def __post_init__(self) -> None:
         shape, kind = self.images.shape, self.images.dtype
         if len(shape) != 4 or shape[3] != 3 or kind != np.uint8:
-            raise DataError(f"{self.name}: images must be uint8 [N, H, W, 3], not {kind} {list(shape)}")
+            raise DataError(f"{self.name}: images must be uint8 [N, H, W, 3], got {kind} {list(shape)}")
         require_labels(self.labels, shape[0], self.classes, self.name)
 
     def __len__(self) -> int:

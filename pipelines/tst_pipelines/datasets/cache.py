@@ -34,7 +34,7 @@ def user_cache() -> Path:
     try:
         return Path.home() / ".cache" / "tst-fast"
     except RuntimeError:
-        raise DataError("there is no home folder: name one for the cache in the variable TST_FAST_CACHE") from None
+        raise DataError("no home folder was found for the cache: set TST_FAST_CACHE to a folder") from None
 
 
 def stamp(path: str | Path) -> tuple[int, int, int, int]:

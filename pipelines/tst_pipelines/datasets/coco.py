@@ -213,11 +213,11 @@ def _classes(file: Path, own: Sequence[str], classes: Sequence[str] | None) -> t
     """The names of all classes, and the position among them of each of the file's own, int64."""
     if len(set(own)) < len(own):
         twice = sorted({name for name in own if own.count(name) > 1})
-        raise DataError(f"{file} has several categories of one name: {shortened(twice)}")
+        raise DataError(f"{file}: names of categories must be unique, got {shortened(twice)} more than once")
     if classes is None:
         return tuple(own), np.arange(len(own))
     if strange := sorted(set(own) - set(classes)):
-        raise DataError(f"{file} has categories that the training split lacks: {shortened(strange)}")
+        raise DataError(f"{file} has categories that the training split lacks: {shortened(strange)}; remove them")
     if absent := sorted(set(classes) - set(own)):
         logger.warning("%s lacks %d of the %d classes: %s", file, len(absent), len(classes), shortened(absent))
     return tuple(classes), np.array([list(classes).index(name) for name in own], np.int64)

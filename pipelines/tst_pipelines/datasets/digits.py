@@ -43,7 +43,7 @@ def digits(cache: str | Path | None = None) -> tuple[ImageDataset, ImageDataset]
             ) from None
         splits = _read(root)
     if splits is None:
-        raise DataError(f"{root} holds images that are not the digits: remove this folder, and it will be written anew")
+        raise DataError(f"{root} holds images that are not the digits: remove this folder, and it is written again")
     return splits
 
 

@@ -217,7 +217,7 @@ def _class_folders(root: Path) -> tuple[tuple[int, ...], list[str]]:
     except NotADirectoryError:
         raise DataError(f"{root} is a file: give a folder that holds one folder of images for each class") from None
     except OSError as error:
-        raise DataError(f"{root} cannot be read: {reason(error)}") from None
+        raise DataError(f"{error.filename or root} cannot be read: {reason(error)}") from None
     if not found:
         raise DataError(f"{root} has no class folders: put the images of each class in a folder of its own")
     return before, found

@@ -74,7 +74,7 @@ class LabelWords:
     def _own_classes(self) -> list[str]:
         for word, place in zip(self.different, self.places, strict=True):
             if _is_odd_number(word):
-                raise DataError(f"{place}: the label {word!r} is neither a whole number from 0 nor a name")
+                raise DataError(f"{place}: a label must be a whole number from 0, or a name, got {word!r}")
         numbers = [_number(word) for word in self.different]
         if max(numbers) < 0:
             return sorted(self.different)
@@ -86,7 +86,7 @@ class LabelWords:
             )
         highest = int(np.argmax(numbers))
         if numbers[highest] > _HIGHEST:
-            raise DataError(f"{self.places[highest]}: {numbers[highest]} is no class number: the highest is {_HIGHEST}")
+            raise DataError(f"{self.places[highest]}: class numbers must be 0 to {_HIGHEST}, got {numbers[highest]}")
         return [str(number) for number in range(numbers[highest] + 1)]
 
 

@@ -22,9 +22,9 @@ def require_labels(labels: object, images: int, classes: Sequence[str], name: st
         DataError: another type or shape, or a label outside `classes`.
     """
     if not isinstance(labels, np.ndarray):
-        raise DataError(f"{name}: labels must be a NumPy array, int64 [{images}], not a {type(labels).__name__}")
+        raise DataError(f"{name}: labels must be a NumPy array, int64 [{images}], got a {type(labels).__name__}")
     if labels.shape != (images,) or labels.dtype != np.int64:
-        raise DataError(f"{name}: labels must be int64 [{images}], not {labels.dtype} {list(labels.shape)}")
+        raise DataError(f"{name}: labels must be int64 [{images}], got {labels.dtype} {list(labels.shape)}")
     if images and not 0 <= labels.min() <= labels.max() < len(classes):
         outside = labels[(labels < 0) | (labels >= len(classes))][0]
-        raise DataError(f"{name}: labels must be 0 to {len(classes) - 1}, positions in its classes, not {outside}")
+        raise DataError(f"{name}: labels must be 0 to {len(classes) - 1}, positions in its classes, got {outside}")

@@ -199,7 +199,7 @@ def _by_key(root: Path, suffix: str) -> dict[str, str]:
 def _ids(classes: int, given: Mapping[int, int] | None, ignored: Sequence[int]) -> np.ndarray:
     """What `PairDataset.ids` holds."""
     if not 1 <= classes <= _REFUSED:
-        raise DataError(f"label maps of 8 bits have 1 to {_REFUSED} classes, not {classes}")
+        raise DataError(f"label maps of 8 bits must have 1 to {_REFUSED} classes, got {classes}")
     table = {**{value: value for value in range(classes)}, IGNORED: IGNORED} if given is None else dict(given)
     table |= dict.fromkeys(ignored, IGNORED)
     for value, label in table.items():

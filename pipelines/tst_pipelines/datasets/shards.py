@@ -246,4 +246,4 @@ def _require_end(shard: str, end: int, file: BinaryIO) -> None:
         raise DataError(f"{shard} is damaged or cut short at byte {end}: replace it")
     while rest := file.read(1 << 20):
         if rest.strip(b"\0"):
-            raise DataError(f"{shard} holds more after its end mark: were archives joined? Unpack and pack them again")
+            raise DataError(f"{shard} has data after its end mark, as joined archives do: unpack and pack it again")

@@ -53,7 +53,7 @@ class CachedLoader(PositionedLoader[ImageFiles | ArrayDataset]):
         threads: int = 2,
     ) -> None:
         if threads < 1:
-            raise DataError(f"threads ({threads}) must be positive")
+            raise DataError(f"threads must be positive, got {threads}")
         require_placing(dataset, transform)
         if not fits_in_cache(dataset, transform):
             raise DataError(

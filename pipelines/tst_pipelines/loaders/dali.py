@@ -51,9 +51,9 @@ class GpuDecoding:
 
     def __post_init__(self) -> None:
         if not 0 <= self.hw_decoder_load <= 1:
-            raise DataError(f"hw_decoder_load is a share, 0 to 1, not {self.hw_decoder_load}")
+            raise DataError(f"hw_decoder_load must be in 0..1, got {self.hw_decoder_load}")
         if min(self.preallocate_width_hint, self.preallocate_height_hint) < 0:
-            raise DataError("preallocate_width_hint and preallocate_height_hint are pixels, 0 or more")
+            raise DataError("preallocate_width_hint and preallocate_height_hint must be 0 or more, in pixels")
 
 
 class DaliLoader(PositionedLoader[ImageFiles]):
@@ -89,9 +89,9 @@ class DaliLoader(PositionedLoader[ImageFiles]):
         gpu_decoding: GpuDecoding = GpuDecoding(),
     ) -> None:
         if threads < 1 or prefetch < 1:
-            raise DataError(f"threads ({threads}) and prefetch ({prefetch}) must be positive")
+            raise DataError(f"threads and prefetch must be positive, got {threads} and {prefetch}")
         if not isinstance(dataset, ImageFiles):
-            raise DataError(f"DALI reads image files, and {type(dataset).__name__} has none: take CachedLoader")
+            raise DataError(f"the DALI loader needs image files, got {type(dataset).__name__}: use CachedLoader")
         require_placing(dataset, transform)
         self._graph = _import_graph()
         super().__init__(dataset, batch_size, share)

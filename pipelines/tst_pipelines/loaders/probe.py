@@ -10,6 +10,7 @@ from threading import Lock
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
 from tst_pipelines.datasets.files import ImageDataset, ImageFiles, reason
 from tst_pipelines.datasets.folders import is_image, names_below
@@ -102,9 +103,20 @@ def _decode_strictly(encoded: bytes) -> None:
     with _STRICT, warnings.catch_warnings(), Image.open(io.BytesIO(encoded)) as image:
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        white = _white_of_netpbm(image)
         eight_bits(image)
         if (image.format, image.mode) == ("TIFF", "LA"):
             raise DataError("grey with alpha, which DALI reads wrongly from a TIFF: save it as a PNG")
+        if white not in (255, 65535):
+            raise DataError(f"its white is {white}, where DALI takes 255 for white: save it as a PNG")
+
+
+def _white_of_netpbm(image: ImageFile) -> int:
+    """The greatest value that a PGM or PPM may hold, of an image not yet loaded; 255 of other formats."""
+    match image.tile:
+        case [("ppm", _, _, (_, int(white)))]:
+            return white
+    return 255
 
 
 def images_below(root: str | Path) -> tuple[list[ImageDataset], dict[str, str]]:

@@ -40,7 +40,7 @@ class SyntheticDataset:
 
     def __post_init__(self) -> None:
         if self.images < 1 or self.class_count < 1:
-            raise DataError(f"synthetic data need images ({self.images}) and classes ({self.class_count})")
+            raise DataError(f"images and classes must be positive, got {self.images} and {self.class_count}")
 
     def __len__(self) -> int:
         return self.images

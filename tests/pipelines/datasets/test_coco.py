@@ -117,7 +117,7 @@ def changed(change: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
         (lambda given: given["images"][2].update(id="a7"), r"images\[2\] has id 'a7', but it must be a whole number"),
         (lambda given: given["images"][0].update(id=5), r"gives the image number 5 twice"),
         (lambda given: given["categories"][0].update(id=7), r"gives the category number 7 twice"),
-        (lambda given: given["categories"][0].update(name="car"), r"has several categories of one name: car"),
+        (lambda given: given["categories"][0].update(name="car"), "names of categories must be unique, got car"),
         (
             lambda given: given["annotations"][3].update(bbox=[1, 2, 3]),
             r"annotations\[3\] has bbox \[1, 2, 3\], but it",

@@ -71,3 +71,11 @@ def test_unusable_folders_are_refused(tmp_path: Path, files: list[str], message:
     touch(tmp_path, *files)
     with pytest.raises(DataError, match=message):
         image_folder(tmp_path / "data")
+
+
+@pytest.mark.parametrize("place", ["ant", "bee/2.png"])
+def test_links_in_a_circle_are_named(tmp_path: Path, place: str) -> None:
+    touch(tmp_path, "bee/1.png")
+    (tmp_path / place).symlink_to(tmp_path / place)
+    with pytest.raises(DataError, match=f"/{place} cannot be read: too many levels of symbolic links"):
+        image_folder(tmp_path)

@@ -149,7 +149,7 @@ FAULTS = {
         lambda path: path.write_bytes(path.read_bytes().replace(b"b.png", b"c.png")),
         "1.tar is damaged or cut short at byte 2560",
     ),
-    "joined": (GOOD, lambda path: add(path.read_bytes())(path), "1.tar holds more after its end mark"),
+    "joined": (GOOD, lambda path: add(path.read_bytes())(path), "1.tar has data after its end mark"),
     "text": (GOOD, lambda path: path.write_text("text"), "1.tar is not a whole, uncompressed tar file"),
 }
 

@@ -294,18 +294,18 @@ def test_what_does_not_fit_is_refused(tiles: ImageDataset, monkeypatch: pytest.M
 
 def test_arrays_that_are_no_images_are_refused() -> None:
     pixels, labels = np.zeros((3, 4, 4, 3), np.uint8), np.arange(3)
-    with pytest.raises(DataError, match=r"set: images must be uint8 \[N, H, W, 3\], not float32 \[3, 4, 4, 3\]"):
+    with pytest.raises(DataError, match=r"set: images must be uint8 \[N, H, W, 3\], got float32 \[3, 4, 4, 3\]"):
         ArrayDataset(pixels.astype(np.float32), labels, ("a", "b", "c"), "set")
-    with pytest.raises(DataError, match=r"labels must be int64 \[3\], not int64 \[2\]"):
+    with pytest.raises(DataError, match=r"labels must be int64 \[3\], got int64 \[2\]"):
         ArrayDataset(pixels, labels[:2], ("a", "b", "c"), "set")
-    with pytest.raises(DataError, match="labels must be 0 to 1, positions in its classes, not 2"):
+    with pytest.raises(DataError, match="labels must be 0 to 1, positions in its classes, got 2"):
         ArrayDataset(pixels, labels, ("a", "b"), "set")
     files = ("0.png", "1.png", "2.png")
-    with pytest.raises(DataError, match="folder: labels must be 0 to 2, positions in its classes, not 3"):
+    with pytest.raises(DataError, match="folder: labels must be 0 to 2, positions in its classes, got 3"):
         ImageDataset(Path("folder"), files, labels + 1, ("a", "b", "c"))
-    with pytest.raises(DataError, match=r"folder: labels must be a NumPy array, int64 \[3\], not a list"):
+    with pytest.raises(DataError, match=r"folder: labels must be a NumPy array, int64 \[3\], got a list"):
         ImageDataset(Path("folder"), files, [0, 1, 2], ("a", "b", "c"))
-    with pytest.raises(DataError, match="DALI reads image files, and ArrayDataset has none: take CachedLoader"):
+    with pytest.raises(DataError, match="the DALI loader needs image files, got ArrayDataset: use CachedLoader"):
         DaliLoader(ArrayDataset(pixels, labels, ("a", "b", "c"), "set"), PadAndCrop(4), 1, Share(training=True))
 
 

@@ -204,7 +204,7 @@ def test_a_state_of_another_run_is_refused(kind: Kind) -> None:
     for message, loader in others.items():
         with pytest.raises(DataError, match=message):
             loader.load_state_dict(state)
-    with pytest.raises(DataError, match="no step 6 in epoch 0: an epoch has 5 steps"):
+    with pytest.raises(DataError, match="step must be 0 to 5, those of an epoch, got 6 in epoch 0"):
         kind(seed=1).load_state_dict({**state, "step": 6})
     with pytest.raises(DataError, match="version None"):
         kind().load_state_dict({})

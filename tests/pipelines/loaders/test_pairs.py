@@ -255,7 +255,7 @@ def test_sizes_are_read_only_until_they_exceed_the_cache(pairs: PairDataset, mon
         ({"size": (0, 9)}, "ScaleCropFlip: size must be positive"),
         ({"size": (9, 9), "scale": (2.0, 0.5)}, "ScaleCropFlip: scale must be 0 < least <= greatest"),
         ({"size": (9, 9), "scale": (0.0, 0.5)}, "ScaleCropFlip: scale must be 0 < least"),
-        ({"size": (9, 9), "flip": 1.5}, "ScaleCropFlip: flip is a probability"),
+        ({"size": (9, 9), "flip": 1.5}, "ScaleCropFlip: flip must be in 0..1, got 1.5"),
     ],
 )
 def test_impossible_transforms_are_refused(options: dict, message: str) -> None:

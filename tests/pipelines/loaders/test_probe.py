@@ -66,6 +66,11 @@ def test_threads_that_look_leave_warnings_as_they_were(photos: list) -> None:
     assert warnings.filters == before
 
 
+def netpbm(photo: Image.Image, white: int, kind: str) -> bytes:
+    pixels = np.asarray(photo) * (white / 255)
+    return b"P6 %d %d %d\n" % (*photo.size, white) + pixels.astype(kind).tobytes()
+
+
 SOUND = {
     "grey": lambda photo: encoded(photo.convert("L"), "JPEG"),
     "cmyk": lambda photo: encoded(photo.convert("CMYK"), "JPEG"),
@@ -76,6 +81,8 @@ SOUND = {
     "webp": lambda photo: encoded(photo, "WEBP"),
     "tiff": lambda photo: encoded(photo, "TIFF"),
     "bmp": lambda photo: encoded(photo, "BMP"),
+    "ppm": lambda photo: encoded(photo, "PPM"),
+    "ppm of 16 bits": lambda photo: netpbm(photo, 65535, ">u2"),
 }
 
 
@@ -103,6 +110,8 @@ UNUSABLE = {
     "32 bits": (lambda photo: encoded(scaled(photo, 65535, np.int32), "TIFF"), "its pixels are signed or of 32 bits"),
     "float": (lambda photo: encoded(scaled(photo, 255, np.float32), "TIFF"), "its pixels are floating point beyond"),
     "alpha tiff": (lambda photo: encoded(photo.convert("LA"), "TIFF"), "grey with alpha, which DALI reads wrongly"),
+    "dark ppm": (lambda photo: netpbm(photo, 100, "u1"), "its white is 100, where DALI takes 255 for white"),
+    "ppm of 10 bits": (lambda photo: netpbm(photo, 1023, ">u2"), "its white is 1023, where DALI takes 255"),
 }
 
 

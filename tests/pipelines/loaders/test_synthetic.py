@@ -36,5 +36,5 @@ def test_bytes_and_labels_are_uniform() -> None:
 
 
 def test_none_is_refused() -> None:
-    with pytest.raises(DataError, match=r"need images \(0\)"):
+    with pytest.raises(DataError, match="images and classes must be positive, got 0"):
         SyntheticDataset(0, 3)

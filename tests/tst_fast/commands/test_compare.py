@@ -1,6 +1,7 @@
 """Each arm of the comparison, by what its student is shown, whom it learns from and what its policy learns."""
 
 import json
+import shlex
 from collections import Counter
 
 import pytest
@@ -54,10 +55,11 @@ def plain_halves():
 
 
 @pytest.mark.parametrize("arm", SEEN)
-def test_what_the_student_of_an_arm_is_shown(arm, whole_run, tiny_config, forwards, plain_halves, tmp_path):
+def test_what_the_student_of_an_arm_is_shown(arm, whole_run, tiny_config, forwards, plain_halves, tmp_path, capsys):
     teacher = f"--teacher.checkpoint={whole_run.folder / 'teacher.safetensors'}"
     config = tiny_config(teacher, *SHORT, "--policy.encoder_steps=2")
     content = Comparison(config, {arm: ARMS[arm]}, 2, 1, tmp_path, Accelerator(cpu=True)).run()
+    assert "Differences" not in capsys.readouterr().out  # there are none of one arm
     folders = sorted(path for path in tmp_path.iterdir() if path.is_dir())
     configs = [reading.load(folder / "config.yaml") for folder in folders]
     assert [each.seed for each in configs] == [0, 1]
@@ -97,7 +99,8 @@ def test_the_arms_are_these(capsys):
     assert set(DEFAULT) < set(ARMS)
     with pytest.raises(SystemExit):
         main(["--help"])
-    assert ", ".join(map(repr, ARMS)) in " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().out.split())
+    assert shlex.join(ARMS) in said and f"(default: {shlex.join(DEFAULT)})" in said
 
 
 @pytest.mark.parametrize("preset", reading.presets())
@@ -135,6 +138,29 @@ def test_the_question_is_written_before_anything_is_run(tiny_config, tmp_path, m
     assert (content["plan"]["seeds"], content["plan"]["fraction_seeds"]) == ([0, 1, 2], [0, 1])
     assert list(content["plan"]["arms"]) == DEFAULT
     assert not any(content["runs"].values())
+
+
+def test_runs_that_are_found_are_no_part_of_the_time_left(tiny_config, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("tst_fast.commands.comparison.result_of", lambda *arguments: {"wall_seconds": 10})
+    for name in ("teacher", "kd-seed0", "tst-seed1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").touch()
+    arms = {name: ARMS[name] for name in ("KD", "TST")}
+    comparison = Comparison(tiny_config(), arms, 2, 1, tmp_path, Accelerator(cpu=True))
+    for runs in (comparison.teachers_planned(), comparison.students_planned()):
+        assert len(list(comparison._results(runs))) == len(runs)
+    expected = [
+        "run 4 of 5: TST, seed 0, about 0:00:20 left",
+        "run 5 of 5: KD, seed 1, about 0:00:10 left",
+    ]
+    assert capsys.readouterr().out.splitlines() == expected
+
+
+@pytest.mark.parametrize("flag", ["--folder", "--output"])
+def test_a_folder_that_cannot_be_written_is_refused_at_once(flag, tiny_flags, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit, match=f"^error: {flag} .*file cannot be written to: not a directory$"):
+        main([*tiny_flags, flag, str(tmp_path / "file")])
 
 
 def test_each_choice_of_images_has_a_teacher_of_its_own(tiny_config, tmp_path):

@@ -6,8 +6,10 @@ import sys
 
 import pytest
 
+from tests.tst_fast.processes import ROOT
 from tst_fast.cli import COMMANDS, main
 from tst_fast.commands.completion import CONFIGURED, OTHERS
+from tst_fast.commands.export import TARGETS
 
 
 def _completions(script, line):
@@ -15,6 +17,7 @@ def _completions(script, line):
     program = f"""
         {script}
         COMP_WORDS=({line}); COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ))
+        cd {ROOT}
         [[ "{line}" == *" " ]] && COMP_WORDS+=("") && COMP_CWORD=$(( COMP_CWORD + 1 ))
         $(complete -p tst-fast | sed -E 's/.*-F ([^ ]+).*/\\1/')
         printf '%s\\n' "${{COMPREPLY[@]}}"
@@ -32,6 +35,10 @@ def test_bash_completes_commands_settings_and_values(capsys):
     assert _completions(script, "tst-fast doctor --policy.gates r") == ["relaxed"]
     assert "segmentation" in _completions(script, "tst-fast train --task ")
     assert _completions(script, "tst-fast compare --jo") == ["--jobs"]
+    assert _completions(script, "tst-fast table cit") == ["cityscapes"]
+    assert "classification/digits" in _completions(script, "tst-fast doctor cl")
+    assert set(_completions(script, "tst-fast export --to ")) == set(TARGETS)
+    assert _completions(script, "tst-fast report pypro") == ["pyproject.toml"]
 
 
 @pytest.mark.parametrize("command", [name for name, flags in {**CONFIGURED, **OTHERS}.items() if flags])

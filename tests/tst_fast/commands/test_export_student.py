@@ -3,6 +3,7 @@
 import json
 import shutil
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import huggingface_hub
 import numpy as np
@@ -78,7 +79,7 @@ def test_detection_scores_each_place_and_leaves_suppression_to_others(tmp_path):
     expected = output.detector.decode(output.regression, anchors)
     torch.testing.assert_close(torch.from_numpy(found["boxes"]), expected, atol=1e-2, rtol=0)
     proposing = _student("detection/scenes", detectors.tiny("faster_rcnn"), (96, 96))
-    with pytest.raises(UserError, match="which ONNX has no sizes for: export one of fcos or retinanet"):
+    with pytest.raises(UserError, match="two-stage detectors cannot be exported to ONNX"):
         write_onnx(proposing, tmp_path / "other.onnx")
 
 
@@ -88,6 +89,9 @@ def hub(monkeypatch):
     asked = []
 
     class Hub:
+        def whoami(self):
+            return {"name": "me"}
+
         def create_repo(self, repository, **options):
             asked.append((repository, options))
             return f"https://hub/{repository}"
@@ -120,13 +124,24 @@ def test_a_folder_for_the_hub(whole_run, tmp_path, hub, capsys):
     assert copied.classes == given.classes
 
 
-def test_the_hub_that_refuses_is_told_in_a_line(whole_run, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "why"), [("me/digits", "Token is required"), ("a b", "Repo id must use alphanumeric")]
+)
+def test_a_repository_that_cannot_be_is_refused_before_the_work(name, why, whole_run, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.hf_api.get_token", lambda: None)
+    words = ["export", "--hub", str(whole_run.folder), "--output", str(tmp_path / "hub"), "--repository", name]
+    with pytest.raises(SystemExit, match=rf"^error: --repository {name}: {why}"):
+        main(words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_hub_that_refuses_is_told_in_a_line(whole_run, tmp_path, hub, monkeypatch):
     def refused(*_, **__):
-        raise huggingface_hub.errors.LocalTokenNotFoundError("Token is required\nmore")
+        raise huggingface_hub.errors.HfHubHTTPError("403 Forbidden\nmore", response=Mock())
 
     monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", refused)
     words = ["export", "--hub", str(whole_run.folder), "--output", str(tmp_path / "hub"), "--repository", "me/digits"]
-    with pytest.raises(SystemExit, match=r"error: --repository me/digits: Token is required; log in with"):
+    with pytest.raises(SystemExit, match=r"^error: --repository me/digits: 403 Forbidden$"):
         main(words)
     with pytest.raises(SystemExit, match="is not empty, and nothing in it is to be overwritten"):
         main(words)

@@ -55,7 +55,7 @@ def test_parallel_runs_give_the_same_bytes_and_a_failure_leaves_the_others(tiny_
 
 
 def test_a_signal_stops_all_of_them_with_checkpoints(tiny_flags, tmp_path):
-    flags = [*tiny_flags, "--student_training.epochs=4000", "--teacher_training.epochs=1", "--arms=[KD, TST]"]
+    flags = [*tiny_flags, "--student_training.epochs=4000", "--teacher_training.epochs=1", "--arms", "KD", "TST"]
     command = ["-m", "tst_fast", "compare", *flags, "--folder", str(tmp_path), "--seeds=1", "--jobs=2"]
     process = start(command, start_new_session=True)
     logs = [tmp_path / "kd-seed0.log", tmp_path / "tst-seed0.log"]
@@ -75,7 +75,7 @@ def test_a_signal_stops_all_of_them_with_checkpoints(tiny_flags, tmp_path):
 
 
 def test_ctrl_c_at_a_terminal_reaches_processes_that_begin_through_the_first_alone(tiny_flags, tmp_path):
-    flags = [*tiny_flags, "--teacher_training.epochs=1", "--arms=[KD, TST]", "--seeds=1", "--jobs=2"]
+    flags = [*tiny_flags, "--teacher_training.epochs=1", "--arms", "KD", "TST", "--seeds=1", "--jobs=2"]
     process = start(["-m", "tst_fast", "compare", *flags, "--folder", str(tmp_path)], start_new_session=True)
     while not (tmp_path / "teacher" / "result.json").exists():
         assert process.poll() is None, process.communicate()[0]
@@ -112,6 +112,7 @@ def test_gpus_are_taken_in_turns(given, count, seen, monkeypatch):
 @pytest.mark.parametrize(
     ("flags", "environment", "message"),
     [
+        (["--jobs=two"], {}, "error: --jobs is 'two': it must be a whole number$"),
         (["--jobs=0"], {}, "--jobs is 0: it must be 1 or more"),
         (["--jobs=2"], {"WORLD_SIZE": "2"}, "--jobs 2 starts processes itself: start it as `tst-fast`"),
     ],

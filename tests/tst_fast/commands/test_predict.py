@@ -110,7 +110,7 @@ def test_what_cannot_be_answered_is_refused(segmented, tmp_path):
     for extension in ("png", "jpg"):
         Image.open(image).save(tmp_path / "twice" / f"a.{extension}")
     refusal = _exit_status(run, tmp_path / "twice", "--output", tmp_path / "out")
-    assert "a.jpg and a.png would have answers of one name" in refusal
+    assert "a.jpg and a.png would be written to the same file" in refusal
     assert _exit_status(run, tmp_path / "twice/a.jpg", "--output", tmp_path / "out") == 0
 
 

@@ -118,6 +118,12 @@ def test_a_folder_with_runs_of_other_settings_is_refused(group, begun, tmp_path)
     assert len(content["runs"]["KD"]) == 1  # what was found is still there
 
 
+def test_a_folder_that_cannot_be_written_is_refused_at_once(group, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit, match=r"^error: --folder .*file cannot be written to: not a directory$"):
+        table.main(["digits", "--folder", str(tmp_path / "file")])
+
+
 def test_a_part_may_have_no_pair(group, begun, tmp_path):
     table.main(["digits", "--part=3/3", "--folder", str(tmp_path / "new"), "--seeds=1"])
     assert begun == [] and json.loads((tmp_path / "new" / "table.json").read_text()) == {}

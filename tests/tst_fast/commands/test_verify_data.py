@@ -38,6 +38,12 @@ def _exit_status(*arguments):
     return stopped.value.code
 
 
+def test_a_list_that_cannot_be_written_is_refused_before_the_work(root, tmp_path, capsys):
+    message = f"error: --write-exclude {tmp_path / 'none/bad.txt'} cannot be written: no such file or directory"
+    assert _exit_status(root, "--write-exclude", tmp_path / "none/bad.txt") == message
+    assert capsys.readouterr().out == ""
+
+
 def _splits(root, *flags):
     return load_splits(from_flags(["--config=folder", f"--data.root={root}", *flags]).data)
 

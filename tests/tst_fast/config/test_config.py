@@ -48,6 +48,8 @@ def test_replace_changes_only_what_it_names():
     ("flags", "message"),
     [
         (["--config=digit"], "no preset of this name; did you mean 'digits'"),
+        (["--config=nopreset"], "no preset of this name. `tst-fast"),
+        (["--config=digits", "digits"], "^digits belongs to no flag: .* a preset as --config PRESET$"),
         (
             ["--config=digits", "--polcy.learning_rate=1"],
             "unknown setting 'polcy.learning_rate'; did you mean 'policy.",

@@ -189,7 +189,7 @@ def test_what_cannot_be_used_is_told(mine, tiny_config):
     for name, message in {
         f"{mine}:Nett": "has no function or class 'Nett'; did you mean 'Net'",
         f"{mine}_not:Net": r"cannot be imported \(ModuleNotFoundError.*must be installed, in PYTHONPATH, or in the",
-        f"{mine}:number": "must give a torch.nn.Module, not int",
+        f"{mine}:number": "must give a torch.nn.Module, got int",
         f"{mine}:odd": "does not take the arguments",
     }.items():
         with pytest.raises(UserError, match=message):
@@ -206,11 +206,11 @@ def test_what_cannot_be_used_is_told(mine, tiny_config):
     ("flag", "name", "message"),
     [
         ("loss", "fixed", r"--loss.tau would not reach 'tau', which it takes by position: put a \* before it"),
-        ("loss", "wide", r"must give a scalar tensor, not a tensor \[2\]"),
+        ("loss", "wide", r"must give a scalar tensor, got a tensor \[2\]"),
         ("loss", "detached", "gives a tensor without a gradient to the student's logits"),
         ("loss", "broken", r"fails on logits \[2, 10\], int64 labels \[2\] and no weights \(RuntimeError: The size of"),
-        ("student", "Many", r"must put out logits \[2, 10\] for 2 images, not a tensor \[2, 11\]"),
-        ("student", "Dict", r"must put out logits \[2, 10\] for 2 images, not a dict"),
+        ("student", "Many", r"must put out logits \[2, 10\] for 2 images, got a tensor \[2, 11\]"),
+        ("student", "Dict", r"must put out logits \[2, 10\] for 2 images, got a dict"),
         ("student", "Careless", r"does not take images of 16 px .*: AttributeError: .* \(in code of your own\)"),
         ("student", "Unmade", r"cannot be made with the arguments \{\} \(KeyError: 10\)"),
         ("data", "lost", r"fails on --data.root None \(IndexError: tuple index out of range\)"),

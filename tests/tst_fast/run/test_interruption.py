@@ -111,11 +111,15 @@ def test_two_processes_stop_together(tmp_path, tiny_flags, monkeypatch):
     output_of_ranks([program, "--resume", str(only(tmp_path)), "--override", "student_training.epochs=12"])
 
 
-def test_the_command_that_goes_on_says_own_code_again(monkeypatch):
-    monkeypatch.setattr("sys.argv", ["/bin/tst-fast", "train"])
+@pytest.mark.parametrize(
+    ("program", "begin"),
+    [("/bin/tst-fast", "tst-fast train"), ("/code/tst_fast/__main__.py", "python -m tst_fast train")],
+)
+def test_the_command_that_goes_on_begins_as_the_run_did_and_says_own_code_again(program, begin, monkeypatch):
+    monkeypatch.setattr("sys.argv", [program, "train"])
     config = replace(Config(), student__name="mine:net", teacher__name="mine:net", loss__name="mine.losses:own")
     command = command_to_resume(Path("runs/one"), Accelerator(cpu=True), import_flags(config))
-    assert command == "tst-fast train --resume runs/one --import mine:net --import mine.losses:own"
+    assert command == f"{begin} --resume runs/one --import mine:net --import mine.losses:own"
 
 
 def test_what_is_interrupted_says_so_once():

@@ -70,6 +70,15 @@ def test_what_nobody_foresaw_is_one_line_and_a_traceback_in_a_file(kind, tmp_pat
     assert "test_start.py" in file.read_text()
 
 
+@pytest.mark.parametrize("kind", [PermissionError(13, "Permission denied", "/x"), OSError(40, "Too many links", "/x")])
+def test_a_path_that_cannot_be_used_is_told_without_a_traceback(kind, tmp_path, monkeypatch):
+    """Such as a folder `val` that may not be read; the suite may run as root, who may."""
+    monkeypatch.setattr(errors, "_PLACE", errors._Place(tmp_path))
+    with pytest.raises(SystemExit, match=r"^error: /x: (permission denied|too many links)$"), errors_as_messages():
+        raise kind
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_traceback_without_a_place_is_shown(tmp_path, monkeypatch):
     monkeypatch.setattr(errors, "_PLACE", errors._Place(tmp_path / "vanished"))
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "vanished too"))
@@ -92,6 +101,9 @@ def test_room_for_the_output_is_looked_for_first(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"--output .*file/runs cannot be written to: not a directory"):
         require_room(tmp_path / "file" / "runs")
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(UserError, match=r"--output .*circle cannot be written to: too many levels of symbolic links"):
+        require_room(tmp_path / "circle")
 
 
 @pytest.mark.parametrize("flags", [[], ["--dry_run"]], ids=["a run", "a dry run"])

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from accelerate import Accelerator
 from PIL import Image
+from torch import nn
 
 from tst_fast.config.data import DataConfig
-from tst_fast.config.schema import Config
+from tst_fast.config.schema import Config, LossConfig
 from tst_fast.errors import UserError
 from tst_fast.tasks.classification import Classification, load_splits
 from tst_pipelines import ArrayDataset, CachedLoader, DaliLoader, SyntheticLoader, digits, image_folder
@@ -102,3 +103,18 @@ def test_a_fraction_of_the_training_images_keeps_each_class_and_all_test_images(
     assert np.bincount(tenth.train.labels).tolist() == [4] * 10
     assert set(tenth.train.files) < set(whole.train.files)
     assert (len(tenth.test), len(whole.test)) == (1397, 1397)
+
+
+@pytest.mark.parametrize(
+    ("loss", "named"),
+    [
+        ({"name": "dkd"}, "--loss.name dkd"),
+        ({"name": "dist"}, "--loss.name dist"),
+        ({"standardise": True}, "--loss.standardise true"),
+    ],
+)
+def test_losses_that_compare_classes_need_two(loss, named):
+    task, network = Classification(Config(loss=LossConfig(**loss)), Accelerator(cpu=True)), nn.Linear(1, 1)
+    task.check_pair(network, network, 2)
+    with pytest.raises(UserError, match=f"{named} compares .*, and there is one class: give --loss.name kd"):
+        task.check_pair(network, network, 1)

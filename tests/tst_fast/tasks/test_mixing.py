@@ -63,5 +63,5 @@ def test_the_loaders_images_stay_as_they_were():
 
 
 def test_pairs_need_an_even_batch():
-    with pytest.raises(UserError, match=r"each process has 5: make --data.batch_size twice a multiple"):
+    with pytest.raises(UserError, match=r"for mixup and cutmix, got 5: make --data.batch_size a multiple"):
         Mixing(TrainingConfig(cutmix=1.0), classes=4, batch_size=5)

@@ -20,7 +20,7 @@ from tst_fast.tasks.segmentation import Segmentation
 def test_a_batch_must_divide_among_the_processes(changes):
     config = replace(Config(), data__batch_size=128, **changes)
     make_task(config, SimpleNamespace(num_processes=4))
-    with pytest.raises(UserError, match=r"--data.batch_size 128 does not divide among 3 processes"):
+    with pytest.raises(UserError, match=r"--data.batch_size must be a multiple of the number of processes, 3, got 128"):
         make_task(config, SimpleNamespace(num_processes=3))
 
 

@@ -155,7 +155,7 @@ def _two_stage_pyramid(backbone: str, arguments: dict[str, Any]) -> nn.Module:
 def _width_for_norms(base: nn.Module) -> int:
     width = _width(base)
     if width % 32:
-        raise UserError(f"the pyramid has width {width}: the group norms of the detector's heads need a multiple of 32")
+        raise UserError(f"the pyramid's width must be a multiple of 32 for the group norms of the heads, got {width}")
     return width
 
 
@@ -170,11 +170,13 @@ def _own(name: str, classes: int, arguments: dict[str, Any], pretrained: bool) -
     if isinstance(network, FasterRCNN | FCOS | RetinaNet):
         network = _adapted(network)
     if not isinstance(network, DenseDetector | TwoStageDetector):
-        raise UserError(f"model {name} must be torchvision's FCOS, RetinaNet or FasterRCNN, or of a class of theirs")
+        raise UserError(
+            f"model {name} must be torchvision's FCOS, RetinaNet or FasterRCNN, got {type(network).__name__}"
+        )
     if network.classes != classes:
         raise UserError(
-            f"model {name} is for {network.classes} classes, and the data has {classes}: make it for num_classes, "
-            "FasterRCNN for one more, the background"
+            f"model {name} must be for the {classes} classes of the data, got {network.classes}: make it for "
+            "num_classes, FasterRCNN for one more, the background"
         )
     return network
 

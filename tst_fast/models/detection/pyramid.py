@@ -108,7 +108,7 @@ def small_pyramid(channels: Sequence[int] = (32, 64, 128, 128), depth: int = 2, 
         UserError: there are fewer than two stages.
     """
     if len(channels) < 2 or depth < 1:
-        raise UserError(f"a pyramid of channels {list(channels)} and depth {depth}: it needs two stages, of depth 1")
+        raise UserError(f"a pyramid must have two stages and depth 1 or more, got {list(channels)} and {depth}")
     coarsest = 2 ** len(channels)
     return Pyramid(Stages(channels, depth), channels[-2:], width, (coarsest // 2, coarsest))
 
@@ -159,7 +159,7 @@ def _resnet_pyramid(
     name: str, extra: Extra, levels: Sequence[int], width: int, pretrained: bool, trainable_layers: int
 ) -> nn.Module:
     if width != 256:
-        raise UserError(f"backbone {name} of torchvision has a pyramid of width 256, not {width}: take timm/{name}")
+        raise UserError(f"the pyramid on torchvision's {name} must be of width 256, got {width}: use timm/{name}")
     try:
         return resnet_fpn_backbone(
             backbone_name=name,

@@ -1,6 +1,7 @@
 """Folders of runs and comparisons, read for the report; also those of killed runs."""
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -207,7 +208,7 @@ def _of_images(content: Mapping[str, Any], result: Mapping[str, Any]) -> str:
 
 def _labels(folders: Sequence[Path]) -> list[str]:
     """The shortest trailing parts of the paths that are unique."""
-    parts = [folder.resolve().parts for folder in folders]
+    parts = [Path(os.path.realpath(folder)).parts for folder in folders]
     for length in range(1, max(map(len, parts)) + 1):
         labels = ["/".join(one[-length:]) for one in parts]
         if len(set(labels)) == len(labels):

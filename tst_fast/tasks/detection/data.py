@@ -26,7 +26,7 @@ def load_splits(data: DataConfig) -> Splits:
     train, test = selected(data, *_whole_splits(data))
     for split, dataset, flag in (("training", train, "train_labels"), ("test", test, "test_labels")):
         if not (~dataset.crowd).any():
-            raise DataError(f"no {split} image has a box: there is nothing to find", flag)
+            raise DataError(f"no {split} image has a box: give annotations with boxes", flag)
     return Splits(train, test)
 
 

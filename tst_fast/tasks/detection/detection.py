@@ -19,6 +19,7 @@ from tst_fast.tasks.detection.pictures import with_detections, with_targets
 from tst_fast.tasks.detection.predictions import write_predictions
 from tst_fast.tasks.image_grid import draw_grid
 from tst_fast.tasks.metrics.detection import CocoScore
+from tst_fast.tasks.own_code import require_logits
 from tst_fast.tasks.task import Answered, Decisions, Metric, Role, Shown, Splits
 from tst_pipelines import Dataset, FitAndJitter, FitAndPad, Inspection, Targets
 
@@ -71,7 +72,10 @@ class Detection(DenseTask):
         return network
 
     def check_output(self, output: DetectionOutput, role: Role, classes: int) -> None:
-        """Nothing: `build_detector` takes detectors of known kinds alone."""
+        """See `Task`; logits of each anchor, which a detector of one's own may have more or fewer of than its head."""
+        if isinstance(output, DenseOutput):
+            wanted = 2, len(output.anchors), classes
+            require_logits(output.logits, wanted, f"--{role}.name {getattr(self.config, role).name}")
 
     def check_pair(self, student: Detector, teacher: Detector, classes: int) -> None:
         """See `check_pair`."""
@@ -90,8 +94,8 @@ class Detection(DenseTask):
         """Of every place, before suppression: `scores` of each class, 0..1 [B, A, C]; `boxes` in pixels, [B, A, 4]."""
         if not isinstance(output, DenseOutput):
             raise UserError(
-                "a detector that proposes regions looks at as many as it finds, which ONNX has no sizes for: export "
-                "one of fcos or retinanet"
+                "two-stage detectors cannot be exported to ONNX, as the number of their regions varies: export one of "
+                "fcos or retinanet"
             )
         return {"scores": output.scores, "boxes": output.boxes}
 

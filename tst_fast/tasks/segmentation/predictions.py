@@ -68,7 +68,7 @@ def _require_different_names(files: Sequence[str]) -> None:
     for name in files:
         other = seen.setdefault(Path(name).with_suffix(""), name)
         if other != name:
-            raise UserError(f"{other} and {name} would have answers of one name: take one of them out, or rename it")
+            raise UserError(f"{other} and {name} would be written to the same file: remove one of them, or rename it")
 
 
 def _save(pixels: np.ndarray, file: Path) -> None:

@@ -113,7 +113,7 @@ class Segmentation(DenseTask):
         network = f"--{role}.name {getattr(self.config, role).name}"
         if not isinstance(output, SegmentationOutput):
             wanted = "tst_fast.models.segmentation.SegmentationOutput"
-            raise UserError(f"{network} must put out a {wanted}, with logits in it, not {shape_or_type(output)}")
+            raise UserError(f"{network} must put out a {wanted}, with logits in it, got {shape_or_type(output)}")
         require_logits(output.logits, (2, classes, None, None), network)
 
     def check_pair(self, student: nn.Module, teacher: nn.Module, classes: int) -> None:

@@ -32,7 +32,7 @@ def slide(
         ValueError: a step exceeds the window, so that pixels between windows would have no answer.
     """
     if any(by > side for by, side in zip(step, window, strict=True)):
-        raise ValueError(f"step {list(step)} exceeds the window {list(window)}: pixels between would have no answer")
+        raise ValueError(f"step must not exceed the window, {list(window)}, or pixels are left out, got {list(step)}")
     height, width = images.shape[2:]
     total = None
     counts = torch.zeros(height, width, device=images.device)

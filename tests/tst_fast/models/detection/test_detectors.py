@@ -169,7 +169,7 @@ def test_backbones_of_torchvision_and_timm():
         ("fcos", {"colour": 1}, "does not take the arguments"),
         ("fcos", {"width": 40}, "multiple of 32"),
         ("retinanet", {"width": 40}, "multiple of 32"),
-        ("fcos", {"channels": [8]}, "it needs two stages"),
+        ("fcos", {"channels": [8]}, "must have two stages"),
         ("fcos", {"backbone": "resnet19"}, "backbone 'resnet19'"),
         ("fcos", {"backbone": "timm/resnet19"}, "timm has no model 'resnet19'"),
         ("fcos", {"backbone": "timm/vit_tiny_patch16_224"}, "cannot be a backbone"),
@@ -209,7 +209,9 @@ def test_a_detector_of_ones_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert build_detector("own_detectors:dense", CLASSES, {})(images()).logits.shape[2] == len(CLASSES)
     assert build_detector("own_detectors:adapted", CLASSES, {}).classes == len(CLASSES)
-    with pytest.raises(UserError, match=f"own_detectors:fixed is for 91 classes, and the data has {len(CLASSES)}"):
+    with pytest.raises(
+        UserError, match=f"own_detectors:fixed must be for the {len(CLASSES)} classes of the data, got 91"
+    ):
         build_detector("own_detectors:fixed", CLASSES, {})
     with pytest.raises(UserError, match="own_detectors:other must be torchvision's FCOS, RetinaNet or FasterRCNN"):
         build_detector("own_detectors:other", CLASSES, {})

@@ -40,6 +40,12 @@ def test_half_a_file_is_no_file(tmp_path):
     assert (run.result, run.policy, run.config, run.config_text) == (None, None, {}, "name: [half")
 
 
+def test_links_in_a_circle_are_no_run(tmp_path):
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(UserError, match="circle is no run's folder"):
+        read_folders([tmp_path / "circle"])
+
+
 def test_real_runs_are_read(whole_run):
     (run,), _ = read_folders([whole_run.folder])
     trajectory = run.policy_trajectory()

@@ -4,9 +4,10 @@ import json
 
 import pytest
 from accelerate import Accelerator
+from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from tests.tst_fast.boxes import coco_flags, write_coco
-from tests.tst_fast.detectors import CLASSES, TINY, tiny
+from tests.tst_fast.detectors import CLASSES, TINY, images, tiny
 from tst_fast.config import reading
 from tst_fast.config.schema import Config, replace
 from tst_fast.errors import UserError
@@ -65,6 +66,16 @@ def test_detectors_that_answer_other_questions():
         with pytest.raises(UserError, match="do not look at the same places"):
             check_pair(CONFIG, student, teacher)
         check_pair(replace(CONFIG, loss__alpha=0.0, loss__box_weight=0.0), student, teacher)
+
+
+@pytest.mark.parametrize("kind", ["fcos", "retinanet"])
+def test_a_head_must_answer_for_each_anchor(kind):
+    """As a detector of one's own may not; of 12 x 12 and 6 x 6 cells, each with two anchors."""
+    task, detector = make_task(CONFIG, Accelerator(cpu=True)), tiny(kind)
+    task.check_output(detector(images(2)), "student", len(CLASSES))
+    detector.model.anchor_generator = AnchorGenerator(((8, 16),) * 2, ((1.0,),) * 2)
+    with pytest.raises(UserError, match=r"--student.name .* must put out logits \[2, 360, 4\] for 2 images, got"):
+        task.check_output(detector(images(2)), "student", len(CLASSES))
 
 
 def test_classes_without_boxes(tmp_path):

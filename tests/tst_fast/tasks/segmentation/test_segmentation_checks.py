@@ -115,8 +115,8 @@ class Unsaid(Cells):
 
     assert make("Cells").stride == 4
     for name, message in {
-        "Bare": r"must put out a tst_fast.models.segmentation.SegmentationOutput, .* not a tensor \[2, 3, 16, 16\]",
-        "Fewer": r"must put out logits \[2, 3, any, any\] for 2 images, not a tensor \[2, 2, 16, 16\]",
+        "Bare": r"must put out a tst_fast.models.segmentation.SegmentationOutput, .* got a tensor \[2, 3, 16, 16\]",
+        "Fewer": r"must put out logits \[2, 3, any, any\] for 2 images, got a tensor \[2, 2, 16, 16\]",
         "Unsaid": "must have a stride",
     }.items():
         with pytest.raises(UserError, match=rf"own_cells:{name} {message}"):
