@@ -76,7 +76,7 @@ $(VENV)/.tst-fast-installed: setup.py pyproject.toml kernels/pyproject.toml
 	$(PYTHON) -m pip install --quiet --editable ./kernels --editable ".[cuda13,test]"
 	touch $@
 
-# What it costs on a CPU: JSON under benchmarks/results/, Markdown beside it, and the tables of docs/. A quarter of an hour.
+# What it costs on a CPU: JSON under benchmarks/results/, Markdown beside it, and the tables of docs/. Ten minutes.
 # `make bench IMAGES=FOLDER CIFAR=FOLDER PAIRS=FOLDER COCO=FOLDER` loads these images; else they are made from scikit-learn's two
 # photographs.
 bench: install
@@ -91,7 +91,6 @@ endif
 	$(PYTHON) -m benchmarks.scaling --json benchmarks/results/scaling-cpu.json
 	$(PYTHON) -m benchmarks.segmentation --json benchmarks/results/segmentation-cpu.json $(if $(PAIRS),--pairs $(PAIRS))
 	$(PYTHON) -m benchmarks.detection --json benchmarks/results/detection-cpu.json $(if $(COCO),--coco $(COCO))
-	$(PYTHON) -m benchmarks.bounds --json benchmarks/results/bounds.json
 	$(PYTHON) -m benchmarks.report
 
 # These three need a CUDA GPU; the first ends within eight minutes. `make bench-gpu PYTHON=python3` installs nothing, and
@@ -117,7 +116,7 @@ sanitize: install
 # Registers, spills, instructions and bounds of the Triton kernels; no GPU needed.
 compile-report: install
 	$(PYTHON) -m benchmarks.compile_report
-	$(PYTHON) -m benchmarks.bounds
+	$(PYTHON) -m benchmarks.bounds --json benchmarks/results/bounds.json
 
 # The same with the oldest supported Triton, in an environment of its own.
 compile-matrix: compile-report

@@ -41,17 +41,18 @@ def kernels_block() -> str:
     result = _read("kernels-cpu")
     rows = result["rows"]
     main, *others = dict.fromkeys(row["size"] for row in rows)
-    columns = [(main, "forward"), (main, "backward"), (main, "both"), *((size, "both") for size in others)]
+    columns = [(main, "forward"), (main, "both"), *((size, "both") for size in others)]
 
     def ratio(name: str, size: int, passes: str) -> str:
         row = _find(rows, name=name, size=size, **{"pass": passes})
         return f"{row['ratio_to_kornia']:.2f}" if row.get("ratio_to_kornia") else "-"
 
     names = dict.fromkeys(row["name"] for row in rows)
+    title = {"forward": "forward", "both": "forward and backward"}
     body = ([name, *(ratio(name, *column) for column in columns)] for name in names)
     kornia = _find(rows, name="kornia", size=main, **{"pass": "both"})
     return _block(
-        table(["throughput relative to kornia", *(f"{size} px, {passes}" for size, passes in columns)], body),
+        table(["throughput relative to kornia", *(f"{size} px, {title[passes]}" for size, passes in columns)], body),
         f"(`make bench`, {_hardware(result)}, {_versions(result, 'torch', 'kornia', 'torchvision')}; medians of",
         f"{result['rounds']} interleaved rounds. Eager kornia reaches {_rate(kornia)} images/s,",
         f"forward and backward, at {main} px. In the backward pass, torchvision provides gradients only for gates,",

@@ -1,4 +1,4 @@
-"""images/s of the augmentation on a CPU, forward, backward and both, beside other libraries doing the same work.
+"""images/s of the augmentation on a CPU, forward and with the backward pass, beside other libraries doing the same work.
 
 The arms are ours, eager and compiled, kornia, eager and compiled, and torchvision v2; see `benchmarks.work`. Within a
 round one arm follows the other, and medians over the rounds are compared. On a GPU: `python -m benchmarks.gpu`.
@@ -17,11 +17,11 @@ from torch import Tensor
 from benchmarks import peers, work
 from benchmarks.results import Results, Row, machine, show
 from benchmarks.timing import interleaved, seconds_of
-from benchmarks.work import PAPER, PASSES, Arm
+from benchmarks.work import PAPER, Arm
 from tst_fast.run.host_memory import keep_freed_memory
 
 SIZES = {224: 16, 32: 32, 512: 4}
-"""Image side and batch. Kornia is compiled for the first alone, where it takes a minute and more."""
+"""Image side and batch. The first alone is measured forward only, too, and with kornia compiled."""
 CPU = torch.device("cpu")
 BASELINE = "kornia"
 
@@ -38,7 +38,7 @@ def arms(names: Sequence[str], compile_kornia: bool) -> tuple[dict[str, Arm], di
     found, missing = {}, {}
     if not compile_kornia:
         del makers["kornia, compiled"]
-        missing["kornia, compiled"] = "not measured: more than a minute of compilation for each size"
+        missing["kornia, compiled"] = "not measured: compilation takes almost a minute"
     for name, make in makers.items():
         try:
             found[name] = make()
@@ -52,8 +52,9 @@ def sweep(results: Results, sizes: Mapping[int, int], names: Sequence[str], roun
     for number, (size, batch) in enumerate(sizes.items()):
         torch.compiler.reset()  # compiled code for this size alone: past eight variants PyTorch would stop compiling
         images = torch.randint(0, 256, (batch, 3, size, size)) / 255
-        found, missing = arms(names, compile_kornia=number == 0)
-        for passes in PASSES:
+        is_main = number == 0
+        for passes in ("forward", "both") if is_main else ("both",):
+            found, missing = arms(names, compile_kornia=is_main and passes == "both")
             here = {"size": size, "batch": batch, "pass": passes}
             for row in measure(found, images, passes, len(work.draws(names)), rounds):
                 results.add(here | row)
@@ -65,7 +66,7 @@ def measure(found: Mapping[str, Arm], images: Tensor, passes: str, draws: int, r
     """A row for each arm: images/s (median, lowest, highest), the ratio of medians, and what the first call took."""
     functions = {name: work.timed(arm, images, passes) for name, arm in found.items()}
     first = {name: seconds_of(*function) for name, function in functions.items()}
-    seconds = interleaved(functions, rounds)
+    seconds = interleaved(functions, rounds, warmup=0)
     median = {name: statistics.median(times) for name, times in seconds.items()}
     count = len(images) * draws
     return [

@@ -245,7 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=Path, help="a folder of JPEGs; else they are made from two photographs")
     parser.add_argument("--cifar", type=Path, help="a folder that holds CIFAR-10; else tiles of the two photographs")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads or worker processes")
-    parser.add_argument("--seconds", type=float, default=1.5, help="how long each arm is timed in each round")
+    parser.add_argument("--seconds", type=float, default=0.7, help="how long each arm is timed in each round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write the rows here")
     options = parser.parse_args(arguments)

@@ -65,7 +65,7 @@ def machine(*packages: str) -> dict[str, Any]:
     return {
         "command": _command(),
         "python": platform.python_version(),
-        "processor": _processor(),
+        "processor": f"{_processor()} ({torch.backends.cpu.get_cpu_capability()})",
         "threads": torch.get_num_threads(),
         "load_average_before": round(os.getloadavg()[0], 1),  # other programs cost time
         "gpu": torch.cuda.get_device_name() if cuda else None,
@@ -123,7 +123,7 @@ def cell(value: object) -> str:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What benchmarks of several tables on a CPU can be told."""
     parser.add_argument("--threads", type=int, default=2, help="of torch, and of the loaders")
-    parser.add_argument("--seconds", type=float, default=1.5, help="how long each loader is timed in each round")
+    parser.add_argument("--seconds", type=float, default=0.7, help="how long each loader is timed in each round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write the rows here")
 

@@ -25,10 +25,10 @@ def swept(request, monkeypatch):
 
 @pytest.mark.parametrize("swept", ["kornia is there", "kornia is missing"], indirect=True)
 def test_every_size_pass_and_arm_has_a_row(swept):
-    assert swept.keys() == {(s, p, n) for s in (16, 12) for p in ("forward", "backward", "both") for n in ARMS}
+    assert swept.keys() == {(*case, name) for case in ((16, "forward"), (16, "both"), (12, "both")) for name in ARMS}
     row = swept[16, "both", "ours"]
     assert 0 < row["lowest"] <= row["images_per_second"] <= row["highest"] and row["first_call_seconds"] > 0
-    assert "minute of compilation" in swept[12, "both", "kornia, compiled"]["note"]
+    assert "compilation takes" in swept[12, "both", "kornia, compiled"]["note"]
 
 
 @pytest.mark.parametrize("swept", ["kornia is there"], indirect=True)
@@ -41,5 +41,5 @@ def test_ratios_are_to_eager_kornia(swept):
 @pytest.mark.parametrize("swept", ["kornia is missing"], indirect=True)
 def test_a_missing_library_is_a_row_that_says_so(swept):
     for name in ("kornia", "kornia, compiled"):
-        assert swept[16, "forward", name]["note"] == "kornia is not installed"
-    assert swept[16, "forward", "ours"]["ratio_to_kornia"] is None
+        assert swept[16, "both", name]["note"] == "kornia is not installed"
+    assert swept[16, "both", "ours"]["ratio_to_kornia"] is None
