@@ -1,4 +1,4 @@
-"""images/s of the augmentation on a CPU, forward and with its backward pass, beside other libraries doing the same work.
+"""images/s of the augmentation on a CPU, forward and with its gradients, beside other libraries doing the same work.
 
 The arms are ours, eager and compiled, kornia, eager and compiled, and torchvision v2; see `benchmarks.work`. Within a
 round one arm follows the other, and medians over the rounds are compared. On a GPU: `python -m benchmarks.gpu`.
