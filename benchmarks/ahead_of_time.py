@@ -41,8 +41,7 @@ class Compiled:
     Attributes:
         kernel: the kernel function's name.
         registers: a thread (vector registers on AMD GPUs).
-        spills: bytes or registers spilled a thread.
-        stack: bytes of stack a thread.
+        spills: accesses to local memory, into which registers spill; on AMD GPUs, registers spilled.
         shared: bytes of shared memory a program.
         instructions: machine instructions, all branches counted.
         loads: global loads by width, such as {"32": 4}.
@@ -54,7 +53,6 @@ class Compiled:
     kernel: str
     registers: int
     spills: int
-    stack: int
     shared: int
     instructions: int
     loads: dict[str, int]
@@ -257,7 +255,6 @@ def _inspect_nvidia(kernel: Any) -> dict[str, Any]:
     instructions = [line for line in lines if not line.startswith("NOP")]
     return {
         "registers": int(re.search(r"REG:(\d+)", usage)[1]),
-        "stack": int(re.search(r"STACK:(\d+)", usage)[1]),
         "spills": sum(line.startswith(("LDL", "STL")) for line in instructions),
         "instructions": len(instructions),
         "loads": _widths(line for line in instructions if line.startswith("LDG")),
@@ -288,7 +285,6 @@ def _inspect_amd(kernel: Any) -> dict[str, Any]:
 
     return {
         "registers": number("vgpr_count"),
-        "stack": number("private_segment_fixed_size"),
         "spills": number("vgpr_spill_count") + number("sgpr_spill_count"),
         "instructions": len(lines),
         "loads": _amd_widths(line for line in lines if re.match(r"(global|flat|buffer)_load", line)),

@@ -1,6 +1,6 @@
 """What the compiler makes of the Triton kernels, for GPUs that are not here.
 
-Registers, spills, stack, shared memory, instructions and the widths of loads and stores, kernel by kernel:
+Registers, spills, shared memory, instructions and the widths of loads and stores, kernel by kernel:
 
 python -m benchmarks.compile_report                          # sm_80, sm_90, sm_100 and gfx942
 python -m benchmarks.compile_report --target sm_90 --all     # every combination of layout, dtype and format
@@ -49,7 +49,7 @@ def _print(rows: list[dict[str, object]]) -> None:
         )
         print(
             f"{row['target']:7} {row['configuration']:38} {row['kernel']:20} {row['registers']:4} registers, "
-            f"{row['spills']} spills, {row['stack']} stack, {row['shared']} shared, {row['instructions']} instructions "
+            f"{row['spills']} spills, {row['shared']} shared, {row['instructions']} instructions "
             f"for {row['pixels']} pixels; {widths}"
         )
 
