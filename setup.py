@@ -54,7 +54,7 @@ setup(
         "test": [
             "pytest>=8.3,<10",
             "pytest-xdist>=3.6,<4",
-            "hypothesis>=6.115,<7",
+            "hypothesis>=6.140,<7",
             "ruff>=0.17,<0.18",
             "pyright[nodejs]==1.1.414",
             "setuptools>=77,<85",
