@@ -61,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for option in options if other != kind else ():
             if getattr(given, option):
                 parser.error(f"--{option} is for --{other}")
+    if given.private and not given.repository:
+        parser.error("--private is for --repository")
     with errors_as_messages():
         {"policy": _export_policy, "onnx": _export_onnx, "hub": _export_hub}[kind](given)
 

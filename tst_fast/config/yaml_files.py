@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from tst_fast.errors import UserError
+from tst_fast.errors import UserError, reason
 
 MAX_BYTES = 1_000_000
 MAX_FLAG = 100
@@ -74,7 +74,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
             raise UserError(f"{file} has more than {MAX_BYTES:,} bytes: it is no configuration")
         content = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror}") from None
+        raise UserError(f"{file} cannot be read: {reason(error)}") from None
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         missing = ": a space may be missing after a colon" if "mapping values" in str(error.problem) else ""

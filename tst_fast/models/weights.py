@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
-from tst_fast.errors import UserError, printable
+from tst_fast.errors import UserError, printable, reason
 from tst_pipelines.writing import write_whole
 
 WRAPPERS = ("model", "state_dict", "net", "model_state_dict")
@@ -199,7 +199,7 @@ def _require_digest(file: Path, role: str, expected: str) -> None:
     try:
         digest = sha256_of(file)
     except OSError as error:
-        raise UserError(f"--{role}.checkpoint {file} cannot be read: {error.strerror}") from None
+        raise UserError(f"--{role}.checkpoint {file} cannot be read: {reason(error)}") from None
     if digest != expected.lower():
         raise UserError(
             f"--{role}.checkpoint {file} has SHA-256 {digest}, not --{role}.sha256 {expected}: it is "
@@ -220,7 +220,8 @@ def _read(file: Path, role: str) -> dict[str, Tensor]:
     except pickle.UnpicklingError:
         raise UserError(f"--{role}.checkpoint {file} cannot be read: {_refused(file)}") from None
     except OSError as error:
-        raise UserError(f"--{role}.checkpoint {file} cannot be read: {error.strerror or 'it is damaged'}") from None
+        why = reason(error) if error.strerror else "it is damaged"
+        raise UserError(f"--{role}.checkpoint {file} cannot be read: {why}") from None
     except Exception:  # of a damaged file, torch and safetensors raise anything
         kind = "safetensors" if file.suffix == ".safetensors" else "torch's"
         raise UserError(f"--{role}.checkpoint {file} cannot be read: it is damaged, or no file of {kind}") from None

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from tst_fast.config.schema import Config
-from tst_fast.errors import UserError
+from tst_fast.errors import UserError, reason
 from tst_fast.policy import encoders as encoders_module
 from tst_fast.policy.encoders import Encoders
 from tst_kernels import OPERATIONS, apply, normalise, operations, reference
@@ -183,6 +183,6 @@ def _keep(encoders: Encoders, fits: dict[str, Fit], file: Path) -> None:
             stream.write(content)
     except OSError as error:
         raise UserError(
-            f"the aligned encoders cannot be kept in {file.parent} ({error.strerror}): set TST_FAST_CACHE to a folder "
+            f"the aligned encoders cannot be kept in {file.parent} ({reason(error)}): set TST_FAST_CACHE to a folder "
             "that can be written to"
         ) from None

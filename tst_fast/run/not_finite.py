@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tst_fast.config.kinds import from_json
-from tst_fast.errors import UserError, printable
+from tst_fast.errors import UserError, printable, reason
 from tst_fast.run.origin import RECORD
 from tst_fast.run.plan import Stage
 from tst_pipelines import Dataset
@@ -99,7 +99,7 @@ class Dump:
                 raise UserError(f"{folder} is a dump of another version of the program")
             return from_json(cls, content)
         except OSError as error:
-            raise UserError(f"{folder} holds no dump of a run that was not finite ({error.strerror})") from None
+            raise UserError(f"{folder} holds no dump of a run that was not finite ({reason(error)})") from None
         except (ValueError, RecursionError) as error:
             raise UserError(f"{file} is no dump of a run that was not finite: {error}") from None
 

@@ -12,7 +12,7 @@ from typing import Any
 from tst_fast.config import reading
 from tst_fast.config.kinds import from_json
 from tst_fast.config.schema import Config
-from tst_fast.errors import UserError
+from tst_fast.errors import UserError, reason
 from tst_fast.models.weights import sha256_of, weights_file
 from tst_fast.policy.file import policy_file
 from tst_fast.run.session import Session
@@ -142,7 +142,7 @@ def _statements(folder: Path) -> list[Statement]:
             found.append(from_json(Statement, json.loads(line)))
         return found
     except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror}") from None
+        raise UserError(f"{file} cannot be read: {reason(error)}") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{file}, line {number}, cannot be read: {error}") from None
 

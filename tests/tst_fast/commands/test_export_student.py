@@ -191,5 +191,8 @@ def test_options_of_another_export_are_refused(capsys):
     with pytest.raises(SystemExit):
         main(["export", "--onnx", "run", "--repository", "me/digits"])
     assert "--repository is for --hub" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["export", "--hub", "run", "--private"])
+    assert "--private is for --repository" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="--to is missing"):
         main(["export", "--policy", "run"])

@@ -35,7 +35,7 @@ def test_mistakes_are_messages(tmp_path):
     run = MadeUp().write(tmp_path / "run")
     with pytest.raises(SystemExit, match=r"error: .*elsewhere is no run's folder"):
         main(["report", str(tmp_path / "elsewhere")])
-    with pytest.raises(SystemExit, match=r"error: --output .*cannot be written: No such file"):
+    with pytest.raises(SystemExit, match=r"error: --output .*cannot be written: no such file"):
         main(["report", str(run), "--output", str(tmp_path / "no/where.html")])
 
 

@@ -76,7 +76,7 @@ def test_sha256_is_checked(tmp_path, state):
     load_weights(_model(), file, "teacher", digest.upper())
     with pytest.raises(UserError, match=f"has SHA-256 {digest}, not --teacher.sha256 {digest[::-1]}"):
         load_weights(_model(), file, "teacher", digest[::-1])
-    with pytest.raises(UserError, match=r"absent.pth cannot be read: No such file"):
+    with pytest.raises(UserError, match=r"absent.pth cannot be read: no such file"):
         load_weights(_model(), tmp_path / "absent.pth", "teacher", digest)
 
 

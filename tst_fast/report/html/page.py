@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from tst_fast import __version__
-from tst_fast.errors import UserError
+from tst_fast.errors import UserError, reason
 from tst_fast.report.html import sections
 from tst_fast.report.html.data import Comparison, Run, read_folders
 from tst_fast.report.metrics import SearchEnded
@@ -27,7 +27,7 @@ def write_report(folders: Sequence[Path], file: Path) -> None:
     try:
         file.write_text(page, encoding="utf-8")
     except OSError as error:
-        raise UserError(f"--output {file} cannot be written: {error.strerror}") from None
+        raise UserError(f"--output {file} cannot be written: {reason(error)}") from None
 
 
 def render(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> str:
