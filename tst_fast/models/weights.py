@@ -274,7 +274,7 @@ def _of_run(learners: dict[str, Any], file: Path, role: str) -> dict[str, Tensor
     learner = learners.get(role)
     if learner is None:
         raise UserError(
-            f"--{role}.checkpoint {file} holds no {role}: it was not trained in that run, or before it; "
+            f"--{role}.checkpoint {file} holds no {role}: its training was not under way there; "
             f"give its {role}.safetensors"
         )
     state = _state_dict(learner.get("average") or learner.get("model")) if isinstance(learner, dict) else None
