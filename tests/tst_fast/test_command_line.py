@@ -118,7 +118,7 @@ FAULTS = {
     ),
     "truncated": (lambda root: _truncate(root / "train" / "dog" / "3.jpg"), [], r"train/dog/3.jpg: truncated"),
     "large batch": (lambda root: None, ["--data.batch_size=13"], "13 exceeds the 12 training images"),
-    "small resize": (lambda root: None, ["--data.resize=10"], r"resize \(10\) must be at least size \(32\)"),
+    "small resize": (lambda root: None, ["--data.resize=10"], r"resize must be at least size, 32, got 10"),
     "typo": (lambda root: None, ["--data.bach_size=4"], "did you mean 'data.batch_size'"),
     "no model": (lambda root: None, ["--student.name=resnet19"], "no model 'resnet19'; did you mean 'resnet1"),
     "too small images": (
