@@ -23,17 +23,17 @@ COMMANDS = {
 USAGE = """usage: tst-fast COMMAND [settings], or tst-fast --version
 
   train        distil a student by TST; the same as tst_fast/train.py, in one process
-  compare      is it the policy that helps? several ways to train the student, over several seeds
-  completion   what makes bash, zsh or tcsh complete words: eval "$(tst-fast completion bash)"
-  doctor       look for what would spoil a run, and estimate its time: tst-fast doctor PRESET_OR_FILE
-  export       a run's policy as a transform of torchvision or of DALI; its student as ONNX, or for Hugging Face's Hub
-  predict      what a run's student answers to images: tst-fast predict RUN IMAGES --output FOLDER
-  replay       take the step again at which a run met NaN, and say where it begins: tst-fast replay RUN/not_finite-*
-  report       what runs and comparisons found, as one HTML file: tst-fast report RUN [RUN ...]
-  table        every pair of a group, each with every arm and seed, in one table: tst-fast table cifar100
-  verify-data  look at every image of a folder, and list those that are damaged
+  compare      compare TST with baselines over several seeds
+  completion   print a completion script for bash, zsh or tcsh: eval "$(tst-fast completion bash)"
+  doctor       check for mistakes that would spoil a run, and estimate its time: tst-fast doctor PRESET_OR_FILE
+  export       export a policy to torchvision or DALI, or a student to ONNX or Hugging Face's Hub
+  predict      apply a run's student to images: tst-fast predict RUN IMAGES --output FOLDER
+  replay       repeat the step at which a run met NaN, and name its first layer: tst-fast replay RUN/not_finite-*
+  report       show runs and comparisons in one HTML file: tst-fast report RUN [RUN ...]
+  table        train every pair of a group with every arm and seed: tst-fast table cifar100
+  verify-data  check every image of a folder, and list damaged ones
 
-`tst-fast COMMAND --help` says more of each. For several GPUs: accelerate launch tst_fast/train.py"""
+`tst-fast COMMAND --help` explains each. For several GPUs: accelerate launch tst_fast/train.py"""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

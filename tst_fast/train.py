@@ -38,13 +38,13 @@ def parse(arguments: Sequence[str]) -> tuple[Config, argparse.Namespace]:
     parser = reading.make_parser("tst-fast train", "Distil a student by TST.")
     parser.add_argument(
         "--resume",
-        help="folder of a stopped run, or latest, the one that was begun last in --output: continue it, with its own "
-        "configuration. Or auto: continue the one that was begun with these settings and has not ended, else begin it",
+        help="continue a stopped run with its own configuration: its folder, or latest, the newest in --output. Or "
+        "auto: continue the run with these settings if it has not finished, else start it",
     )
-    parser.add_argument("--elastic", action="store_true", help="resume on another number of processes too")
-    parser.add_argument("--override", metavar="KEY=VALUE", help="resume with this changed; may be given several times")
-    parser.add_argument("--evaluate_only", action="store_true", help="print the scores of the checkpoints, and stop")
-    parser.add_argument("--dry_run", action="store_true", help="take two steps of everything; nothing is kept")
+    parser.add_argument("--elastic", action="store_true", help="with --resume: allow another number of processes")
+    parser.add_argument("--override", metavar="KEY=VALUE", help="with --resume: change a setting; may be repeated")
+    parser.add_argument("--evaluate_only", action="store_true", help="only evaluate the networks that have checkpoints")
+    parser.add_argument("--dry_run", action="store_true", help="take two steps of each stage, and keep nothing")
     reading.add_config(parser)
     config, options = reading.parse(parser, others)
     options.resume = _begun_before(config) if known.resume else None

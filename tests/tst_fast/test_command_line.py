@@ -213,9 +213,9 @@ def test_help_fits_a_screen_and_the_rest_is_by_section(capsys):
     assert {name: len(settings) for name, settings in listed.items()} == {n: int(count) for n, count in sections}
     every = [setting for settings in listed.values() for setting in settings]
     assert sorted(every) == sorted(name for name, *_ in settings_with_kinds(Config()) if "features." not in name)
-    assert "of the policy's SGD, at the start of each search" in " ".join(said("--help", "policy").split())
+    assert "learning rate of the policy's SGD at the start of each search" in " ".join(said("--help", "policy").split())
     tau = " ".join(said("--help=tau").split())
-    assert tau == "--loss.tau temperature of the term. (a number above 0 and at most 1e+30; default: 4.0)"
+    assert tau == "--loss.tau temperature of the distillation term (a number above 0 and at most 1e+30; default: 4.0)"
     assert "classification/digits\n" in said("--help", "presets")
     rates = [name for name in every if name.endswith(".learning_rate")]
     assert re.findall(r"--([\w.]+)", said("--help", "lr")) == rates and len(rates) == 3

@@ -1,4 +1,4 @@
-"""`tst-fast compare`: is it the policy that helps? Several ways to train one student, over several seeds."""
+"""`tst-fast compare`: TST and its baselines, over several seeds."""
 
 import sys
 from argparse import Namespace
@@ -15,19 +15,21 @@ from tst_fast.errors import UserError, errors_as_messages
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train a teacher for each share of the data, then each arm with each seed; print and write what came out."""
     with errors_as_messages():
-        parser = reading.make_parser("tst-fast compare", "Several ways to train one student: one teacher, one budget.")
-        parser.add_argument("--seeds", type=int, default=5, help="how many seeds, counted up from --seed")
+        parser = reading.make_parser(
+            "tst-fast compare", "Compare TST with baselines: the same teacher, images and number of steps."
+        )
+        parser.add_argument("--seeds", type=int, default=5, help="number of seeds, from --seed upwards")
         parser.add_argument(
             "--fraction_seeds",
             type=int,
             default=1,
-            help="with --data.fraction: how many choices of training images, counted up from --data.fraction_seed; "
-            "each with every seed and a teacher of its own",
+            help="with --data.fraction: number of choices of training images, from --data.fraction_seed upwards, each "
+            "with every seed and its own teacher",
         )
         parser.add_argument(
             "--folder",
             type=Path,
-            help="for all of it; runs that are there already are found or continued. null makes one in --output",
+            help="of the comparison: finished runs in it are reused, stopped ones continued; null: made in --output",
         )
         parser.add_argument("--arms", nargs="+", default=DEFAULT, help=ARMS_HELP)
         parser.add_argument("--jobs", type=int, default=1, help=JOBS_HELP)

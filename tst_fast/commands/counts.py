@@ -5,7 +5,7 @@ from argparse import Namespace
 
 from tst_fast.errors import UserError
 
-JOBS_HELP = "runs side by side, each in a process of its own; they share the GPUs and the CPU's threads"
+JOBS_HELP = "number of runs at a time, each in its own process; they share GPUs and CPU threads"
 
 
 def check_counts(options: Namespace, *names: str) -> None:

@@ -21,8 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         words = list(sys.argv[1:] if arguments is None else arguments)
         if words and not words[0].startswith("-"):
             words.insert(0, "--config")
-        parser = reading.make_parser("tst-fast doctor", "Looks for what would spoil a run, before it.")
-        parser.add_argument("--images", type=int, default=2000, help="test images that the teacher is evaluated on")
+        parser = reading.make_parser(
+            "tst-fast doctor", "Check for mistakes that would spoil a run, and estimate its time."
+        )
+        parser.add_argument("--images", type=int, default=2000, help="number of test images to evaluate the teacher on")
         reading.add_config(parser)
         config, options = reading.parse(parser, words)
         if options.images < 1:

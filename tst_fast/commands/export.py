@@ -36,19 +36,27 @@ DIFFERENCES = {
 
 def make_parser() -> argparse.ArgumentParser:
     """Of the command line."""
-    parser = argparse.ArgumentParser("tst-fast export", description="What a run learned, for use without tst-fast.")
+    parser = argparse.ArgumentParser(
+        "tst-fast export", description="Export what a run learned, for use without TST-Fast."
+    )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--policy", type=Path, metavar="RUN", help="the policy of a run's folder, or a policy.json")
     what.add_argument("--onnx", type=Path, metavar="RUN", help="a run's student, or a student.safetensors in its run")
     what.add_argument("--hub", type=Path, metavar="RUN", help="a run's student, as a folder for Hugging Face's Hub")
-    parser.add_argument("--to", help=f"of --policy: one of {', '.join(TARGETS)}")
+    parser.add_argument("--to", help=f"with --policy: target library, one of {', '.join(TARGETS)}")
     parser.add_argument(
-        "--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="of --onnx: of its images, if not of the crops"
+        "--size",
+        type=int,
+        nargs=2,
+        metavar=("HEIGHT", "WIDTH"),
+        help="with --onnx: size of its input, if not that of the crops",
     )
-    parser.add_argument("--repository", metavar="USER/NAME", help="of --hub: upload it there")
-    parser.add_argument("--private", action="store_true", help="of --hub: a repository that is made is private")
+    parser.add_argument("--repository", metavar="USER/NAME", help="with --hub: upload it to this repository")
+    parser.add_argument("--private", action="store_true", help="with --repository: create it as private")
     parser.add_argument("--import", **IMPORT)
-    parser.add_argument("--output", type=Path, help="what to write; by default policy_TO.py, student.onnx or hub")
+    parser.add_argument(
+        "--output", type=Path, help="file or folder to write (default: policy_TO.py, student.onnx or hub, in RUN)"
+    )
     return parser
 
 

@@ -15,10 +15,10 @@ from tst_fast.report.counter import Counter
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, answer every image, and exit with status 1 if one could not be read."""
-    parser = argparse.ArgumentParser("tst-fast predict", description="What a run's student answers to images.")
+    parser = argparse.ArgumentParser("tst-fast predict", description="Apply a run's student to images.")
     parser.add_argument("student", type=Path, help="a run's folder, or the student.safetensors in it")
-    parser.add_argument("images", type=Path, help="a folder, searched for images however deep, or one image file")
-    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where to write; new, or empty")
+    parser.add_argument("images", type=Path, help="an image, or a folder that is searched recursively")
+    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="output folder, new or empty")
     parser.add_argument("--import", **IMPORT)
     given = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
     with errors_as_messages("stopped before every image was answered"):

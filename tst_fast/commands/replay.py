@@ -14,7 +14,9 @@ from tst_fast.errors import errors_as_messages
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Go on from the dump's checkpoint, in one process, up to the step; print what of it is not finite."""
-    parser = argparse.ArgumentParser("tst-fast replay", description="Take a step again that was not finite.")
+    parser = argparse.ArgumentParser(
+        "tst-fast replay", description="Repeat a step whose loss or gradient was not finite."
+    )
     parser.add_argument("dump", type=Path, help="a folder not_finite-* in a run's folder")
     parser.add_argument("--import", **IMPORT)
     given = parser.parse_args(sys.argv[1:] if arguments is None else arguments)

@@ -48,16 +48,18 @@ def _parser() -> argparse.ArgumentParser:
         prog="tst-fast table",
         usage=f"tst-fast table {{{','.join(GROUPS)}}} [--seeds N] [--jobs N] [--part K/N] [--a.b value ...]",
         description=__doc__,
-        epilog="Runs that have ended are found, and stopped ones continued. All other settings are as for `train`.",
+        epilog="Finished runs are reused and stopped ones continued. All settings of `train` are accepted.",
         allow_abbrev=False,
     )
-    parser.add_argument("group", help="of pairs")
-    parser.add_argument("--seeds", type=int, default=3, help="how many, counted up from --seed (default: %(default)s)")
+    parser.add_argument("group", help="group of pairs")
+    parser.add_argument(
+        "--seeds", type=int, default=3, help="number of seeds, from --seed upwards (default: %(default)s)"
+    )
     parser.add_argument("--jobs", type=int, default=1, help=f"{JOBS_HELP} (default: %(default)s)")
     arms = [KD, UNTRAINED, TST]
     parser.add_argument("--arms", nargs="+", default=arms, help=f"{ARMS_HELP} (default: {shlex.join(arms)})")
-    parser.add_argument("--part", default="1/1", help="K/N: the K-th of N parts, pair by pair, for a job of an array")
-    parser.add_argument("--folder", type=Path, help="for runs and table (default: tables/GROUP)")
+    parser.add_argument("--part", default="1/1", help="K/N: every N-th pair from the K-th, for job arrays")
+    parser.add_argument("--folder", type=Path, help="folder of runs and table (default: tables/GROUP)")
     return parser
 
 

@@ -92,13 +92,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         "tst-fast verify-data",
         usage="%(prog)s FOLDER [--write-exclude FILE] [--threads N] [--config PRESET_OR_FILE] [--data.name ...]",
-        description="Looks at every image of a folder; with the settings of a run (--config, --data.name and others), "
-        "at what that run would read from it, label maps too.",
+        description="Check every image of a folder; with settings of a run (--config, --data.name and others), check "
+        "what that run would read, including label maps.",
         allow_abbrev=False,
     )
-    parser.add_argument("folder", type=Path, help="searched for images and WebDataset shards (*.tar), however deep")
-    parser.add_argument("--write-exclude", type=Path, metavar="FILE", help="list the bad images, for --data.exclude")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="default: one for each core")
+    parser.add_argument(
+        "folder", type=Path, help="folder that is searched recursively for images and WebDataset shards (*.tar)"
+    )
+    parser.add_argument(
+        "--write-exclude", type=Path, metavar="FILE", help="write the list of faulty images, for --data.exclude"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count() or 1, help="number of threads (default: one per core)"
+    )
     options, flags = parser.parse_known_args(arguments)
     if options.threads < 1:
         parser.error(f"--threads is {options.threads}: it must be 1 or more")

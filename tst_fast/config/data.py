@@ -43,62 +43,67 @@ class DataConfig:
     """Images, and how they are loaded.
 
     Args:
-        name: digits (scikit-learn's real handwritten digits, made on first use), cifar10, cifar100, folder (class
-            folders of images), imagenet (the same, by synset), list (files and labels in text files), webdataset (tar
-            shards) or synthetic (random images, to measure everything but loading). With a class for each pixel:
-            scenes (digits on photographs, made on first use), cityscapes, or pairs (folders of images and of label
-            maps). With boxes: scenes, or coco (images and annotations in COCO's JSON). Or my.module:function of your
-            own, from root to a training and a test split.
-        root: the folder of the images. For folder and imagenet it holds a folder for each class in train and in val
-            (for folder, or in test). For cifar10 and cifar100: a published archive, what it unpacks to, or such folders
-            in train and test. For cityscapes: leftImg8bit and gtFine.
-        train: for list: a text file with a line FILE LABEL for each image, FILE relative to root and LABEL a class's
-            number or name. For webdataset: a pattern of shards relative to root; null is `train/*.tar`. For pairs and
-            coco: the folder of images, relative to root; null is train/images, for coco train2017.
-        test: the same for the test images; for webdataset, null is `val/*.tar`, for pairs test/images, for coco
-            val2017. For imagenet with a flat val folder: such a text file, FILE relative to that folder.
-        train_labels: for pairs: the folder of label maps, relative to root; null is train/labels. For coco: the file of
-            annotations; null is annotations/instances_train2017.json.
+        name: digits (scikit-learn's handwritten digits, written on first use), cifar10, cifar100, folder (class folders
+            of images), imagenet (class folders by synset), list (files and labels in text files), webdataset (tar
+            shards) or synthetic (random images, to measure everything but loading). With label maps: scenes (digits on
+            photographs, made on first use), cityscapes, or pairs (folders of images and of label maps). With boxes:
+            scenes, or coco (images and annotations in COCO's JSON). Or your own, as my.module:function, from root to a
+            training and a test split.
+        root: folder of the data. For folder and imagenet: contains train and val (for folder, or test), each with a
+            folder for each class. For cifar10 and cifar100: contains the published archive, unpacked or not, or such
+            class folders in train and test. For cityscapes: contains leftImg8bit and gtFine.
+        train: training images. For list: text file of FILE LABEL lines, with FILE relative to root and LABEL the number
+            or name of a class. For webdataset: pattern of shards relative to root; null is `train/*.tar`. For pairs and
+            coco: folder of images, relative to root; null is train/images, for coco train2017.
+        test: test images, likewise; for webdataset, null is `val/*.tar`, for pairs test/images, for coco val2017. For
+            imagenet with a flat val folder: such a text file, with FILE relative to that folder.
+        train_labels: for pairs: folder of training label maps, relative to root; null is train/labels. For coco:
+            annotation file; null is annotations/instances_train2017.json.
         test_labels: the same for the test images; null is test/labels, or annotations/instances_val2017.json.
-        image_suffix: for pairs: what names of images, without their extension, have and those of label maps have not.
-        label_suffix: the other way round, such as _mask.
-        class_names: for pairs: of the classes, from 0.
-        ids: for pairs: from the numbers in label maps to classes; numbers that are not named are ignored. Null: the
-            numbers are the classes.
-        ignored: for pairs: numbers in label maps that are ignored, besides 255.
-        labels: for cityscapes: the label maps that are read: as published, or as its scripts make them for training.
-        exclude: a list of images to leave out, as `tst-fast verify-data root --write-exclude` writes it.
-        outside_root: for list, imagenet and coco: let the names of images in lists and annotations lead out of root.
-        download: for cifar10 and cifar100: fetch the archive into root if it is not there.
+        image_suffix: for pairs: suffix of the images' names, before the extension, that label maps lack.
+        label_suffix: for pairs: suffix of the label maps' names that images lack, such as _mask.
+        class_names: for pairs: names of the classes, from 0.
+        ids: for pairs: mapping from values in label maps to classes; other values are ignored. Null: values are
+            classes.
+        ignored: for pairs: values in label maps that are ignored, besides 255.
+        labels: for cityscapes: which label maps to read: as published, or as its scripts convert them for training.
+        exclude: text file of images to leave out, as written by `tst-fast verify-data root --write-exclude`.
+        outside_root: for list, imagenet and coco: allow names in lists and annotations that lead out of root.
+        download: for cifar10 and cifar100: download the archive into root if it is not there.
         images: for synthetic: number of training images; there are a tenth as many test images.
         classes: for synthetic: number of classes.
-        image_size: side of the images that the networks see, in pixels.
+        image_size: side of the networks' input, in pixels.
         batch_size: images in a training step, over all processes together, before augmentation.
-        crop: pad (zeros around, then a random crop), random_resized (torchvision's RandomResizedCrop), or, with label
-            maps, scale (resized at random, then a random crop), or, with boxes, fit (into a canvas, then the same).
+        crop: pad (pad with zeros, then crop at random), random_resized (torchvision's RandomResizedCrop); with label
+            maps, scale (resize at random, then crop at random); with boxes, fit (resize at random, then crop or pad to
+            a canvas).
         crop_size: for crop scale and fit: height and width of the crops, in pixels; multiples of the networks' stride.
-        scale: for crop scale and fit: least and greatest factor that images are resized by before the crop; for fit, of
-            the size at which an image just fits into the canvas.
-        padding: pixels of zeros on each side, for crop pad.
+        scale: for crop scale and fit: least and greatest resizing factor before the crop; for fit, relative to the size
+            at which an image just fits the canvas.
+        padding: for crop pad: pixels of zeros on each side.
         flip: probability of a horizontal flip.
-        resize: length of the shorter side before the centre crop in evaluation; null: as the published weights say that
-            the run begins from, the teacher's first; without any, resized to the square itself.
-        interpolation: of the resizing in evaluation; null: likewise, else bilinear. Training images are bilinear.
-        test_batch_size: with label maps or boxes: test images at a time, in each process; with label maps, they must be
-            of one size. Null: as many as training images.
+        resize: in evaluation: length of the shorter side before the centre crop; null: as specified by the published
+            weights that the run starts from, the teacher's first; without any, images are resized to the square itself.
+        interpolation: in evaluation: interpolation of the resizing; null: likewise, else bilinear. Training is always
+            bilinear.
+        test_batch_size: with label maps or boxes: test images in a batch, in each process; with label maps, they must
+            have one size. Null: as many as training images.
         window: with label maps: evaluate in windows of this height and width, in pixels; null: whole images.
-        window_step: from one window to the next, down and to the right; null: the window, so that none overlap.
-        mean: of each channel, 0..1; subtracted from the images.
-        std: of each channel, 0..1; the images are divided by it.
-        loader: dali (reads and decodes each image anew), cached (decodes once and keeps the images as uint8 on the
-            device), or auto: cached for crop pad if the images take 2 GiB at most, and for images without files.
-        threads: CPU threads that decode, in each process; null: its share of the cores that it may use, at most 16.
-        prefetch: batches that DALI prepares ahead.
-        fraction: share of each class's training images that is used, above 0 to 1; each class keeps at least one.
-        fraction_seed: which images these are; apart from `seed`, so that all runs of a comparison learn from the same.
-        hw_decoder_load: share of the JPEGs that a GPU's hardware decoder takes, where it has one.
-        preallocate_width_hint: widest image in pixels that this decoder is prepared for at the start; 0 for none.
-        preallocate_height_hint: the highest, likewise.
+        window_step: with label maps: step from one window to the next, down and to the right; null: windows do not
+            overlap.
+        mean: mean of each RGB channel, 0..1, subtracted from the images.
+        std: standard deviation of each RGB channel, 0..1, by which the images are divided.
+        loader: dali (reads and decodes each image in every epoch), cached (decodes once and keeps the images as uint8
+            in memory), or auto: cached for crop pad if the images take at most 2 GiB, and for images without files.
+        threads: CPU threads for decoding, in each process; null: its share of the available cores, at most 16.
+        prefetch: number of batches that DALI prepares in advance.
+        fraction: share of each class's training images to use, above 0 to 1; each class keeps at least one.
+        fraction_seed: seed of the choice of these images; separate from `seed`, so that all runs of a comparison use
+            the same.
+        hw_decoder_load: share of JPEGs decoded by a GPU's hardware decoder, if it has one.
+        preallocate_width_hint: greatest image width, in pixels, to allocate the hardware decoder for in advance; 0:
+            none.
+        preallocate_height_hint: greatest image height, likewise.
     """
 
     name: str = "folder"

@@ -83,7 +83,7 @@ def _explained(option: argparse.Action) -> str:
         about.append(f"default: {shlex.join(option.default)}")
     elif kind:
         about.append(f"default: {json.dumps(option.default, default=str)}")
-    words = f"{option.help} ({'; '.join(about)})" if about else option.help or ""
+    words = f"{(option.help or '').rstrip('.')} ({'; '.join(about)})" if about else option.help or ""
     text = " ".join(words.split())
     column = " " * (NAMES + 2)
     lines = textwrap.fill(text, WIDTH, initial_indent=column, subsequent_indent=column)

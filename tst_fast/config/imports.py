@@ -17,7 +17,7 @@ IMPORT: dict[str, Any] = {
     "action": "append",
     "default": [],
     "metavar": "MODULE:NAME",
-    "help": "code of your own that a run's configuration names: it is run only if it is said again",
+    "help": "allow your own code that a run's configuration names, such as my.module:Net; may be repeated",
 }
 """Of the option `--import`, wherever a configuration is read that may be anyone's."""
 _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")

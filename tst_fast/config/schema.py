@@ -27,22 +27,22 @@ class ModelConfig:
     """A network.
 
     Args:
-        name: one for small images (convnet, resnet8x4, wrn_40_2, vgg8, ...), else torchvision's, else timm's of this
-            name; cifar/, torchvision/ or timm/ before it takes it from there alone. Or my.module:Net of your own.
-        arguments: what its constructor takes, for instance {channels: [4, 8, 16]} for convnet.
-        checkpoint: weights to start from: .safetensors, or .pt or .pth holding a state dict, alone or in a published
-            checkpoint; or a run's folder, or a checkpoint in it. A teacher with one is not trained.
-        sha256: of the checkpoint, in hexadecimal: another file is refused.
-        pretrained: start from the weights that torchvision or timm publish; needs internet. Where they are for other
-            classes than the data's, the last layer is drawn anew. A teacher with them is not trained.
-        fine_tune: of the teacher: train it first although it has weights, with teacher_training; needed where its last
+        name: a network for small images (convnet, resnet8x4, wrn_40_2, vgg8, ...), else torchvision's, else timm's of
+            this name; prefix cifar/, torchvision/ or timm/ to choose. Or your own, as my.module:Net.
+        arguments: arguments of its constructor, such as {channels: [4, 8, 16]} for convnet.
+        checkpoint: initial weights: .safetensors, or .pt or .pth with a state dict, alone or in a published checkpoint;
+            or a run's folder, or a checkpoint in it. A teacher with a checkpoint is not trained.
+        sha256: hexadecimal SHA-256 of the checkpoint; any other file is refused.
+        pretrained: start from the weights published by torchvision or timm; needs internet. If they are for other
+            classes than the data's, the last layer is initialised at random. A pretrained teacher is not trained.
+        fine_tune: for the teacher: train it first although it has weights, by teacher_training; required if its last
             layer is new.
-        mean: of each channel in RGB, 0..1, of the images that it was trained on; null: as its published weights say,
-            else data.mean. Images are normalised by data.mean and data.std, and for each network as it was trained.
-        std: of each channel, likewise.
-        bgr: whether it was trained on images whose blue comes first.
-        expected_score: the task's first metric as `tst-fast doctor` expects it of these weights, 0..1; null: nothing in
-            particular.
+        mean: mean of each RGB channel, 0..1, in the network's own training; null: that of its published weights, else
+            data.mean. Each network gets images normalised as in its own training.
+        std: standard deviation of each RGB channel, likewise.
+        bgr: whether the network was trained on BGR images.
+        expected_score: first metric of the task that `tst-fast doctor` expects of these weights, 0..1; null: no
+            expectation.
     """
 
     name: str = "resnet18"
@@ -68,26 +68,26 @@ class ModelConfig:
 
 @dataclass
 class OptimizerConfig:
-    """What steps a network, with a rate that is a function of the step.
+    """An optimizer and its learning-rate schedule, which is stepped every iteration.
 
     Args:
         name: sgd, adamw, rmsprop (timm's, with TensorFlow's epsilon, as image recipes mean it), or lamb (NVIDIA apex's
-            FusedLAMB; apex is installed from its source and needs a GPU).
-        learning_rate: the highest rate.
-        momentum: of SGD and RMSprop.
-        betas: of AdamW and LAMB.
-        epsilon: of all but SGD; null is the optimizer's own default.
-        weight_decay: of each.
-        decay_norm_and_bias: whether weight decay reaches biases, norms and what a timm model exempts.
-        nesterov: whether SGD's momentum is Nesterov's.
-        schedule: one_cycle (up in the first quarter, then down to nothing, both along a cosine), multi_step, cosine
-            (down along a half cosine), or poly (down as a power of the share of steps that are left).
-        milestones: for multi_step: the epochs from which the rate is `decay_factor` times what it was.
-        decay_factor: for multi_step.
-        power: for poly.
-        final_learning_rate: for cosine and poly: what the rate goes down to.
-        warmup_epochs: for all but one_cycle: epochs in which the rate first rises, linearly with each step.
-        warmup_learning_rate: the rate of the first step of the warm-up.
+            FusedLAMB; apex must be built from source and needs a GPU).
+        learning_rate: maximum learning rate.
+        momentum: momentum of SGD and RMSprop.
+        betas: betas of AdamW and LAMB.
+        epsilon: epsilon of all but SGD; null: the optimizer's default.
+        weight_decay: weight decay of any of them.
+        decay_norm_and_bias: whether to decay biases, norm layers and parameters that a timm model exempts.
+        nesterov: whether SGD uses Nesterov momentum.
+        schedule: one_cycle (up in the first quarter, then down to almost 0, both along a cosine), multi_step, cosine
+            (down along half a cosine), or poly (down as a power of the share of steps left).
+        milestones: for multi_step: epochs at which the rate is multiplied by `decay_factor`.
+        decay_factor: for multi_step: the factor.
+        power: for poly: the power.
+        final_learning_rate: for cosine and poly: the rate at the end.
+        warmup_epochs: for all but one_cycle: epochs of linear warm-up, in which the rate rises with each step.
+        warmup_learning_rate: learning rate of the first warm-up step.
     """
 
     name: Literal["sgd", "adamw", "rmsprop", "lamb"] = "sgd"
@@ -113,14 +113,15 @@ class TrainingConfig:
 
     Args:
         epochs: passes over the training images.
-        optimizer: what steps it.
-        mixup: strength of mixup (Zhang et al., 2018), the alpha of its beta distribution; 0 is none.
-        cutmix: strength of cutmix (Yun et al., 2019), likewise; with both, each batch gets one of them at random.
+        optimizer: the optimizer.
+        mixup: alpha of mixup (Zhang et al., 2018); 0: none.
+        cutmix: alpha of CutMix (Yun et al., 2019); 0: none. With both, each batch gets one of them at random.
         label_smoothing: share of each label that is spread over all classes.
-        clip_norm: the gradient's norm is cut to this; null leaves it.
-        accumulate: parts in which each batch is taken, one after the other, to save memory; steps and rates stay.
-        ema_decay: decay, at each step, of a moving average of the weights, which is then what is evaluated and saved;
-            null is none.
+        clip_norm: maximum gradient norm; null: no clipping.
+        accumulate: number of parts that each batch is split into, to save memory; steps and learning rates do not
+            change.
+        ema_decay: decay per step of an exponential moving average of the weights, which is then evaluated and saved;
+            null: none.
     """
 
     epochs: Epochs = 100
@@ -138,10 +139,10 @@ class DistillationConfig:
     """What the student learns from (TST, section 3).
 
     Args:
-        teacher: whether there is a teacher at all; without, the student learns from the labels alone.
-        augment: whether each step holds the policy's augmented images beside the plain ones.
-        second_crop: without augment: each step holds a second batch of plain images, with an order and crops of its
-            own: as many images in a step, and in an epoch, as with augment.
+        teacher: whether to use a teacher; without one, the student learns from labels only.
+        augment: whether each step contains images augmented by the policy, besides the original ones.
+        second_crop: without augment: each step contains a second batch of original images, in another order and with
+            other crops: as many images per step and epoch as with augment.
     """
 
     teacher: bool = True
@@ -161,12 +162,12 @@ class DistillationConfig:
 
 @dataclass
 class FeatureConfig:
-    """A layer of the student that imitates one of the teacher.
+    """A layer of the student that imitates a layer of the teacher.
 
     Args:
         student: path of a module of the student, such as layer3 or block2.layer.0.
         teacher: path of a module of the teacher.
-        weight: of their distance.
+        weight: weight of the distance between them.
     """
 
     student: str
@@ -176,29 +177,31 @@ class FeatureConfig:
 
 @dataclass
 class LossConfig:
-    """What the student minimises: cross-entropy, a distillation term and, on request, features.
+    """What the student minimises: cross-entropy, a distillation term and, optionally, a feature loss.
 
     Args:
-        name: of the term: kd (Hinton et al., 2015), dkd (Zhao et al., 2022) or dist (Huang et al., 2022); or
-            my.module:function of your own.
-        alpha: weight of the term.
-        tau: temperature of the term.
+        name: distillation term: kd (Hinton et al., 2015), dkd (Zhao et al., 2022) or dist (Huang et al., 2022); or your
+            own, as my.module:function.
+        alpha: weight of the distillation term.
+        tau: temperature of the distillation term.
         cross_entropy_weight: weight of the cross-entropy with the labels.
-        standardise: give the term logits of mean 0 and standard deviation 1 (Sun et al., 2024).
-        target_weight: for dkd: of the target class against the rest (the paper's alpha).
-        non_target_weight: for dkd: of the classes other than the target (the paper's beta, from 1 to 8 by pair).
-        inter_weight: for dist: of the correlation over classes (the paper's beta).
-        intra_weight: for dist: of the correlation over images (the paper's gamma).
-        features: layers of the student that imitate layers of the teacher: [{student: layer3, teacher: layer3}].
-        feature_loss: what is compared of them: mse (their values; FitNets, Romero et al., 2015), pkd (the correlation
-            of each channel; Cao et al., 2022), or cwd (where each channel is high; Shu et al., 2021).
-        pixel_weights: with label maps: what counts the same in an image: its pixels (images), or its classes, whatever
-            their areas (classes).
-        cwd_weight: with label maps: of channel-wise distillation (Shu et al., 2021), besides the term.
-        cwd_tau: temperature of channel-wise distillation.
-        box_weight: with boxes: of the distance between the student's and the teacher's boxes, besides the term.
-        auxiliary_weight: of the cross-entropy of an auxiliary head, in the teacher's training too.
-        auxiliary_alpha: of the term between the auxiliary heads of student and teacher.
+        standardise: standardise the logits of each image before the distillation term (Sun et al., 2024).
+        target_weight: for dkd: weight of the target class against the rest (the paper's alpha).
+        non_target_weight: for dkd: weight of the other classes (the paper's beta, from 1 to 8 depending on the pair).
+        inter_weight: for dist: weight of the correlation over classes (the paper's beta).
+        intra_weight: for dist: weight of the correlation over images (the paper's gamma).
+        features: layers of the student that imitate layers of the teacher, such as [{student: layer3, teacher:
+            layer3}].
+        feature_loss: distance of the features: mse (FitNets, Romero et al., 2015), pkd (correlation of each channel;
+            Cao et al., 2022) or cwd (channel-wise distillation; Shu et al., 2021).
+        pixel_weights: with label maps: weight the pixels of an image equally (images), or its classes, whatever their
+            areas (classes).
+        cwd_weight: with label maps: weight of channel-wise distillation of the logits (Shu et al., 2021), besides the
+            term.
+        cwd_tau: with label maps: temperature of channel-wise distillation.
+        box_weight: with boxes: weight of the distance between the student's and the teacher's boxes, besides the term.
+        auxiliary_weight: weight of the cross-entropy of an auxiliary head, also when the teacher is trained.
+        auxiliary_alpha: weight of the distillation term between the auxiliary heads of student and teacher.
     """
 
     name: str = "kd"
@@ -225,27 +228,28 @@ class Config:
     """A run.
 
     Args:
-        name: what the run's folder is called, and what it is.
-        task: classification (recognition), segmentation (a class for each pixel) or detection (objects in boxes).
-        output: where runs are kept; the run's folder is made inside.
-        seed: of everything random: the same seed gives the same run.
+        name: name of the run; its folder's name begins with it.
+        task: classification, segmentation (a class for each pixel) or detection (objects in boxes).
+        output: folder for runs; each run creates its own folder in it.
+        seed: random seed; the same seed gives the same run.
         data: the images.
-        teacher: the network that teaches.
-        teacher_training: how the teacher is trained when it has no checkpoint.
-        student: the network that learns.
+        teacher: the teacher network.
+        teacher_training: how the teacher is trained if it has no weights.
+        student: the student network.
         student_training: how the student is trained.
         distillation: what the student learns from.
         loss: what the student minimises.
         policy: the augmentation.
-        channels_last: keep the networks' weights in the order of memory in which convolutions are fastest.
-        sync_batch_norm: compute batch norm's statistics over the batches of all processes, on GPUs.
+        channels_last: keep the networks' weights in the channels_last memory format, in which convolutions are fastest.
+        sync_batch_norm: compute batch-norm statistics over the batches of all processes; on GPUs.
         compile_networks: run both networks through torch.compile: slow at first, then faster on GPUs.
-        timeout: seconds that a process waits for the others, at most; then the run ends with an error.
+        timeout: seconds after which a process that waits for the others ends with an error.
         evaluate_every: student epochs between two evaluations; the last epoch is always evaluated.
         log_every: steps between two lines of metrics.jsonl.
-        checkpoint_every: steps between two checkpoints, besides the one at the end of each pass over the images.
-        track: where metrics and pictures go besides the run's folder: tensorboard, wandb, trackio, mlflow, comet_ml,
-            aim, clearml, dvclive or swanlab, by Accelerate; one, or a list. Each is a package of its own.
+        checkpoint_every: steps between two checkpoints, besides one at the end of each pass over the images.
+        track: trackers that get metrics and pictures, besides the run's folder: tensorboard, wandb, trackio, mlflow,
+            comet_ml, aim, clearml, dvclive or swanlab, through Accelerate; one, or a list. Install each tracker's
+            package yourself.
     """
 
     name: str = "run"
