@@ -82,6 +82,7 @@ def test_a_job_of_slurm_is_requeued_and_continues(whole, tiny_flags, tmp_path):
         **os.environ,
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
         "PYTHONPATH": PACKAGES,
+        "OMP_NUM_THREADS": "1",  # as of the whole run: sums depend on it
         "STAND_IN": str(tmp_path),
         "SLURM_JOB_ID": "17",
     }
