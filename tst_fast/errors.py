@@ -31,8 +31,6 @@ FLAGS = {
 """What to say where `tst_pipelines` names an option."""
 
 STDOUT = 1
-
-
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.EEXIST, errno.ENOTDIR}
 """Of a path that permissions, links or what is there do not let the program use."""
 
@@ -117,6 +115,19 @@ def errors_as_messages(stopped: str = "stopped") -> Iterator[None]:
             _end(f"{_unforeseen(error)}; {_keep_traceback()}")
         flags = flags_of(error)
         _end(f"{_on_lines(error)} ({flags})" if flags else _on_lines(error))
+
+
+@contextmanager
+def writing(file: Path, flag: str) -> Iterator[None]:
+    """Within, what the system refuses is told of the file or folder to write, and of the flag that gave it.
+
+    Raises:
+        UserError: in place of an error of the system.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{flag} {file} cannot be written: {reason(error)}") from None
 
 
 def _is_unread(pipe: int) -> bool:

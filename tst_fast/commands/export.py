@@ -13,13 +13,12 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from tst_fast.config.imports import IMPORT
 from tst_fast.config.ranges import SIDE
-from tst_fast.errors import UserError, errors_as_messages, nearest, reason
+from tst_fast.errors import UserError, errors_as_messages, nearest, writing
 from tst_fast.policy.file import LearnedOperation, PolicyFile, policy_file
 from tst_kernels.operations import find_operation
 
@@ -81,7 +80,7 @@ def _export_policy(given: argparse.Namespace) -> None:
     file = policy_file(given.policy, "--policy")
     program = export(PolicyFile.read(file), given.to)
     output = given.output or file.with_name(f"policy_{given.to}.py")
-    with _writing(output):
+    with writing(output, "--output"):
         output.write_text(program, encoding="utf-8")
     print(f"{output}: {DIFFERENCES[given.to]}")
 
@@ -90,7 +89,7 @@ def _export_onnx(given: argparse.Namespace) -> None:
     output = given.output or _folder(given.onnx) / "student.onnx"
     if given.size and not all(side in SIDE for side in given.size):
         raise UserError(f"--size is {' '.join(map(str, given.size))}: height and width must be {SIDE}")
-    with _writing(output):  # tried before the work
+    with writing(output, "--output"):  # tried before the work
         if output.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder: name a file")
         tempfile.TemporaryFile(dir=output.parent).close()
@@ -100,7 +99,7 @@ def _export_onnx(given: argparse.Namespace) -> None:
     from tst_fast.run.start import start_accelerator
 
     student = Predictor(given.onnx, start_accelerator(), given.said)
-    with _writing(output):
+    with writing(output, "--output"):
         names = write_onnx(student, output, given.size and tuple(given.size))
     print(f"{output}: images, RGB in 0..1, not normalised, to {', '.join(names)}")
 
@@ -116,20 +115,11 @@ def _export_hub(given: argparse.Namespace) -> None:
     if given.repository:
         require_access(given.repository)
     student = Predictor(given.hub, start_accelerator(), given.said)
-    with _writing(output):
+    with writing(output, "--output"):
         write_hub_folder(_folder(given.hub), output, student)
     print(f"{output}: read README.md, the model card, before others do")
     if given.repository:
         print(f"uploaded to {upload(output, given.repository, given.private)}")
-
-
-@contextmanager
-def _writing(output: Path) -> Iterator[None]:
-    """Within, what the system refuses is told of the place."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"--output {output} cannot be written: {reason(error)}") from None
 
 
 def _folder(run: Path) -> Path:

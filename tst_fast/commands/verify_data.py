@@ -6,13 +6,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 
 from tst_fast.config import reading
-from tst_fast.errors import UserError, errors_as_messages, reason
+from tst_fast.errors import errors_as_messages, writing
 from tst_fast.report.console import say
 from tst_fast.report.counter import Counter
 from tst_pipelines import Inspection, inspect_images
@@ -68,15 +67,6 @@ def _images(found: Sequence[Fault]) -> list[str]:
     return list(dict.fromkeys(fault.image for fault in found if fault.image is not None))
 
 
-@contextmanager
-def _writing(file: Path) -> Iterator[None]:
-    """Within, what the system refuses is told of the place."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"--write-exclude {file} cannot be written: {reason(error)}") from None
-
-
 def _inspection(folder: Path, flags: Sequence[str]) -> Inspection:
     """Of the folder, or of what a run with these flags would read from it."""
     if not flags:
@@ -112,10 +102,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"unrecognized arguments: {' '.join(flags)}")
     with errors_as_messages("stopped before every image was looked at"):
         if file := options.write_exclude:
-            with _writing(file):
+            with writing(file, "--write-exclude"):
                 file.open("ab").close()  # tried before the work
         found = verify(_inspection(options.folder, flags), options.threads, Console())
         if file:
-            with _writing(file):
+            with writing(file, "--write-exclude"):
                 file.write_bytes(b"".join(os.fsencode(name) + b"\n" for name in _images(found)))
     sys.exit(1 if found else 0)

@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from tst_fast import __version__
-from tst_fast.errors import UserError, reason
+from tst_fast.errors import writing
 from tst_fast.report.html import sections
 from tst_fast.report.html.data import Comparison, Run, read_folders
 from tst_fast.report.metrics import SearchEnded
@@ -24,10 +24,8 @@ def write_report(folders: Sequence[Path], file: Path) -> None:
         UserError: a folder is none of these, was left by another version of the program, or the file cannot be written.
     """
     page = render(*read_folders(folders))
-    try:
+    with writing(file, "--output"):
         file.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"--output {file} cannot be written: {reason(error)}") from None
 
 
 def render(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> str:
