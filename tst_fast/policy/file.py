@@ -19,8 +19,8 @@ VERSION = 1
 MAX_BYTES = 32 * 2**20
 """Of a file. A pass of the search adds some 1,000."""
 MAX_PROVENANCE = 2**16
-FACTOR_BEFORE = "change of factor, 1 + this"
-"""What files of before have for the unit of a factor."""
+UNITS_BEFORE = {"change of factor, 1 + this": "factor minus 1"}
+"""What units were called in files of before."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,8 @@ class PolicyFile:
         else:
             _require(row.level is None, f"the level {of}", row.level, "null")
             _require(row.magnitude is None, f"the magnitude {of}", row.magnitude, "null")
-        _require(row.unit in (operation.unit, FACTOR_BEFORE), f"the unit {of}", row.unit, repr(operation.unit))
+        unit = UNITS_BEFORE.get(row.unit, row.unit)
+        _require(unit == operation.unit, f"the unit {of}", row.unit, repr(operation.unit))
         _require(row.signed is random_sign, f"signed {of}", row.signed, f"{random_sign} where signs are {self.sign}")
 
 

@@ -161,6 +161,7 @@ def test_a_file_with_signs_of_the_other_kind_is_refused(tmp_path):
         (lambda file: file["operations"].append(file["operations"][0]), "operations is .*; it must be .* each once"),
         (lambda file: file["operations"].insert(0, "ShearX"), "not a readable policy.json: .*mapping"),
         (lambda file: file["operations"][0].update(operation=CODE), "unknown operation '0.05"),
+        (lambda file: file["operations"][0].update(unit="change of factor, 1 + this"), "the unit of ShearX is"),
         (lambda file: file["operations"][0].update(unit=CODE), "the unit of ShearX is '0.05.*; it must be 'tangent'"),
         (lambda file: file["operations"][0].update(signed=CODE), "signed of ShearX is '0.05.*; it must be True"),
         (lambda file: file["operations"][0].update(magnitude=CODE), "the magnitude of ShearX is '0.05"),
