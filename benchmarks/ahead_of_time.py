@@ -41,7 +41,7 @@ class Compiled:
     Attributes:
         kernel: the kernel function's name.
         registers: a thread (vector registers on AMD GPUs).
-        spills: accesses to local memory, into which registers spill; on AMD GPUs, registers spilled.
+        spills: accesses to local memory, into which registers spill; on AMD GPUs, to scratch, and registers spilled.
         shared: bytes of shared memory a program.
         instructions: machine instructions, all branches counted.
         loads: global loads by width, such as {"32": 4}.
@@ -285,7 +285,9 @@ def _inspect_amd(kernel: Any) -> dict[str, Any]:
 
     return {
         "registers": number("vgpr_count"),
-        "spills": number("vgpr_spill_count") + number("sgpr_spill_count"),
+        "spills": number("vgpr_spill_count")
+        + number("sgpr_spill_count")
+        + sum(line.startswith("scratch_") for line in lines),
         "instructions": len(lines),
         "loads": _amd_widths(line for line in lines if re.match(r"(global|flat|buffer)_load", line)),
         "stores": _amd_widths(line for line in lines if re.match(r"(global|flat|buffer)_store", line)),

@@ -38,7 +38,7 @@ def arms(names: Sequence[str], compile_kornia: bool) -> tuple[dict[str, Arm], di
     found, missing = {}, {}
     if not compile_kornia:
         del makers["kornia, compiled"]
-        missing["kornia, compiled"] = "not measured: compilation takes almost a minute"
+        missing["kornia, compiled"] = "not measured: more than a minute of compilation"
     for name, make in makers.items():
         try:
             found[name] = make()

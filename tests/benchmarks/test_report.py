@@ -44,6 +44,8 @@ def test_ratios_of_the_kernels_follow_from_the_images_per_second():
     for name in ("ours", "ours, compiled", "torchvision", "kornia"):
         expected = [rates[name, passes] / rates["kornia", passes] for passes in ("forward", "both")]
         assert numbers_after(name, BLOCKS["kernels"]())[:2] == pytest.approx(expected, abs=0.006)
+    compiled = rates["kornia, compiled", "both"] / rates["kornia", "both"]  # the one that is measured
+    assert numbers_after("kornia, compiled", BLOCKS["kernels"]()) == pytest.approx([compiled], abs=0.006)
 
 
 def test_loaders_are_compared_with_what_gives_the_same_kind_of_batch():
